@@ -1,0 +1,1 @@
+"""Kingmaker: the operator that serves, challenges, watches and retrains models on Kubernetes."""
