@@ -1,0 +1,1 @@
+"""Statistics on counts: sequential tests of two arms, and comparisons of cell counts with a reference."""

@@ -1,0 +1,268 @@
+"""Anytime-valid tests on counts: two arms of a split, paired answers, shares and rates.
+
+Each `log_e_…` is the natural logarithm of an e-process: a process E with E(nothing seen) = 1 that is a non-negative
+supermartingale under its null hypothesis. By Ville's inequality P(E ever reaches 1/α) <= α, so it may be looked at
+after every scrape, stopped at any moment and continued later, and needs nothing but the counts so far. Mixtures
+(means) of e-processes are e-processes again, and so are products over rows that no two of them share.
+
+Sources: Lindon & Malek, NeurIPS 2022 (arXiv:2011.03567) for conditioning on the event; Waudby-Smith & Ramdas, JRSS B
+2024 for betting; Robbins 1970 for beta mixtures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import betaln, expit, log_expit, logit, logsumexp
+
+_POINTS: Final = 40
+_LOWER: Final = np.geomspace(0.2, 0.98, _POINTS)
+"""Ratios that a better arm may have: from a fifth to almost equal."""
+_HIGHER: Final = np.geomspace(1.02, 10.0, _POINTS)
+"""Ratios that a worse arm may have: from almost equal to tenfold."""
+_SHARE_PRIOR: Final = 100.0
+"""Weight, in requests, of the designed share in the mixture over shares; finds 52/48 after about 10,000 requests."""
+_FARTHEST_LOGIT: Final = 2000.0
+"""Beyond any root: e^-2000 is 0 in floating point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Bad events of the two arms in one stage; `share` is the challenger's designed part of the traffic, 0 < share <
+    1."""
+
+    champion: int
+    challenger: int
+    share: float
+
+    def __post_init__(self) -> None:
+        _check_counts(champion=self.champion, challenger=self.challenger)
+        _check_share(self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Labelled rows that both arms answered: only the champion, only the challenger, or both were wrong."""
+
+    champion_only: int
+    challenger_only: int
+    both: int
+
+    def __post_init__(self) -> None:
+        _check_counts(champion_only=self.champion_only, challenger_only=self.challenger_only, both=self.both)
+
+
+def log_e_superior(splits: Sequence[Split], *, ratio: float = 1.0) -> float:
+    """Weigh the evidence that the challenger's event rate is below `ratio` times the champion's.
+
+    H0: challenger's rate / champion's rate >= `ratio` in every stage. With rates p_A, p_B = φ·p_A and share ρ an
+    event is the challenger's with probability q(φ) = ρφ/(1-ρ+ρφ), whatever p_A is and however it moves. For an
+    alternative φ' < ratio one event multiplies E by q(φ')/q(ratio) < 1 if it is the challenger's, else by
+    (1-q(φ'))/(1-q(ratio)) > 1. The mean of that is 1 at φ = ratio and falls in q(φ), so it is <= 1 for every φ >=
+    ratio: a supermartingale under all of H0. Stages multiply inside the mixture over φ', so ramps and moving base
+    rates do no harm.
+
+    Args:
+        splits: One per stage; empty means no evidence.
+        ratio: Highest ratio that still counts as worse or equal, > 0; 1.1 tests non-inferiority with a margin of 10 %.
+
+    Returns:
+        ln E; 0 without events. H0 is rejected at level α when it reaches -ln α.
+
+    >>> log_e_superior([Split(60, 20, 0.5)]) > math.log(20)
+    True
+    """
+    return _log_e_split(splits, ratio, _LOWER)
+
+
+def log_e_harm(splits: Sequence[Split], *, ratio: float = 1.0) -> float:
+    """Weigh the evidence that the challenger's event rate is above `ratio` times the champion's.
+
+    H0: challenger's rate / champion's rate <= `ratio` in every stage. The mirror image of `log_e_superior`:
+    alternatives from 1.02 to 10 times `ratio`, the mean of one factor rises in q(φ) and is 1 at φ = ratio.
+    """
+    return _log_e_split(splits, ratio, _HIGHER)
+
+
+def log_e_paired_superior(pairs: Sequence[Pairs], *, margin: float = 0.0) -> float:
+    """Weigh the evidence that the challenger is wrong on fewer than (1 + `margin`) times the champion's wrong rows.
+
+    H0: E[w_B] >= (1+margin)·E[w_A] for every row given those before it, w = 1 for a wrong answer. Betting λ in (0, 1)
+    on X = (1+margin)·w_A - w_B multiplies E by 1 + λX: 1+λ(1+margin) when only the champion was wrong, 1-λ > 0 when
+    only the challenger was, 1+λ·margin when both were, 1 when neither. E[X] <= 0 under H0, so the mean factor is <=
+    1. The bets are λ = (1-φ)/(1+φ) for the ratios φ of `log_e_superior`: with margin 0 this is its value at a share
+    of one half, the sequential form of McNemar's test.
+
+    Args:
+        pairs: Counts of any number of stretches; they are added.
+        margin: Allowed relative excess of wrong answers, >= 0.
+
+    Returns:
+        ln E; 0 without wrong answers.
+    """
+    _check_margin(margin)
+    champion, challenger, both = _add_pairs(pairs)
+    bets = (1 - _LOWER) / (1 + _LOWER)
+    return _mean_log(
+        champion * np.log1p(bets * (1 + margin)) + challenger * np.log1p(-bets) + both * np.log1p(bets * margin)
+    )
+
+
+def log_e_paired_harm(pairs: Sequence[Pairs], *, margin: float = 0.0) -> float:
+    """Weigh the evidence that the challenger is wrong on more than (1 + `margin`) times the champion's wrong rows.
+
+    H0: E[w_B] <= (1+margin)·E[w_A] for every row given those before it. The bet is on X = w_B - (1+margin)·w_A with
+    λ < 1/(1+margin), so that the factors 1+λ, 1-λ(1+margin) and 1-λ·margin stay positive; E[X] <= 0 under H0.
+    With margin 0 it equals `log_e_harm` at a share of one half.
+    """
+    _check_margin(margin)
+    champion, challenger, both = _add_pairs(pairs)
+    bets = (_HIGHER - 1) / (_HIGHER + 1) / (1 + margin)
+    return _mean_log(
+        challenger * np.log1p(bets) + champion * np.log1p(-bets * (1 + margin)) + both * np.log1p(-bets * margin)
+    )
+
+
+def log_e_share(challenger: int, total: int, share: float) -> float:
+    """Weigh the evidence that the challenger's part of `total` requests was not drawn with probability `share`.
+
+    Two-sided: a Beta mixture around the designed share, which is a martingale under H0. A value of ln 1000 or more
+    means that routing, not chance, made the difference (sample ratio mismatch).
+
+    Raises:
+        ValueError: The counts are negative or out of order, or the share is not between 0 and 1.
+    """
+    _check_part(challenger, total)
+    _check_share(share)
+    log_marginal = _log_marginal(challenger, total, _SHARE_PRIOR * share, _SHARE_PRIOR * (1 - share))
+    return log_marginal - challenger * math.log(share) - (total - challenger) * math.log1p(-share)
+
+
+def log_e_rate_above(events: int, trials: int, rate: float) -> float:
+    """Weigh the evidence that a Bernoulli rate is above `rate`.
+
+    H0: the probability of an event is <= `rate` in each trial given those before it. Mixture over alternatives whose
+    odds are 1.02 to 10 times those of `rate`; the mean of each likelihood ratio rises in the probability and is 1 at
+    `rate`.
+
+    Raises:
+        ValueError: The counts are negative or out of order, or the rate is not strictly between 0 and 1. A rate that
+        was
+            measured as 0 is no yardstick: pass its `rate_upper_bound`.
+    """
+    _check_part(events, trials)
+    if not 0 < rate < 1:
+        message = f"rate {rate} is not strictly between 0 and 1; for a measured 0 pass the rate's upper bound"
+        raise ValueError(message)
+    higher = expit(logit(rate) + np.log(_HIGHER))
+    # log(1-p'/1-rate) written with log1p: rates of 1e-9 must not drown in rounding.
+    per_event, per_other = np.log(higher / rate), np.log1p(-(higher - rate) / (1 - rate))
+    return _mean_log(events * per_event + (trials - events) * per_other)
+
+
+def rate_lower_bound(events: int, trials: int, alpha: float) -> float:
+    """Bound a Bernoulli rate from below, valid at all times at once.
+
+    P(the true rate is ever outside of [lower bound, upper bound]) <= `alpha`, for both bounds together: the rates
+    that the Beta(1/2, 1/2) mixture e-process does not reject.
+
+    Returns:
+        A rate in 0..1; 0 without data.
+    """
+    return _rate_bound(events, trials, alpha, side=-1.0)
+
+
+def rate_upper_bound(events: int, trials: int, alpha: float) -> float:
+    """Bound a Bernoulli rate from above, valid at all times at once; see `rate_lower_bound`. 1 without data."""
+    return _rate_bound(events, trials, alpha, side=1.0)
+
+
+def _log_e_split(splits: Sequence[Split], ratio: float, factors: NDArray[np.float64]) -> float:
+    if not (math.isfinite(ratio) and ratio > 0):
+        message = f"ratio {ratio} is not a positive number; 1 compares the rates as they are"
+        raise ValueError(message)
+    share = np.array([s.share for s in splits])
+    challenger = np.array([s.challenger for s in splits], dtype=float)
+    events = challenger + np.array([s.champion for s in splits], dtype=float)
+    alternative = ratio * factors[:, None]
+    # q(φ') / q(φ0) = (φ'/φ0)·c and (1-q(φ')) / (1-q(φ0)) = c with c = (1-ρ+ρφ0) / (1-ρ+ρφ').
+    log_c = np.log1p(share * (ratio - 1)) - np.log1p(share * (alternative - 1))
+    return _mean_log((challenger * np.log(factors)[:, None] + events * log_c).sum(axis=1))
+
+
+def _mean_log(log_values: NDArray[np.float64]) -> float:
+    """ln of the mean of exp(`log_values`), without overflow."""
+    return float(logsumexp(log_values)) - math.log(len(log_values))
+
+
+def _log_marginal(events: int, trials: int, a: float, b: float) -> float:
+    """ln of the probability of one sequence with `events` of `trials`, its rate drawn from Beta(a, b)."""
+    return float(betaln(a + events, b + trials - events)) - float(betaln(a, b))
+
+
+def _rate_bound(events: int, trials: int, alpha: float, *, side: float) -> float:
+    _check_part(events, trials)
+    if not 0 < alpha < 1:
+        message = f"alpha {alpha} is not strictly between 0 and 1; use the error budget, such as 0.05"
+        raise ValueError(message)
+    extreme = trials if side > 0 else 0
+    if events == extreme:  # also without data: nothing bounds the rate on this side
+        return 1.0 if side > 0 else 0.0
+    threshold = _log_marginal(events, trials, 0.5, 0.5) + math.log(alpha)
+
+    def excess(place: float) -> float:
+        likelihood = events * log_expit(place) + (trials - events) * log_expit(-place)
+        return threshold - float(likelihood)
+
+    return float(expit(_root(excess, *_bracket(events, trials, side))))
+
+
+def _bracket(events: int, trials: int, side: float) -> tuple[float, float]:
+    """Logits around the bound: the estimate, where the rate is never rejected, and one where it always is."""
+    farthest = side * _FARTHEST_LOGIT
+    estimate = float(logit(events / trials)) if 0 < events < trials else -farthest
+    return estimate, farthest
+
+
+def _root(function: Callable[[float], float], start: float, end: float) -> float:
+    return float(brentq(function, start, end, xtol=1e-10))
+
+
+def _add_pairs(pairs: Sequence[Pairs]) -> tuple[int, int, int]:
+    return (
+        sum(p.champion_only for p in pairs),
+        sum(p.challenger_only for p in pairs),
+        sum(p.both for p in pairs),
+    )
+
+
+def _check_share(share: float) -> None:
+    if not 0 < share < 1:
+        message = f"share {share} is not strictly between 0 and 1; one arm that gets everything compares nothing"
+        raise ValueError(message)
+
+
+def _check_margin(margin: float) -> None:
+    if not (math.isfinite(margin) and margin >= 0):
+        message = f"margin {margin} is not 0 or more; 0.1 allows 10 % more wrong answers than the champion"
+        raise ValueError(message)
+
+
+def _check_part(part: int, whole: int) -> None:
+    _check_counts(events=part, trials=whole)
+    if part > whole:
+        message = f"{part} events in {whole} trials: there can't be more events than trials"
+        raise ValueError(message)
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 0:
+            message = f"{name} is {count}; counts are never negative, take differences that respect restarts"
+            raise ValueError(message)
