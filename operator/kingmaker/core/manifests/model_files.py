@@ -1,0 +1,75 @@
+"""A model's files in a pod: one container downloads them with credentials, another reads them without."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from kingmaker.api import Model
+from kingmaker.core.manifests.objects import Manifest
+from kingmaker.core.manifests.pods import (
+    TERMINATION_LOG,
+    confined,
+    literal,
+    option,
+    scratch_env,
+    scratch_mount,
+)
+from kingmaker.core.manifests.settings import Settings
+
+MODEL_DIR: Final = "/mnt/model"
+_VOLUME: Final = "model"
+_FETCH_RESOURCES: Final = {
+    "requests": {"cpu": "50m", "memory": "128Mi"},
+    "limits": {"memory": "512Mi"},
+}
+
+
+def model_volume(settings: Settings) -> Manifest:
+    """Give the folder that the files live in, as long as the pod."""
+    return {"name": _VOLUME, "emptyDir": {"sizeLimit": settings.model_size_limit}}
+
+
+def model_mount() -> Manifest:
+    """Mount the files for whoever parses them: what was verified can't be changed any more."""
+    return {"name": _VOLUME, "mountPath": MODEL_DIR, "readOnly": True}
+
+
+def fetch_container(model: Model, *, image: str, settings: Settings) -> Manifest:
+    """Give the init container that downloads: the only one that ever sees the Secret."""
+    spec = model.spec
+    args = ["--dir", MODEL_DIR, "--model-uri", literal(spec.artifact.uri), "--model-digest", spec.artifact.digest]
+    for flag, file in (("baseline", spec.baseline), ("examples", spec.examples)):
+        if file is not None:
+            args += [f"--{flag}-uri", literal(file.uri), f"--{flag}-digest", file.digest]
+    container: Manifest = {
+        "name": "fetch",
+        "image": image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["kingmaker-serving", "fetch"],
+        "args": [*args, "--termination-log", TERMINATION_LOG],
+        "env": scratch_env(),
+        "resources": _FETCH_RESOURCES,
+        "volumeMounts": [{"name": _VOLUME, "mountPath": MODEL_DIR}, scratch_mount()],
+        "securityContext": confined(),
+    }
+    secret = spec.artifact.credentials_secret_ref
+    if secret is not None:
+        container["envFrom"] = [{"secretRef": {"name": secret.name}}]
+    return container
+
+
+def model_arguments(model: Model, *, examples: bool, signature: bool) -> list[str]:
+    """Give the arguments by which a server or a verifier knows what the files must be."""
+    spec = model.spec
+    return [
+        *option("--model-digest", spec.artifact.digest),
+        *option("--baseline-digest", spec.baseline.digest if spec.baseline else None),
+        *option("--examples-digest", spec.examples.digest if spec.examples and examples else None),
+        *option("--signature", canonical(spec.signature.manifest()) if spec.signature and signature else None),
+        *option("--task", canonical(spec.task.manifest()) if spec.task else None),
+    ]
+
+
+def canonical(value: Mapping[str, Any]) -> str:
+    """Write JSON that is the same for equal values, so that a pod template changes only with its meaning."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,152 @@
+"""Who may reach whom, and how much of a variant may be away at once.
+
+A NetworkPolicy speaks of pods, not of containers: what the init container needs to download, the server beside it may
+reach as well. What it can't reach is another ModelDeployment's server, and the networks that the settings block.
+"""
+
+from collections.abc import Sequence
+
+from kingmaker.api import ModelDeployment
+from kingmaker.core.manifests.names import ROUTER, variant_name
+from kingmaker.core.manifests.objects import (
+    OPERATOR_SELECTOR,
+    ROUTER_SELECTOR,
+    Manifest,
+    labels,
+    manifest,
+    owner,
+    serving_selector,
+    shared_owners,
+)
+from kingmaker.core.manifests.serving import MANAGEMENT_PORT, PORT, variant_labels
+from kingmaker.core.manifests.settings import Settings
+
+
+def pod_disruption_budget(deployment: ModelDeployment, model: str, *, replicas: int) -> Manifest | None:
+    """Let drains take one pod of a variant at a time; None for a single pod, which a budget would only lock in."""
+    if replicas <= 1:
+        return None
+    name = variant_name(deployment.metadata.name, model)
+    head = manifest(
+        "policy/v1",
+        "PodDisruptionBudget",
+        name=name,
+        namespace=deployment.metadata.namespace,
+        labels=variant_labels(deployment, model),
+        owners=owner(deployment),
+    )
+    return head | {"spec": _one_at_a_time(serving_selector(deployment, model))}
+
+
+def router_disruption_budget(
+    namespace: str, *, owners: Sequence[tuple[str, str]], settings: Settings
+) -> Manifest | None:
+    """Let drains take one router pod at a time; None for a single pod."""
+    if settings.router_replicas <= 1:
+        return None
+    head = _router_head("policy/v1", "PodDisruptionBudget", namespace, owners)
+    return head | {"spec": _one_at_a_time(ROUTER_SELECTOR)}
+
+
+def network_policy(deployment: ModelDeployment, model: str, *, settings: Settings) -> Manifest:
+    """Let routers, fellow servers (shadow batches, feedback) and the operator in; nobody else of the cluster."""
+    fellows = _pods(serving_selector(deployment))
+    head = manifest(
+        "networking.k8s.io/v1",
+        "NetworkPolicy",
+        name=variant_name(deployment.metadata.name, model),
+        namespace=deployment.metadata.namespace,
+        labels=variant_labels(deployment, model),
+        owners=owner(deployment),
+    )
+    ingress = [
+        {"from": [_pods(ROUTER_SELECTOR), fellows], "ports": _ports(PORT, MANAGEMENT_PORT)},
+        {"from": _readers(settings), "ports": _ports(MANAGEMENT_PORT)},
+    ]
+    egress = [_dns(), {"to": [fellows], "ports": _ports(PORT, MANAGEMENT_PORT)}, _downloads(settings)]
+    return head | {"spec": _policy(serving_selector(deployment, model), ingress, egress)}
+
+
+def router_network_policy(namespace: str, *, owners: Sequence[tuple[str, str]], settings: Settings) -> Manifest:
+    """Let anybody ask the router; let it reach servers, the operator and DNS alone."""
+    servers = _pods({"app.kubernetes.io/component": "serving"})
+    ingress = [
+        {"ports": _ports(PORT)},
+        {"from": _readers(settings), "ports": _ports(MANAGEMENT_PORT)},
+    ]
+    egress = [
+        _dns(),
+        {"to": [servers], "ports": _ports(PORT)},
+        {"to": [_operator(settings)], "ports": _ports(settings.xds_port)},
+    ]
+    head = _router_head("networking.k8s.io/v1", "NetworkPolicy", namespace, owners)
+    return head | {"spec": _policy(ROUTER_SELECTOR, ingress, egress)}
+
+
+def job_network_policy(job: Manifest, *, settings: Settings) -> Manifest:
+    """Let nobody reach a Job's pods, and keep them from the blocked networks; it lives and dies with the Job's owner."""
+    meta = job["metadata"]
+    head = manifest(
+        "networking.k8s.io/v1",
+        "NetworkPolicy",
+        name=meta["name"],
+        namespace=meta["namespace"],
+        labels=meta["labels"],
+        owners=meta["ownerReferences"],
+    )
+    selector = {"batch.kubernetes.io/job-name": meta["name"]}
+    return head | {"spec": _policy(selector, [], [_dns(), _downloads(settings)])}
+
+
+def _router_head(api_version: str, kind: str, namespace: str, owners: Sequence[tuple[str, str]]) -> Manifest:
+    own = labels(ROUTER, instance=ROUTER, component="router")
+    return manifest(api_version, kind, name=ROUTER, namespace=namespace, labels=own, owners=shared_owners(owners))
+
+
+def _one_at_a_time(selector: dict[str, str]) -> Manifest:
+    # A pod that is not ready serves nobody: evicting it must never wait for it.
+    return {
+        "maxUnavailable": 1,
+        "selector": {"matchLabels": selector},
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+    }
+
+
+def _policy(selector: dict[str, str], ingress: list[Manifest], egress: list[Manifest]) -> Manifest:
+    return {
+        "podSelector": {"matchLabels": selector},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": ingress,
+        "egress": egress,
+    }
+
+
+def _pods(selector: dict[str, str]) -> Manifest:
+    return {"podSelector": {"matchLabels": selector}}
+
+
+def _namespace(name: str) -> Manifest:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
+def _operator(settings: Settings) -> Manifest:
+    return _namespace(settings.operator_namespace) | _pods(OPERATOR_SELECTOR)
+
+
+def _readers(settings: Settings) -> list[Manifest]:
+    return [_operator(settings), *(_namespace(name) for name in settings.monitoring_namespaces)]
+
+
+def _ports(*numbers: int) -> list[Manifest]:
+    return [{"protocol": "TCP", "port": number} for number in numbers]
+
+
+def _dns() -> Manifest:
+    # To anywhere: a node-local cache answers at a link-local address that no selector covers.
+    return {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]}
+
+
+def _downloads(settings: Settings) -> Manifest:
+    ipv4 = {"cidr": "0.0.0.0/0", "except": list(settings.blocked_egress)}
+    ipv6 = {"cidr": "::/0", "except": ["fd00:ec2::254/128"]}
+    return {"to": [{"ipBlock": ipv4}, {"ipBlock": ipv6}]}

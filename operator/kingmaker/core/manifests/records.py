@@ -1,0 +1,102 @@
+"""Resources of Kingmaker's own that the operator creates: the Model that a run produced, and Decisions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from kingmaker.api import API_VERSION, DecisionSpec, Model, ModelDeployment
+from kingmaker.core.manifests.names import bounded, decision_name, produced_model_name
+from kingmaker.core.manifests.objects import DEPLOYMENT, Manifest, deployment_labels, labels, manifest, owner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a finished run says it made, already checked against the API's own types.
+
+    The mappings are parts of a Model's spec as the API spells them: `artifact`, `baseline` and `examples` with `uri` and
+    `digest`, `task`, entries of `metrics` and of `lineage.trainingData`.
+    """
+
+    artifact: Mapping[str, str]
+    baseline: Mapping[str, str] | None = None
+    examples: Mapping[str, str] | None = None
+    task: Mapping[str, Any] | None = None
+    metrics: tuple[Mapping[str, str], ...] = ()
+    training_data: tuple[Mapping[str, Any], ...] = ()
+    framework: str | None = None
+
+
+def model_from_result(
+    deployment: ModelDeployment, parent: Model, result: RunResult, *, run: int, decision: str, built_at: datetime
+) -> Manifest:
+    """Build the Model that a retraining run becomes: owned by nothing, for it may outlive whoever asked for it.
+
+    Args:
+        deployment: Who retrained; its enrolment labels are put on the Model.
+        parent: The champion that was retrained; family and credentials are taken from it, the task where none is given.
+        result: What the run made.
+        run: Number of the run, part of the Model's name.
+        decision: Name of the Decision that started the run.
+        built_at: When the run ended, aware.
+    """
+    name = deployment.metadata.name
+    enrol = deployment.spec.enrol
+    chosen = dict(enrol.selector.match_labels) if enrol else {}
+    own = labels("kingmaker-model", instance=parent.spec.family, component="model") | {DEPLOYMENT: bounded(name)}
+    task = result.task or (parent.spec.task.manifest() if parent.spec.task else None)
+    spec: Manifest = {
+        "family": parent.spec.family,
+        "version": f"r{run}",
+        "artifact": _artifact(parent, result),
+        "lineage": _lineage(deployment, parent, result, decision, built_at),
+    }
+    optional = {
+        "baseline": result.baseline,
+        "examples": result.examples,
+        "task": task,
+        "metrics": [dict(metric) for metric in result.metrics],
+    }
+    spec |= {key: value for key, value in optional.items() if value}
+    metadata = {
+        "name": produced_model_name(name, run),
+        "namespace": deployment.metadata.namespace,
+        "labels": own | chosen,
+    }
+    return {"apiVersion": API_VERSION, "kind": "Model", "metadata": metadata, "spec": spec}
+
+
+def decision_body(deployment: ModelDeployment, spec: DecisionSpec) -> Manifest:
+    """Build the record of one decision, to be created once and never changed."""
+    head = manifest(
+        API_VERSION,
+        "Decision",
+        name=decision_name(deployment.metadata.name, spec.sequence),
+        namespace=deployment.metadata.namespace,
+        labels=deployment_labels(deployment, "decision"),
+        owners=owner(deployment),
+    )
+    return head | {"spec": spec.manifest()}
+
+
+def _artifact(parent: Model, result: RunResult) -> Manifest:
+    artifact: Manifest = {"format": "ONNX", "uri": result.artifact["uri"], "digest": result.artifact["digest"]}
+    secret = parent.spec.artifact.credentials_secret_ref
+    return artifact | ({"credentialsSecretRef": secret.manifest()} if secret else {})
+
+
+def _lineage(
+    deployment: ModelDeployment, parent: Model, result: RunResult, decision: str, built_at: datetime
+) -> Manifest:
+    name = deployment.metadata.name
+    lineage: Manifest = {
+        "builtAt": built_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "builtBy": f"kingmaker retraining of {name}",
+        "parentRef": {"name": parent.metadata.name},
+        "triggeredBy": {"modelDeployment": name, "decision": decision},
+    }
+    if result.framework:
+        lineage["framework"] = result.framework
+    if result.training_data:
+        lineage["trainingData"] = [dict(data) for data in result.training_data]
+    return lineage

@@ -1,0 +1,104 @@
+"""What a namespace has once: the router that its ModelDeployments share, and the ServiceAccount without permissions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from kingmaker.api import ModelDeployment
+from kingmaker.core.manifests.names import ROUTER, WORKLOAD
+from kingmaker.core.manifests.objects import (
+    ROUTER_SELECTOR,
+    Manifest,
+    deployment_labels,
+    labels,
+    manifest,
+    owner,
+    shared_owners,
+)
+from kingmaker.core.manifests.pods import confined, field_env, http_probe, pod_defaults, sleep_before_stop, spread
+from kingmaker.core.manifests.serving import MANAGEMENT_PORT, PORT
+from kingmaker.core.manifests.settings import Settings
+
+_RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}
+
+
+def deployment_service(deployment: ModelDeployment) -> Manifest:
+    """Build the one endpoint that clients know: the ModelDeployment's own name, port 80, answered by the routers."""
+    head = manifest(
+        "v1",
+        "Service",
+        name=deployment.metadata.name,
+        namespace=deployment.metadata.namespace,
+        labels=deployment_labels(deployment, "endpoint"),
+        owners=owner(deployment),
+    )
+    port = {"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}
+    return head | {"spec": {"type": "ClusterIP", "selector": ROUTER_SELECTOR, "ports": [port]}}
+
+
+def router_deployment(
+    namespace: str,
+    *,
+    owners: Sequence[tuple[str, str]],
+    settings: Settings,
+    container_args: Sequence[str],
+    lifecycle: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """Build the Deployment of the router.
+
+    Args:
+        namespace: Whose ModelDeployments it serves.
+        owners: Name and uid of every ModelDeployment there; the router goes with the last of them.
+        settings: How the operator was started.
+        container_args: Envoy's arguments as they are; `$(POD_IP)`, `$(POD_NAME)` and `$(POD_NAMESPACE)` are filled in.
+        lifecycle: The container's lifecycle, instead of sleeping before it stops.
+    """
+    own = labels(ROUTER, instance=ROUTER, component="router")
+    container = {
+        "name": "envoy",
+        "image": settings.router_image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["envoy"],
+        "args": list(container_args),
+        "env": field_env(POD_IP="status.podIP", POD_NAME="metadata.name", POD_NAMESPACE="metadata.namespace"),
+        "ports": [
+            {"name": "http", "containerPort": PORT, "protocol": "TCP"},
+            {"name": "management", "containerPort": MANAGEMENT_PORT, "protocol": "TCP"},
+        ],
+        "resources": _RESOURCES,
+        "securityContext": confined(),
+        # Ready needs a configuration from the operator; alive must not, or routers would die of the operator's absence.
+        "readinessProbe": http_probe("/ready", period_seconds=2, failure_threshold=2),
+        "livenessProbe": {"tcpSocket": {"port": "management"}, "periodSeconds": 10, "failureThreshold": 6},
+    } | ({"lifecycle": dict(lifecycle)} if lifecycle else sleep_before_stop(settings.pre_stop_seconds))
+    pod = pod_defaults() | {
+        "terminationGracePeriodSeconds": settings.pre_stop_seconds + 20,
+        "topologySpreadConstraints": spread(ROUTER_SELECTOR),
+        "containers": [container],
+    }
+    head = manifest("apps/v1", "Deployment", name=ROUTER, namespace=namespace, labels=own, owners=shared_owners(owners))
+    return head | {
+        "spec": {
+            "replicas": settings.router_replicas,
+            "revisionHistoryLimit": 2,
+            "progressDeadlineSeconds": 600,
+            "selector": {"matchLabels": ROUTER_SELECTOR},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "template": {"metadata": {"labels": own}, "spec": pod},
+        }
+    }
+
+
+def workload_service_account(namespace: str, *, owners: Sequence[Manifest], settings: Settings) -> Manifest:
+    """Build the ServiceAccount of all workloads: it may do nothing, and no pod gets its token.
+
+    Args:
+        namespace: Where the workloads run.
+        owners: References to every Model and ModelDeployment there, by `shared_owners`.
+        settings: How the operator was started.
+    """
+    own = labels("kingmaker", instance=WORKLOAD, component="workload")
+    body = manifest("v1", "ServiceAccount", name=WORKLOAD, namespace=namespace, labels=own, owners=list(owners))
+    body["automountServiceAccountToken"] = False
+    if settings.image_pull_secrets:
+        body["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    return body

@@ -1,0 +1,179 @@
+"""The pods that serve one model for one ModelDeployment, and the Service that other servers reach them by.
+
+Nothing here may depend on the model's role. Whoever is champion today was challenger yesterday, and a promotion that
+changed a pod template would restart the very servers that just proved themselves.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from kingmaker.api import Model, ModelDeployment
+from kingmaker.core.manifests.model_files import (
+    MODEL_DIR,
+    canonical,
+    fetch_container,
+    model_arguments,
+    model_mount,
+    model_volume,
+)
+from kingmaker.core.manifests.names import bounded, shadow_name, variant_name
+from kingmaker.core.manifests.objects import MODEL, Manifest, deployment_labels, manifest, owner, serving_selector
+from kingmaker.core.manifests.pods import (
+    POD_IP,
+    TERMINATION_LOG,
+    confined,
+    env,
+    field_env,
+    http_probe,
+    literal,
+    option,
+    pod_defaults,
+    resources,
+    scratch_env,
+    scratch_mount,
+    scratch_volume,
+    sleep_before_stop,
+    spread,
+)
+from kingmaker.core.manifests.settings import Settings
+
+PORT: Final = 8080
+MANAGEMENT_PORT: Final = 8082
+SHADOW_DIR: Final = "/etc/kingmaker/shadow"
+TARGETS: Final = "targets.json"
+
+_RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}}
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowTarget:
+    """A challenger that gets copies of `percent` (1..100) of the champion's requests, at the URL of its Service."""
+
+    model: str
+    digest: str
+    url: str
+    percent: int
+
+
+def feedback_key(deployment: ModelDeployment) -> str:
+    """Give the key that authenticates request ids: the same for all pods of a deployment, and for no other."""
+    return hashlib.sha256(f"kingmaker-feedback/{deployment.metadata.uid}".encode()).hexdigest()
+
+
+def variant_labels(deployment: ModelDeployment, model: str) -> dict[str, str]:
+    """Give the labels of what belongs to one model of one ModelDeployment."""
+    return deployment_labels(deployment, "serving", name="kingmaker-serving") | {MODEL: bounded(model)}
+
+
+def variant_deployment(deployment: ModelDeployment, model: Model, *, replicas: int, settings: Settings) -> Manifest:
+    """Build the Deployment that serves one model.
+
+    Args:
+        deployment: The owner.
+        model: What is served; already verified.
+        replicas: Pods wanted, >= 0.
+        settings: How the operator was started.
+    """
+    name = model.metadata.name
+    selector = serving_selector(deployment, name)
+    head = _head(deployment, name, "apps/v1", "Deployment")
+    pod = {"metadata": {"labels": variant_labels(deployment, name)}, "spec": _pod(deployment, model, settings)}
+    return head | {
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 2,
+            "progressDeadlineSeconds": 600,
+            "selector": {"matchLabels": selector},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
+            "template": pod,
+        }
+    }
+
+
+def variant_service(deployment: ModelDeployment, model: str) -> Manifest:
+    """Build the Service by which the champion reaches a challenger, and people reach either to debug."""
+    ports = [_service_port("http", PORT), _service_port("management", MANAGEMENT_PORT)]
+    spec = {"type": "ClusterIP", "selector": serving_selector(deployment, model), "ports": ports}
+    return _head(deployment, model, "v1", "Service") | {"spec": spec}
+
+
+def shadow_config_map(
+    deployment: ModelDeployment, *, decision: int, champion: str, targets: Sequence[ShadowTarget]
+) -> Manifest:
+    """Build the ConfigMap that tells the champion's servers whom to send copies to, counted under which decision."""
+    content = {"decision": decision, "champion": champion, "targets": [asdict(target) for target in targets]}
+    head = manifest(
+        "v1",
+        "ConfigMap",
+        name=shadow_name(deployment.metadata.name),
+        namespace=deployment.metadata.namespace,
+        labels=deployment_labels(deployment, "shadow"),
+        owners=owner(deployment),
+    )
+    return head | {"data": {TARGETS: canonical(content)}}
+
+
+def _head(deployment: ModelDeployment, model: str, api_version: str, kind: str) -> Manifest:
+    return manifest(
+        api_version,
+        kind,
+        name=variant_name(deployment.metadata.name, model),
+        namespace=deployment.metadata.namespace,
+        labels=variant_labels(deployment, model),
+        owners=owner(deployment),
+    )
+
+
+def _pod(deployment: ModelDeployment, model: Model, settings: Settings) -> Manifest:
+    image = deployment.spec.serving.image or settings.serving_image
+    shadow = {"name": shadow_name(deployment.metadata.name), "optional": True}
+    return pod_defaults() | {
+        "terminationGracePeriodSeconds": settings.grace_seconds,
+        "topologySpreadConstraints": spread(serving_selector(deployment, model.metadata.name)),
+        "initContainers": [fetch_container(model, image=image, settings=settings)],
+        "containers": [_serve_container(deployment, model, image, settings)],
+        "volumes": [model_volume(settings), scratch_volume(), {"name": "shadow", "configMap": shadow}],
+    }
+
+
+def _serve_container(deployment: ModelDeployment, model: Model, image: str, settings: Settings) -> Manifest:
+    serving = deployment.spec.serving
+    identity = field_env(POD_IP="status.podIP", KINGMAKER_POD_IP="status.podIP", KINGMAKER_POD_NAME="metadata.name")
+    return {
+        "name": "serve",
+        "image": image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["kingmaker-serving", "serve"],
+        "args": [
+            *("--dir", MODEL_DIR, "--model-name", literal(deployment.metadata.name)),
+            *("--model-version", literal(model.metadata.name)),
+            *model_arguments(model, examples=True, signature=False),
+            *("--host", POD_IP, "--port", str(PORT), "--management-port", str(MANAGEMENT_PORT)),
+            *("--shadow-targets", f"{SHADOW_DIR}/{TARGETS}"),
+            *option("--max-request-bytes", serving.max_request_bytes),
+            *("--drain-seconds", str(settings.drain_seconds), "--termination-log", TERMINATION_LOG),
+        ],
+        "env": [*identity, *env(KINGMAKER_FEEDBACK_KEY=feedback_key(deployment)), *scratch_env()],
+        "ports": [_container_port("http", PORT), _container_port("management", MANAGEMENT_PORT)],
+        "resources": resources(serving.resources, _RESOURCES),
+        "volumeMounts": [
+            model_mount(),
+            scratch_mount(),
+            {"name": "shadow", "mountPath": SHADOW_DIR, "readOnly": True},
+        ],
+        "securityContext": confined(),
+        # Loading may take minutes and is nobody's fault; only then does silence mean that the server hangs.
+        "startupProbe": http_probe("/livez", period_seconds=1, failure_threshold=settings.startup_seconds),
+        "livenessProbe": http_probe("/livez", period_seconds=10, failure_threshold=3, timeout_seconds=5),
+        "readinessProbe": http_probe("/readyz", period_seconds=2, failure_threshold=2),
+    } | sleep_before_stop(settings.pre_stop_seconds)
+
+
+def _container_port(name: str, port: int) -> Manifest:
+    return {"name": name, "containerPort": port, "protocol": "TCP"}
+
+
+def _service_port(name: str, port: int) -> Manifest:
+    return {"name": name, "port": port, "targetPort": name, "protocol": "TCP"}
