@@ -4,12 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kingmaker.api import Model
+from kingmaker.api import Artifact, FileRef, Model
 from kingmaker.core.manifests.objects import Manifest
 from kingmaker.core.manifests.pods import (
     TERMINATION_LOG,
     confined,
-    literal,
     option,
     scratch_env,
     scratch_mount,
@@ -37,10 +36,10 @@ def model_mount() -> Manifest:
 def fetch_container(model: Model, *, image: str, settings: Settings) -> Manifest:
     """Give the init container that downloads: the only one that ever sees the Secret."""
     spec = model.spec
-    args = ["--dir", MODEL_DIR, "--model-uri", literal(spec.artifact.uri), "--model-digest", spec.artifact.digest]
+    args = ["--dir", MODEL_DIR, *_located("model", spec.artifact)]
     for flag, file in (("baseline", spec.baseline), ("examples", spec.examples)):
         if file is not None:
-            args += [f"--{flag}-uri", literal(file.uri), f"--{flag}-digest", file.digest]
+            args += _located(flag, file)
     container: Manifest = {
         "name": "fetch",
         "image": image,
@@ -58,16 +57,20 @@ def fetch_container(model: Model, *, image: str, settings: Settings) -> Manifest
     return container
 
 
-def model_arguments(model: Model, *, examples: bool, signature: bool) -> list[str]:
+def model_arguments(model: Model, *, signature: bool) -> list[str]:
     """Give the arguments by which a server or a verifier knows what the files must be."""
     spec = model.spec
     return [
         *option("--model-digest", spec.artifact.digest),
         *option("--baseline-digest", spec.baseline.digest if spec.baseline else None),
-        *option("--examples-digest", spec.examples.digest if spec.examples and examples else None),
+        *option("--examples-digest", spec.examples.digest if spec.examples else None),
         *option("--signature", canonical(spec.signature.manifest()) if spec.signature and signature else None),
         *option("--task", canonical(spec.task.manifest()) if spec.task else None),
     ]
+
+
+def _located(flag: str, file: Artifact | FileRef) -> list[str]:
+    return [*option(f"--{flag}-uri", file.uri), *option(f"--{flag}-digest", file.digest)]
 
 
 def canonical(value: Mapping[str, Any]) -> str:

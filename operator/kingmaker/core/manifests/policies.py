@@ -84,7 +84,7 @@ def router_network_policy(namespace: str, *, owners: Sequence[tuple[str, str]], 
 
 
 def job_network_policy(job: Manifest, *, settings: Settings) -> Manifest:
-    """Let nobody reach a Job's pods, and keep them from the blocked networks; it lives and dies with the Job's owner."""
+    """Let nobody reach a Job's pods, and keep them from the blocked networks; it goes with the Job's owner."""
     meta = job["metadata"]
     head = manifest(
         "networking.k8s.io/v1",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from kingmaker.api import API_VERSION, DecisionSpec, Model, ModelDeployment
@@ -14,8 +14,8 @@ from kingmaker.core.manifests.objects import DEPLOYMENT, Manifest, deployment_la
 class RunResult:
     """What a finished run says it made, already checked against the API's own types.
 
-    The mappings are parts of a Model's spec as the API spells them: `artifact`, `baseline` and `examples` with `uri` and
-    `digest`, `task`, entries of `metrics` and of `lineage.trainingData`.
+    The mappings are parts of a Model's spec as the API spells them: `artifact`, `baseline` and `examples` with `uri`
+    and `digest`, `task`, entries of `metrics` and of `lineage.trainingData`.
     """
 
     artifact: Mapping[str, str]
@@ -43,10 +43,10 @@ def model_from_result(
     name = deployment.metadata.name
     enrol = deployment.spec.enrol
     chosen = dict(enrol.selector.match_labels) if enrol else {}
-    own = labels("kingmaker-model", instance=parent.spec.family, component="model") | {DEPLOYMENT: bounded(name)}
+    own = labels("kingmaker-model", instance=str(parent.spec.family), component="model") | {DEPLOYMENT: bounded(name)}
     task = result.task or (parent.spec.task.manifest() if parent.spec.task else None)
     spec: Manifest = {
-        "family": parent.spec.family,
+        "family": str(parent.spec.family),
         "version": f"r{run}",
         "artifact": _artifact(parent, result),
         "lineage": _lineage(deployment, parent, result, decision, built_at),
@@ -80,7 +80,11 @@ def decision_body(deployment: ModelDeployment, spec: DecisionSpec) -> Manifest:
 
 
 def _artifact(parent: Model, result: RunResult) -> Manifest:
-    artifact: Manifest = {"format": "ONNX", "uri": result.artifact["uri"], "digest": result.artifact["digest"]}
+    artifact: Manifest = {
+        "format": "ONNX",
+        "uri": str(result.artifact["uri"]),
+        "digest": str(result.artifact["digest"]),
+    }
     secret = parent.spec.artifact.credentials_secret_ref
     return artifact | ({"credentialsSecretRef": secret.manifest()} if secret else {})
 
@@ -90,7 +94,7 @@ def _lineage(
 ) -> Manifest:
     name = deployment.metadata.name
     lineage: Manifest = {
-        "builtAt": built_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "builtAt": built_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "builtBy": f"kingmaker retraining of {name}",
         "parentRef": {"name": parent.metadata.name},
         "triggeredBy": {"modelDeployment": name, "decision": decision},

@@ -88,16 +88,24 @@ def router_deployment(
     }
 
 
-def workload_service_account(namespace: str, *, owners: Sequence[Manifest], settings: Settings) -> Manifest:
+def workload_service_account(
+    namespace: str,
+    *,
+    owners: Sequence[tuple[str, str]],
+    models: Sequence[tuple[str, str]] = (),
+    settings: Settings,
+) -> Manifest:
     """Build the ServiceAccount of all workloads: it may do nothing, and no pod gets its token.
 
     Args:
         namespace: Where the workloads run.
-        owners: References to every Model and ModelDeployment there, by `shared_owners`.
+        owners: Name and uid of every ModelDeployment there.
+        models: Name and uid of the Models that are verified there.
         settings: How the operator was started.
     """
     own = labels("kingmaker", instance=WORKLOAD, component="workload")
-    body = manifest("v1", "ServiceAccount", name=WORKLOAD, namespace=namespace, labels=own, owners=list(owners))
+    references = [*shared_owners(owners), *shared_owners(models, kind="Model")]
+    body = manifest("v1", "ServiceAccount", name=WORKLOAD, namespace=namespace, labels=own, owners=references)
     body["automountServiceAccountToken"] = False
     if settings.image_pull_secrets:
         body["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]

@@ -149,7 +149,7 @@ def _serve_container(deployment: ModelDeployment, model: Model, image: str, sett
         "args": [
             *("--dir", MODEL_DIR, "--model-name", literal(deployment.metadata.name)),
             *("--model-version", literal(model.metadata.name)),
-            *model_arguments(model, examples=True, signature=False),
+            *model_arguments(model, signature=False),
             *("--host", POD_IP, "--port", str(PORT), "--management-port", str(MANAGEMENT_PORT)),
             *("--shadow-targets", f"{SHADOW_DIR}/{TARGETS}"),
             *option("--max-request-bytes", serving.max_request_bytes),

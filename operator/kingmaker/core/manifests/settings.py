@@ -36,7 +36,7 @@ class Settings:
     model_size_limit: str = "10Gi"
     """Most disk that one Model's files may take, as a Kubernetes quantity."""
     blocked_egress: tuple[str, ...] = ("169.254.169.254/32",)
-    """IPv4 networks that no workload may reach, wherever NetworkPolicies are enforced: cloud metadata, the API server."""
+    """IPv4 networks that no workload may reach where NetworkPolicies are enforced: cloud metadata, the API server."""
     monitoring_namespaces: tuple[str, ...] = ()
     """Namespaces whose pods may scrape /metrics."""
 

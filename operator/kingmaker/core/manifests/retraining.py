@@ -1,0 +1,146 @@
+"""The Job that trains a new model when it is due: what people may choose, and on top of it what they may not."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from kingmaker.api import EnvVar, JobTemplate, Model, ModelDeployment, Volume
+from kingmaker.core.manifests.names import retrain_job_name
+from kingmaker.core.manifests.objects import Manifest, deployment_labels, manifest, owner
+from kingmaker.core.manifests.pods import (
+    SCRATCH_DIR,
+    confined,
+    env,
+    pod_defaults,
+    resources,
+    scratch_env,
+    scratch_mount,
+    scratch_volume,
+)
+from kingmaker.core.manifests.settings import Settings
+
+TRAIN: Final = "train"
+"""Name of the container whose termination message is a run's result."""
+
+_RESOURCES: Final = {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "4Gi"}}
+
+
+def retrain_job(
+    deployment: ModelDeployment,
+    template: JobTemplate,
+    *,
+    run: int,
+    variables: Mapping[str, str],
+    settings: Settings,
+) -> Manifest:
+    """Build the Job of one run. Its name is the same however often it is built, so a run starts once.
+
+    Args:
+        deployment: The owner.
+        template: `spec.retraining.template`.
+        run: Number of the run, rising by one per deployment.
+        variables: The environment of `retrain_variables`.
+        settings: How the operator was started.
+    """
+    meta = deployment.metadata
+    own = deployment_labels(deployment, "retrain", name="kingmaker-retrain")
+    head = manifest(
+        "batch/v1",
+        "Job",
+        name=retrain_job_name(meta.name, run),
+        namespace=meta.namespace,
+        labels=own,
+        owners=owner(deployment),
+    )
+    pod = pod_defaults() | {
+        "restartPolicy": "Never",
+        "containers": [_container(template, variables, settings)],
+        "volumes": [*map(_volume, template.volumes), *_unless_taken(template, scratch_volume())],
+    }
+    return head | {
+        "spec": {
+            "backoffLimit": template.backoff_limit,
+            # Never two pods of one run at a time: they write to the same place.
+            "podReplacementPolicy": "Failed",
+            "activeDeadlineSeconds": template.deadline.seconds,
+            "template": {"metadata": {"labels": own}, "spec": pod},
+        }
+    }
+
+
+def retrain_variables(
+    deployment: ModelDeployment,
+    parent: Model,
+    *,
+    run: int,
+    decision: str,
+    reason: str,
+    features: Sequence[str],
+    window: str,
+    output_uri: str,
+) -> dict[str, str]:
+    """Give the environment by which a trainer knows why it runs, on what, and where to write.
+
+    Args:
+        deployment: Whose champion is retrained.
+        parent: The champion.
+        run: Number of the run; makes the place to write to unique.
+        decision: Name of the Decision.
+        reason: One word, such as `Drift`.
+        features: Those that drifted, worst first.
+        window: The window they drifted in, such as `24h`; empty where none was looked at.
+        output_uri: Prefix that people chose; a folder of this run is added.
+    """
+    name, uid = deployment.metadata.name, deployment.metadata.uid
+    # With the uid: a ModelDeployment made anew counts its runs from the start, and never overwrites what is there.
+    folder = f"{retrain_job_name(name, run)}-{uid[:8]}"
+    return {
+        "KINGMAKER_DEPLOYMENT": name,
+        "KINGMAKER_FAMILY": parent.spec.family,
+        "KINGMAKER_OUTPUT_URI": f"{output_uri.rstrip('/')}/{folder}/",
+        "KINGMAKER_PARENT_DIGEST": parent.spec.artifact.digest,
+        "KINGMAKER_PARENT_MODEL": parent.metadata.name,
+        "KINGMAKER_PARENT_URI": parent.spec.artifact.uri,
+        "KINGMAKER_RETRAIN_DECISION": decision,
+        "KINGMAKER_RETRAIN_FEATURES": json.dumps(list(features), ensure_ascii=False),
+        "KINGMAKER_RETRAIN_REASON": reason,
+        "KINGMAKER_RETRAIN_WINDOW": window,
+    }
+
+
+def _container(template: JobTemplate, variables: Mapping[str, str], settings: Settings) -> Manifest:
+    container: Manifest = {
+        "name": TRAIN,
+        "image": template.image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "env": _merged_env(template.env, variables),
+        "resources": resources(template.resources, _RESOURCES),
+        "volumeMounts": [*map(_mount, template.volumes), *_unless_taken(template, scratch_mount())],
+        "securityContext": confined(),
+    }
+    if template.command:
+        container["command"] = list(template.command)
+    if template.args:
+        container["args"] = list(template.args)
+    return container
+
+
+def _merged_env(wanted: Sequence[EnvVar], variables: Mapping[str, str]) -> list[Manifest]:
+    # Nothing that people write may stand in for what the operator says. The operator's come first in the list, so that
+    # people's own may refer to them as $(NAME).
+    theirs = [item.manifest() for item in wanted if item.name not in variables]
+    named = {item["name"] for item in theirs}
+    return [*env(**variables), *(item for item in scratch_env() if item["name"] not in named), *theirs]
+
+
+def _volume(volume: Volume) -> Manifest:
+    mounted = {"mountPath", "readOnly"}
+    return {key: value for key, value in volume.manifest().items() if key not in mounted}
+
+
+def _mount(volume: Volume) -> Manifest:
+    return {"name": str(volume.name), "mountPath": str(volume.mount_path), "readOnly": volume.read_only}
+
+
+def _unless_taken(template: JobTemplate, item: Manifest) -> list[Manifest]:
+    return [] if any(volume.mount_path == SCRATCH_DIR for volume in template.volumes) else [item]
