@@ -53,7 +53,7 @@ def fetch_container(model: Model, *, image: str, settings: Settings) -> Manifest
     }
     secret = spec.artifact.credentials_secret_ref
     if secret is not None:
-        container["envFrom"] = [{"secretRef": {"name": secret.name}}]
+        container["envFrom"] = [{"secretRef": secret.manifest()}]
     return container
 
 

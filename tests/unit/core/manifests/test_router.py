@@ -1,0 +1,81 @@
+"""What a namespace has once, and the one endpoint that clients know."""
+
+from dataclasses import replace
+
+from kingmaker.core.manifests.policies import (
+    network_policy,
+    pod_disruption_budget,
+    router_disruption_budget,
+    router_network_policy,
+)
+from kingmaker.core.manifests.router import deployment_service, router_deployment, workload_service_account
+from support.every_manifest import SETTINGS
+from support.manifest_objects import a_deployment
+
+OWNERS = [("churn", "uid-2"), ("abuse", "uid-1")]
+
+
+def test_the_router_goes_with_the_last_of_its_owners() -> None:
+    body = router_deployment("team", owners=OWNERS, settings=SETTINGS, container_args=["-c", "x"])
+    owners = body["metadata"]["ownerReferences"]
+    assert [(o["name"], o["uid"]) for o in owners] == [("abuse", "uid-1"), ("churn", "uid-2")]
+    assert not any("controller" in o for o in owners)
+
+
+def test_envoys_arguments_are_taken_as_they_are() -> None:
+    body = router_deployment("team", owners=OWNERS, settings=SETTINGS, container_args=["--host", "$(POD_IP)"])
+    container = body["spec"]["template"]["spec"]["containers"][0]
+    assert (container["command"], container["args"]) == (["envoy"], ["--host", "$(POD_IP)"])
+    assert {item["name"] for item in container["env"]} == {"POD_IP", "POD_NAME", "POD_NAMESPACE"}
+
+
+def test_a_lifecycle_of_ones_own_replaces_the_sleep() -> None:
+    drain = {"preStop": {"exec": {"command": ["true"]}}}
+    body = router_deployment("team", owners=[], settings=SETTINGS, container_args=[], lifecycle=drain)
+    assert body["spec"]["template"]["spec"]["containers"][0]["lifecycle"] == drain
+
+
+def test_the_endpoint_is_the_deployments_name_on_port_80() -> None:
+    service = deployment_service(a_deployment("churn"))
+    assert service["metadata"]["name"] == "churn"
+    port = service["spec"]["ports"][0]
+    assert (port["port"], port["targetPort"]) == (80, "http")
+    router = router_deployment("team", owners=[], settings=SETTINGS, container_args=[])
+    assert service["spec"]["selector"].items() <= router["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_a_single_pod_gets_no_disruption_budget() -> None:
+    one = replace(SETTINGS, router_replicas=1)
+    assert router_disruption_budget("team", owners=OWNERS, settings=one) is None
+    assert pod_disruption_budget(a_deployment(), "churn-1", replicas=1) is None
+    assert pod_disruption_budget(a_deployment(), "churn-1", replicas=2) is not None
+
+
+def test_servers_may_download_but_never_ask_the_cloud_for_credentials() -> None:
+    settings = replace(SETTINGS, blocked_egress=("169.254.169.254/32", "10.0.0.1/32"))
+    egress = network_policy(a_deployment(), "churn-1", settings=settings)["spec"]["egress"]
+    blocks = [peer["ipBlock"] for rule in egress for peer in rule.get("to", []) if "ipBlock" in peer]
+    assert blocks[0]["except"] == ["169.254.169.254/32", "10.0.0.1/32"]
+    assert len(blocks) == 2
+
+
+def test_only_the_operator_and_monitoring_read_counts_from_outside() -> None:
+    ingress = network_policy(a_deployment(), "churn-1", settings=SETTINGS)["spec"]["ingress"]
+    outside = [peer for rule in ingress for peer in rule["from"] if "namespaceSelector" in peer]
+    names = [peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for peer in outside]
+    assert names == ["kingmaker-system", "monitoring"]
+    assert "podSelector" in outside[0]
+
+
+def test_the_router_reaches_servers_the_operator_and_names_alone() -> None:
+    egress = router_network_policy("team", owners=OWNERS, settings=SETTINGS)["spec"]["egress"]
+    assert [[port["port"] for port in rule["ports"]] for rule in egress] == [[53, 53], [8080], [18000]]
+
+
+def test_the_service_account_holds_pull_secrets_and_nothing_else() -> None:
+    body = workload_service_account("team", owners=OWNERS, models=[("churn-1", "m")], settings=SETTINGS)
+    assert body["automountServiceAccountToken"] is False
+    assert body["imagePullSecrets"] == [{"name": "registry"}]
+    assert [o["kind"] for o in body["metadata"]["ownerReferences"]] == ["ModelDeployment", "ModelDeployment", "Model"]
+    plain = workload_service_account("team", owners=OWNERS, settings=replace(SETTINGS, image_pull_secrets=()))
+    assert "imagePullSecrets" not in plain
