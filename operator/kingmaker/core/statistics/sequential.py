@@ -34,8 +34,7 @@ _FARTHEST_LOGIT: Final = 2000.0
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Bad events of the two arms in one stage; `share` is the challenger's designed part of the traffic, 0 < share <
-    1."""
+    """Bad events of the two arms in one stage; `share` is the challenger's designed part of the traffic, 0..1."""
 
     champion: int
     challenger: int
@@ -95,9 +94,9 @@ def log_e_paired_superior(pairs: Sequence[Pairs], *, margin: float = 0.0) -> flo
 
     H0: E[w_B] >= (1+margin)·E[w_A] for every row given those before it, w = 1 for a wrong answer. Betting λ in (0, 1)
     on X = (1+margin)·w_A - w_B multiplies E by 1 + λX: 1+λ(1+margin) when only the champion was wrong, 1-λ > 0 when
-    only the challenger was, 1+λ·margin when both were, 1 when neither. E[X] <= 0 under H0, so the mean factor is <=
-    1. The bets are λ = (1-φ)/(1+φ) for the ratios φ of `log_e_superior`: with margin 0 this is its value at a share
-    of one half, the sequential form of McNemar's test.
+    only the challenger was, 1+λ·margin when both were, 1 when neither. E[X] <= 0 under H0, so the mean factor is
+    at most 1. The bets are λ = (1-φ)/(1+φ) for the ratios φ of `log_e_superior`: with margin 0 this is its value at a
+    share of one half, the sequential form of McNemar's test.
 
     Args:
         pairs: Counts of any number of stretches; they are added.
