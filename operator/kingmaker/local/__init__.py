@@ -1,0 +1,1 @@
+"""What a laptop needs in place of a cluster: control plane, node and Service proxy."""
