@@ -20,7 +20,7 @@ def test_no_rule_has_a_wildcard_or_leaves_its_namespace() -> None:
         assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
 
 
-@pytest.mark.parametrize("resource", ["secrets", "pods/exec", "pods/log", "serviceaccounts/token", "namespaces", "nodes"])
+@pytest.mark.parametrize("resource", ["secrets", "pods/exec", "serviceaccounts/token", "namespaces", "nodes"])
 def test_what_the_operator_has_no_business_with_is_not_allowed(resource: str) -> None:
     assert not verbs("", resource)
 
