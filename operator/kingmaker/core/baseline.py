@@ -191,7 +191,7 @@ def _check_order(feature: Feature, place: str) -> None:
 def _mapping(value: object, place: str) -> Mapping[str, object]:
     if not isinstance(value, dict):
         message = f"{place} is {_kind(value)}, expected an object"
-        raise ValueError(message)  # noqa: TRY004  # one kind of error for a document that is off
+        raise ValueError(message)  # one kind of error for a document that is off
     return value
 
 
@@ -212,7 +212,7 @@ def _text(value: object, place: str) -> str:
 def _flag(value: object, place: str) -> bool:
     if not isinstance(value, bool):
         message = f"{place} is {_kind(value)}, expected true or false"
-        raise ValueError(message)  # noqa: TRY004
+        raise ValueError(message)
     return value
 
 

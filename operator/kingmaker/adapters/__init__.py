@@ -1,0 +1,1 @@
+"""One outside system per file: the API server, the pods, time, metrics."""

@@ -1,0 +1,227 @@
+"""The API server: dict bodies, live reads, server-side apply."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from kingmaker.ports import Body, ClusterError, ConflictError, NotFoundError, RefusedError, UnavailableError
+
+logger = logging.getLogger(__name__)
+
+FIELD_MANAGER: Final = "kingmaker"
+_APPLY: Final = "application/apply-patch+yaml"
+_TIMEOUT: Final = 15.0
+"""Seconds for one request; a watch is kopf's business, not ours."""
+_PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Where a kind lives in the API."""
+
+    group_version: str
+    plural: str
+
+    def path(self, namespace: str, name: str = "") -> str:
+        """Path of one object, or of the collection."""
+        root = f"/apis/{self.group_version}" if "/" in self.group_version else f"/api/{self.group_version}"
+        tail = f"/{quote(name)}" if name else ""
+        return f"{root}/namespaces/{quote(namespace)}/{self.plural}{tail}"
+
+
+RESOURCES: Final[Mapping[str, Resource]] = {
+    "Model": Resource("kingmaker.dev/v1alpha1", "models"),
+    "ModelDeployment": Resource("kingmaker.dev/v1alpha1", "modeldeployments"),
+    "Decision": Resource("kingmaker.dev/v1alpha1", "decisions"),
+    "Deployment": Resource("apps/v1", "deployments"),
+    "Job": Resource("batch/v1", "jobs"),
+    "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
+    "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
+    "Service": Resource("v1", "services"),
+    "ConfigMap": Resource("v1", "configmaps"),
+    "ServiceAccount": Resource("v1", "serviceaccounts"),
+    "Pod": Resource("v1", "pods"),
+    "Event": Resource("v1", "events"),
+}
+
+
+class KubernetesCluster:
+    """Implements the port `Cluster` over one connection pool."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        """Take a configured client."""
+        self._api = api
+        self.writes = 0
+        """Writes that were sent, Events apart; an idle operator sends none."""
+
+    @classmethod
+    async def connect(cls, kubeconfig: str | None) -> KubernetesCluster:
+        """Connect by a kubeconfig, or by the pod's own ServiceAccount when there is none."""
+        settings = client.Configuration()
+        if kubeconfig:
+            await config.load_kube_config(config_file=kubeconfig, client_configuration=settings)
+        else:
+            config.load_incluster_config(client_configuration=settings)
+        return cls(client.ApiClient(settings))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()
+
+    async def get(self, kind: str, namespace: str, name: str) -> Body | None:
+        """Read one object; None when it does not exist."""
+        try:
+            body = await self._request("GET", RESOURCES[kind].path(namespace, name))
+        except NotFoundError:
+            return None
+        return _typed(kind, body)
+
+    async def list(self, kind: str, namespace: str, labels: Mapping[str, str] | None = None) -> list[Body]:
+        """Read all objects that have these labels, page by page."""
+        query = {"limit": str(_PAGE)}
+        if labels:
+            query["labelSelector"] = ",".join(f"{k}={v}" for k, v in sorted(labels.items()))
+        items: list[Body] = []
+        while True:
+            page = await self._request("GET", RESOURCES[kind].path(namespace), query)
+            items += [_typed(kind, item) for item in page.get("items") or ()]
+            following = page.get("metadata", {}).get("continue")
+            if not following:
+                return items
+            query["continue"] = following
+
+    async def create(self, body: Body) -> Body:
+        """Create an object; ConflictError when it exists."""
+        self.writes += 1
+        path = RESOURCES[body["kind"]].path(body["metadata"]["namespace"])
+        return await self._request("POST", path, {"fieldManager": FIELD_MANAGER}, body)
+
+    async def apply(self, body: Body) -> Body:
+        """Server-side apply, by force: what the operator owns, it owns."""
+        self.writes += 1
+        meta = body["metadata"]
+        path = RESOURCES[body["kind"]].path(meta["namespace"], meta["name"])
+        return await self._request("PATCH", path, {"fieldManager": FIELD_MANAGER, "force": "true"}, body)
+
+    async def apply_status(self, body: Body) -> Body:
+        """Server-side apply the status subresource of exactly the object with the body's uid."""
+        self.writes += 1
+        meta = body["metadata"]
+        path = RESOURCES[body["kind"]].path(meta["namespace"], meta["name"]) + "/status"
+        return await self._request("PATCH", path, {"fieldManager": FIELD_MANAGER, "force": "true"}, body)
+
+    async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Delete exactly the object with this uid; gone already is fine."""
+        del api_version
+        self.writes += 1
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            await self._request("DELETE", RESOURCES[kind].path(namespace, name), {}, options)
+        except NotFoundError:
+            logger.debug("gone already", extra={"object": f"{kind} {name}"})
+
+    async def emit(self, about: Body, *, type_: str, reason: str, message: str, now: datetime) -> None:
+        """Write an Event. The same one again only counts up, so a condition that lasts does not flood the namespace."""
+        meta = about["metadata"]
+        digest = hashlib.sha256(f"{meta['uid']} {reason} {message}".encode()).hexdigest()[:16]
+        name = f"{meta['name'][:200]}.{digest}"
+        moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": meta["namespace"]},
+            "involvedObject": {
+                "apiVersion": about["apiVersion"],
+                "kind": about["kind"],
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                "uid": meta["uid"],
+            },
+            "type": type_,
+            "reason": reason,
+            "message": message[:1024],
+            "source": {"component": FIELD_MANAGER},
+            "reportingComponent": FIELD_MANAGER,
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
+            "count": 1,
+        }
+        try:
+            await self._request("POST", RESOURCES["Event"].path(meta["namespace"]), {}, body)
+        except ConflictError:
+            await self._count_up(meta["namespace"], name, moment)
+        except ClusterError as error:
+            # Events are for people; no decision waits for one.
+            logger.warning("event not written: %s", error)
+
+    async def _count_up(self, namespace: str, name: str, moment: str) -> None:
+        path = RESOURCES["Event"].path(namespace, name)
+        try:
+            known = await self._request("GET", path)
+            patch = {"count": int(known.get("count") or 1) + 1, "lastTimestamp": moment}
+            await self._request("PATCH", path, {}, patch, content_type="application/merge-patch+json")
+        except ClusterError as error:
+            logger.warning("event not counted: %s", error)
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        content_type: str = _APPLY,
+    ) -> dict[str, Any]:
+        headers = {"Accept": "application/json"}
+        headers["Content-Type"] = content_type if method == "PATCH" else "application/json"
+        # Only the URL and the credentials are the client's; bodies go as they are.
+        _, url, headers, _, _ = await self._api.param_serialize(
+            method, path, header_params=headers, auth_settings=["BearerToken"]
+        )
+        if query:
+            url = f"{url}?{urlencode(query)}"
+        what = f"{method} {path}"
+        try:
+            response = await self._api.rest_client.request(
+                method, url, headers=headers, body=body, _request_timeout=_TIMEOUT
+            )
+            text = await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            msg = f"{what}: the API server can't be reached: {error or type(error).__name__}"
+            raise UnavailableError(msg) from error
+        if response.status < 300:
+            return dict(json.loads(text))
+        raise _error(what, response.status, text)
+
+
+def _typed(kind: str, body: dict[str, Any]) -> Body:
+    # Items of a list come without their type.
+    body.setdefault("kind", kind)
+    body.setdefault("apiVersion", RESOURCES[kind].group_version)
+    return body
+
+
+def _error(what: str, status: int, text: bytes) -> ClusterError:
+    try:
+        said = str(json.loads(text).get("message", ""))
+    except (ValueError, AttributeError):
+        said = text[:200].decode(errors="replace")
+    message = f"{what}: {status} {said}"
+    match status:
+        case 404 if "namespaces" not in said.split('"')[0]:
+            return NotFoundError(message)
+        case 409:
+            return ConflictError(message)
+        case 400 | 403 | 404 | 422:
+            return RefusedError(message)
+        case _:
+            return UnavailableError(message)

@@ -1,0 +1,82 @@
+"""The operator's own metrics, for a Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from kingmaker.core.plan import Plan
+from kingmaker.ports import ConflictError, Key
+
+Plans = Callable[[], Mapping[Key, Plan]]
+
+
+class _Plans(Collector):
+    """Reads the last plans when scraped: what is gone has no series any more."""
+
+    def __init__(
+        self, plans: Callable[[], Mapping[Key, Plan]], depth: Callable[[], int], writes: Callable[[], int]
+    ) -> None:
+        self._plans = plans
+        self._depth = depth
+        self._writes = writes
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the series of every deployment."""
+        depth = GaugeMetricFamily("kingmaker_queue_depth", "Keys that wait for a reconcile")
+        depth.add_metric([], self._depth())
+        writes = CounterMetricFamily("kingmaker_writes", "Writes sent to the API server, Events apart")
+        writes.add_metric([], self._writes())
+        weight = GaugeMetricFamily(
+            "kingmaker_variant_weight_percent",
+            "Percent of requests that a model answers",
+            labels=("namespace", "deployment", "model"),
+        )
+        evidence = GaugeMetricFamily(
+            "kingmaker_contest_log_e_value",
+            "Natural logarithm of a check's e-value",
+            labels=("namespace", "deployment", "model", "check"),
+        )
+        decision = GaugeMetricFamily(
+            "kingmaker_decision_sequence",
+            "Number of the latest decision",
+            labels=("namespace", "deployment"),
+        )
+        for key, plan in self._plans().items():
+            decision.add_metric((key.namespace, key.name), plan.state.sequence)
+            for share in plan.state.traffic:
+                weight.add_metric((key.namespace, key.name, share.model), share.weight)
+            for name, value in plan.gauges.items():
+                model, _, check = name.partition("/")
+                evidence.add_metric((key.namespace, key.name, model, check), value)
+        return (depth, writes, weight, evidence, decision)
+
+
+class OperatorMetrics:
+    """A registry of its own, so that tests can have several."""
+
+    def __init__(
+        self, plans: Callable[[], Mapping[Key, Plan]], depth: Callable[[], int], writes: Callable[[], int]
+    ) -> None:
+        """Take where to read plans, the queue's depth and the number of writes from."""
+        self.registry = CollectorRegistry()
+        self.registry.register(_Plans(plans, depth, writes))
+        self._seconds = Histogram(
+            "kingmaker_reconcile_duration_seconds",
+            "Duration of one reconcile",
+            ("kind",),
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
+            registry=self.registry,
+        )
+        self._errors = Counter(
+            "kingmaker_reconcile_errors", "Reconciles that failed", ("kind", "error"), registry=self.registry
+        )
+
+    def observe(self, key: Key, seconds: float, error: BaseException | None) -> None:
+        """Count one run of the loop."""
+        self._seconds.labels(key.kind).observe(seconds)
+        if error is not None and not isinstance(error, ConflictError):
+            self._errors.labels(key.kind, type(error).__name__).inc()

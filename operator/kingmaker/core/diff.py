@@ -1,0 +1,37 @@
+"""Whether a live object already is what it should be, so that an idle operator writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def contains(live: Any, wanted: Any) -> bool:  # noqa: ANN401  # any JSON value
+    """Tell whether `live` has everything that `wanted` asks for; what others added to maps does not matter.
+
+    Lists must have the same length and order, apart from owner references, which others may add to.
+
+    >>> contains({"replicas": 2, "paused": False}, {"replicas": 2})
+    True
+    >>> contains([{"name": "a"}], [{"name": "a"}, {"name": "b"}])
+    False
+    """
+    if isinstance(wanted, Mapping):
+        if not isinstance(live, Mapping):
+            return not wanted and live is None
+        return all(_field_contains(key, live.get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
+        if not wanted and live is None:
+            return True
+        return (
+            isinstance(live, Sequence)
+            and len(live) == len(wanted)
+            and all(contains(a, b) for a, b in zip(live, wanted, strict=True))
+        )
+    return bool(live == wanted)
+
+
+def _field_contains(key: str, live: Any, wanted: Any) -> bool:  # noqa: ANN401  # any JSON value
+    if key == "ownerReferences":
+        return all(any(contains(owner, one) for owner in live or ()) for one in wanted)
+    return contains(live, wanted)

@@ -1,0 +1,97 @@
+"""Everything that one pass read about one ModelDeployment, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from kingmaker.api import Model, ModelDeployment
+from kingmaker.core.baseline import Baseline
+from kingmaker.core.ledger import Ledger
+from kingmaker.core.profile import Profile
+from kingmaker.core.state import State
+
+Body = Mapping[str, Any]
+"""A Kubernetes object as the API server gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedVariant:
+    """The pods of one model: `ready` and `desired` count pods, `endpoints` are the ready pods' addresses."""
+
+    model: str
+    desired: int = 0
+    ready: int = 0
+    endpoints: tuple[str, ...] = ()
+    service_ip: str | None = None
+    stalled: str = ""
+    """Why the pods do not come up, in the words of Kubernetes; empty while they may."""
+
+    @property
+    def is_available(self) -> bool:
+        """Whether every wanted pod answers, so that the variant may get any weight."""
+        return self.desired > 0 and self.ready >= self.desired and bool(self.endpoints)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedRouter:
+    """One router pod. `decision` is what it acknowledged for this deployment, None when nothing; `weights` likewise."""
+
+    pod: str
+    ready: bool
+    decision: int | None = None
+    weights: Mapping[str, int] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedJob:
+    """A Job of ours and how it ended. `message` is the termination message of its main container."""
+
+    name: str
+    uid: str
+    succeeded: bool = False
+    failed: bool = False
+    message: str = ""
+    reason: str = ""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it will not run again."""
+        return self.succeeded or self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One snapshot. `children` holds the live objects that the operator owns, by (kind, name)."""
+
+    now: datetime
+    deployment: ModelDeployment
+    uid: str
+    state: State = State()
+    models: Mapping[str, Model] = field(default_factory=dict)
+    children: Mapping[tuple[str, str], Body] = field(default_factory=dict)
+    siblings: tuple[tuple[str, str], ...] = ()
+    """(name, uid) of every ModelDeployment of the namespace, this one included: they share the router."""
+    variants: Mapping[str, ObservedVariant] = field(default_factory=dict)
+    routers: tuple[ObservedRouter, ...] = ()
+    jobs: Mapping[str, ObservedJob] = field(default_factory=dict)
+    ledger: Ledger = Ledger()
+    profiles: tuple[Profile, ...] = ()
+    scraped: bool = False
+    """Whether this pass asked the pods for their counts."""
+    pod_uids: frozenset[str] = frozenset()
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    expired: tuple[tuple[str, str], ...] = ()
+    """(name, uid) of records beyond the retention, oldest first."""
+
+    def digest_of(self, model: str) -> str:
+        """Digest of a model by name; empty when the Model is gone."""
+        found = self.models.get(model)
+        return found.spec.artifact.digest if found else ""
+
+    def variant(self, model: str) -> ObservedVariant:
+        """The pods of a model; an empty variant when there are none."""
+        return self.variants.get(model, ObservedVariant(model))

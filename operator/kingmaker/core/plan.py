@@ -1,0 +1,88 @@
+"""What shall happen: actions as printable values, in the order in which they are safe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from kingmaker.core.ledger import Ledger
+from kingmaker.core.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create an object that must not exist; that it exists already means that another pass was faster."""
+
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Server-side apply an object."""
+
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete exactly the object with this uid."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+
+Action = Create | Apply | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One weighted target of the route. `endpoints` are addresses of ready pods."""
+
+    model: str
+    weight: int
+    endpoints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePlan:
+    """What every router of the namespace shall do with this deployment's requests.
+
+    `decision` is 0 when the split is not the decided one, for want of ready pods: such requests are no evidence.
+    """
+
+    decision: int
+    backends: tuple[Backend, ...]
+    cluster_ip: str | None
+    affinity_header: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A Kubernetes Event on a transition."""
+
+    type: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One pass's result. Executed in this order: record, actions, route, ledger, status, events.
+
+    `record` is committed before anything else: when that fails, nothing of the plan happens. None means "as it is".
+    """
+
+    state: State
+    record: Mapping[str, Any] | None = None
+    actions: tuple[Action, ...] = ()
+    route: RoutePlan | None = None
+    ledger: Ledger | None = None
+    status: Mapping[str, Any] | None = None
+    events: tuple[Event, ...] = ()
+    requeue_at: datetime | None = None
+    gauges: Mapping[str, float] = field(default_factory=dict)
+    """Figures that change all the time: metrics, never status."""

@@ -1,0 +1,27 @@
+"""What monitoring remembers and says about the champion's data: windows of counts, drift, data quality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from kingmaker.api import ConditionStatus, DriftState, Reason
+from kingmaker.core.windows import Windows
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Monitoring of one champion. `history` tells for the last evaluations, oldest first, whether drift was seen."""
+
+    windows: Windows | None = None
+    history: tuple[bool, ...] = ()
+    evaluated_at: datetime | None = None
+    state: DriftState = DriftState.UNKNOWN
+    features: tuple[str, ...] = ()
+    window: str = ""
+    since: datetime | None = None
+    drift_reason: Reason = Reason.NO_BASELINE
+    drift_message: str = "nothing was counted yet"
+    broken: tuple[str, ...] = ()
+    quality: ConditionStatus = ConditionStatus.UNKNOWN
+    quality_message: str = "nothing was counted yet"

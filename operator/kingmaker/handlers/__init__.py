@@ -1,0 +1,1 @@
+"""The kopf shell: events in, keys out."""

@@ -1,0 +1,124 @@
+"""The queue between events and reconciles: deduplicated, serial per key, with back-off and requeue-after."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final
+
+from kingmaker.ports import Clock, ClusterError, ConflictError, Key
+
+logger = logging.getLogger(__name__)
+
+WORKERS: Final = 8
+"""Reconciles at one time; they mostly wait for the API server and for pods."""
+
+_BACKOFF_FIRST: Final = 0.5
+_BACKOFF_LAST: Final = 60.0
+_CONFLICT_DELAY: Final = 0.2
+_TIMEOUT: Final = 60.0
+"""Seconds one reconcile may take: every call in it has a shorter deadline of its own."""
+
+Reconcile = Callable[[Key], Awaitable[datetime | None]]
+Observer = Callable[[Key, float, BaseException | None], None]
+
+
+class Loop:
+    """Runs `reconcile(key)` for every key that was added, one at a time per key.
+
+    A key that is added while it is worked on is worked on once more afterwards. The returned time is when to look again
+    by itself. An exception delays the key, doubling up to a minute, with a jitter that follows from the key, so that
+    keys which failed together don't come back together.
+    """
+
+    def __init__(self, reconcile: Reconcile, clock: Clock, *, observe: Observer | None = None) -> None:
+        """Take the function to run; `observe` is told of every run (key, seconds, error)."""
+        self._reconcile = reconcile
+        self._clock = clock
+        self._observe = observe
+        self._queue: asyncio.Queue[Key] = asyncio.Queue()
+        self._queued: set[Key] = set()
+        self._running: set[Key] = set()
+        self._again: set[Key] = set()
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._failures: dict[Key, int] = {}
+
+    def add(self, key: Key) -> None:
+        """Ask for a reconcile; asking twice before it begins is asking once."""
+        if key in self._running:
+            self._again.add(key)
+        elif key not in self._queued:
+            self._cancel_timer(key)
+            self._queued.add(key)
+            self._queue.put_nowait(key)
+
+    @property
+    def depth(self) -> int:
+        """Keys that wait."""
+        return len(self._queued)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            self._queued.discard(key)
+            self._running.add(key)
+            try:
+                await self._run_once(key)
+            finally:
+                self._running.discard(key)
+            if key in self._again:
+                self._again.discard(key)
+                self.add(key)
+
+    async def _run_once(self, key: Key) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        error: BaseException | None = None
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                at = await self._reconcile(key)
+            self._failures.pop(key, None)
+            if at is not None:
+                self._later(key, max(0.0, (at - self._clock.now()).total_seconds()))
+        except ConflictError as conflict:
+            # Somebody was faster; what they wrote is read by the next pass.
+            error = conflict
+            self._later(key, _CONFLICT_DELAY)
+        except ClusterError as refused:
+            error = refused
+            logger.warning("%s: %s", key, refused)
+            self._later(key, self._delay(key))
+        except Exception as bug:
+            # One broken resource must not stop the others.
+            error = bug
+            logger.exception("%s failed", key)
+            self._later(key, self._delay(key))
+        if self._observe:
+            self._observe(key, loop.time() - began, error)
+
+    def _delay(self, key: Key) -> float:
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        jitter = 0.75 + (hash((str(key), failures)) % 1000) / 2000
+        return float(min(_BACKOFF_FIRST * 2**failures, _BACKOFF_LAST) * jitter)
+
+    def _later(self, key: Key, seconds: float) -> None:
+        self._cancel_timer(key)
+        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._fire, key)
+
+    def _fire(self, key: Key) -> None:
+        self._timers.pop(key, None)
+        self.add(key)
+
+    def _cancel_timer(self, key: Key) -> None:
+        timer = self._timers.pop(key, None)
+        if timer:
+            timer.cancel()

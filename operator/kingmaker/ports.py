@@ -1,0 +1,124 @@
+"""What the operator needs of the world, declared by who needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from kingmaker.core.baseline import Baseline
+from kingmaker.core.observed import ObservedRouter
+from kingmaker.core.plan import RoutePlan
+from kingmaker.core.profile import Profile
+
+Body = Mapping[str, Any]
+
+
+class ClusterError(Exception):
+    """The API server did not do what was asked; the message says what and why."""
+
+
+class NotFoundError(ClusterError):
+    """The object does not exist."""
+
+
+class ConflictError(ClusterError):
+    """The object exists already, or is not the one that was meant."""
+
+
+class RefusedError(ClusterError):
+    """Admission, quota, validation or RBAC refuse: trying again does not help until something changes."""
+
+
+class UnavailableError(ClusterError):
+    """The API server can't be reached or is overloaded: try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What one reconcile is about."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+class Cluster(Protocol):
+    """The API server. Kinds are those of `adapters.cluster.RESOURCES`; all reads are live."""
+
+    async def get(self, kind: str, namespace: str, name: str) -> Body | None:
+        """Read one object; None when it does not exist."""
+
+    async def list(self, kind: str, namespace: str, labels: Mapping[str, str] | None = None) -> list[Body]:
+        """Read all objects that have these labels."""
+
+    async def create(self, body: Body) -> Body:
+        """Create an object.
+
+        Raises:
+            ConflictError: It exists already.
+        """
+
+    async def apply(self, body: Body) -> Body:
+        """Server-side apply as field manager `kingmaker`, by force."""
+
+    async def apply_status(self, body: Body) -> Body:
+        """Server-side apply the status subresource."""
+
+    async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Delete exactly the object with this uid, children in the background; gone already is fine."""
+
+    async def emit(self, about: Body, *, type_: str, reason: str, message: str, now: datetime) -> None:
+        """Write a Kubernetes Event about an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodAddress:
+    """A serving pod that may have counts."""
+
+    uid: str
+    ip: str
+
+
+class Profiles(Protocol):
+    """The serving pods' counts."""
+
+    async def scrape(self, pods: Iterable[PodAddress]) -> list[Profile]:
+        """Read the counts of these pods; who does not answer in time is left out."""
+
+    async def baseline(self, pods: Iterable[PodAddress], digest: str) -> Baseline | None:
+        """Read the baseline with this digest from any of these pods; None when none gives it."""
+
+
+class Routers(Protocol):
+    """The router pods of all namespaces."""
+
+    def set_namespace(self, namespace: str, *, deployments: frozenset[str], routers: Mapping[str, str]) -> None:
+        """Say which deployments a namespace has, and which pods (address -> name) are its routers.
+
+        Nobody else is given a configuration, and none is pushed before the route of every deployment is known: after a
+        restart of the operator routers keep what they have until then.
+        """
+
+    def set_route(self, namespace: str, deployment: str, route: RoutePlan | None) -> None:
+        """Say what routers shall do with a deployment's requests; None: nothing yet."""
+
+    def keep_route(self, namespace: str, deployment: str) -> None:
+        """Leave a deployment's route as it is, so that the others of the namespace need not wait for it."""
+
+    def forget(self, namespace: str, deployment: str) -> None:
+        """Drop a deployment that is gone."""
+
+    def routers(self, namespace: str, deployment: str) -> Mapping[str, ObservedRouter]:
+        """Say what each connected router acknowledged for a deployment, by pod name."""
+
+
+class Clock(Protocol):
+    """Time."""
+
+    def now(self) -> datetime:
+        """The present, UTC, whole seconds are not rounded."""

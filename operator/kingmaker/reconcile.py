@@ -1,0 +1,134 @@
+"""Read, decide, act, write status once. The file to read first.
+
+Decisions are made in `core.decide`; how objects are read and written is in `adapters`. What is here is their order:
+
+1. one snapshot of everything, live;
+2. the plan, a pure function of the snapshot;
+3. the record of the decision, if there is one. It is the commit: nothing else of the plan happens without it, and a
+   crash after it is healed by the next pass, which finds the record and plans what follows from it;
+4. the route, so that traffic leaves a harmful model before anything slower is done;
+5. children, ledger, status, events.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+
+from kingmaker.api import Model, RoleStatus
+from kingmaker.core.children import ledger_config_map
+from kingmaker.core.decide import Rules, decide
+from kingmaker.core.plan import Action, Apply, Create, Delete, Plan
+from kingmaker.core.verification import ObservedModel, decide_model
+from kingmaker.ports import Body, Clock, Cluster, Key, NotFoundError, Profiles, RefusedError, Routers
+from kingmaker.snapshot import Snapshots, model_roles
+
+logger = logging.getLogger(__name__)
+
+_REFUSED_RETRY: Final = timedelta(seconds=15)
+"""Until an object that admission refused is tried again: a quota may be raised at any time."""
+
+
+class Reconciler:
+    """Reconciles Models and ModelDeployments, one pass at a time per key."""
+
+    def __init__(self, cluster: Cluster, profiles: Profiles, routers: Routers, clock: Clock, rules: Rules) -> None:
+        """Take the ports and how the operator was started."""
+        self._cluster = cluster
+        self._routers = routers
+        self._clock = clock
+        self._rules = rules
+        self._snapshots = Snapshots(cluster, profiles, routers, clock, evaluation=rules.evaluation)
+        self.plans: dict[Key, Plan] = {}
+        """The last plan per deployment, for metrics."""
+
+    async def __call__(self, key: Key) -> datetime | None:
+        """Reconcile one object; give the time to look again, None when only an event can change anything."""
+        if key.kind == "Model":
+            return await self._reconcile_model(key)
+        try:
+            return await self._reconcile_deployment(key)
+        except Exception:
+            # The namespace's other deployments must not wait for one that can't be read.
+            self._routers.keep_route(key.namespace, key.name)
+            raise
+
+    async def _reconcile_deployment(self, key: Key) -> datetime | None:
+        observed = await self._snapshots.observe(key)
+        if observed is None:
+            self._routers.set_route(key.namespace, key.name, None)
+            self._routers.forget(key.namespace, key.name)
+            self._snapshots.forget(key)
+            self.plans.pop(key, None)
+            return None
+        plan = decide(observed, self._rules)
+        about = observed.deployment.manifest()
+        if plan.record is not None:
+            await self._cluster.create(plan.record)
+            logger.info("decided", extra={"object": str(key), "record": plan.record["metadata"]["name"]})
+        self._routers.set_route(key.namespace, key.name, plan.route)
+        refusals = await self._act(plan.actions, key.namespace, about)
+        if plan.ledger is not None:
+            await self._cluster.apply(ledger_config_map(observed.deployment, plan.ledger))
+        if plan.status is not None:
+            await self._write_status(about, plan.status)
+        for event in plan.events:
+            await self._emit(about, event.type, event.reason, event.message)
+        self.plans[key] = plan
+        retry = self._clock.now() + _REFUSED_RETRY if refusals else None
+        return min((t for t in (plan.requeue_at, retry) if t), default=None)
+
+    async def _reconcile_model(self, key: Key) -> datetime | None:
+        body = await self._cluster.get("Model", key.namespace, key.name)
+        if body is None:
+            return None
+        model = Model.parse(body)
+        roles = await self._roles(key)
+        job = await self._snapshots.verify_job(model)
+        plan = decide_model(ObservedModel(self._clock.now(), model, job, roles), self._rules.settings)
+        refusals = await self._act(plan.actions, key.namespace, body)
+        if plan.status is not None:
+            await self._write_status(body, plan.status)
+        for event in plan.events:
+            await self._emit(body, event.type, event.reason, event.message)
+        return self._clock.now() + _REFUSED_RETRY if refusals else None
+
+    async def _roles(self, key: Key) -> tuple[RoleStatus, ...]:
+        return model_roles(await self._cluster.list("ModelDeployment", key.namespace), key.name)
+
+    async def _act(self, actions: tuple[Action, ...], namespace: str, about: Body) -> list[str]:
+        """Carry out the actions in order. A refusal becomes an Event and does not keep the others from happening."""
+        refusals: list[str] = []
+        for action in actions:
+            try:
+                await self._carry_out(action, namespace)
+            except RefusedError as refused:
+                refusals.append(str(refused))
+                await self._emit(about, "Warning", "Refused", str(refused))
+        return refusals
+
+    async def _carry_out(self, action: Action, namespace: str) -> None:
+        match action:
+            case Create(body):
+                await self._cluster.create(body)
+            case Apply(body):
+                await self._cluster.apply(body)
+            case Delete(api_version, kind, name, uid):
+                await self._cluster.delete(api_version, kind, namespace, name, uid)
+            case _:
+                assert_never(action)
+
+    async def _write_status(self, about: Body, status: Mapping[str, object]) -> None:
+        meta = about["metadata"]
+        head = {"apiVersion": about["apiVersion"], "kind": about["kind"]}
+        metadata = {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]}
+        try:
+            await self._cluster.apply_status({**head, "metadata": metadata, "status": status})
+        except NotFoundError:
+            # Deleted meanwhile: its children go with it.
+            logger.debug("status of a deleted object", extra={"object": meta["name"]})
+
+    async def _emit(self, about: Body, type_: str, reason: str, message: str) -> None:
+        await self._cluster.emit(about, type_=type_, reason=reason, message=message, now=self._clock.now())
