@@ -1,0 +1,52 @@
+"""The command `kingmaker`: one module per verb, each with `add_parser(subparsers)` and `run(args) -> int`."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from kingmaker.local.errors import LocalError
+
+VERBS: Final = ("up", "down", "kubectl", "url")
+"""Modules of this package, in the order of the help. A new verb is a new module and its name here."""
+
+_EPILOG: Final = """\
+start here:
+  kingmaker up                                      a real Kubernetes control plane, a node and the operator
+  kingmaker kubectl -- apply -f examples/quickstart
+  kingmaker url NAME                                where the model answers
+  kingmaker down                                    end it all; objects stay for the next up
+
+exit codes: 0 done, 1 it failed and stderr says why, 2 wrong usage, 130 interrupted
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and give its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="kingmaker",
+        description="Serve, challenge, watch and retrain models on Kubernetes.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = parser.add_subparsers(metavar="VERB", required=True)
+    for verb in VERBS:
+        module = importlib.import_module(f"kingmaker.cli.{verb}")
+        module.add_parser(subparsers).set_defaults(run=module.run)
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except LocalError as error:
+        sys.stderr.write(f"kingmaker: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("kingmaker: interrupted\n")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has enough, e.g. `| head`; the interpreter must not complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
