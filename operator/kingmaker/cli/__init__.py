@@ -9,7 +9,7 @@ from typing import Final
 
 from kingmaker.local.errors import LocalError
 
-VERBS: Final = ("up", "down", "kubectl", "url")
+VERBS: Final = ("up", "down", "kubectl", "url", "history", "explain")
 """Modules of this package, in the order of the help. A new verb is a new module and its name here."""
 
 _EPILOG: Final = """\
@@ -32,10 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(metavar="VERB", required=True)
-    for verb in VERBS:
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    # Only the verb that was asked for is imported: `kubectl` shall not wait for libraries of statistics.
+    for verb in [given[0]] if given and given[0] in VERBS else VERBS:
         module = importlib.import_module(f"kingmaker.cli.{verb}")
         module.add_parser(subparsers).set_defaults(run=module.run)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     try:
         code: int = options.run(options)
         sys.stdout.flush()

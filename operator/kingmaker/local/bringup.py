@@ -90,8 +90,8 @@ class BringUp:
                 await fleet.wait_until(lambda: self._has_node(client), "the node is ready")
             if "operator" not in self.without:
                 report("operator")
-                metrics = f"http://127.0.0.1:{cluster.ports.metrics}/metrics"
-                await fleet.wait_until(lambda: answers(session, metrics), "the operator answers")
+                ready = f"http://127.0.0.1:{cluster.ports.metrics}/readyz"
+                await fleet.wait_until(lambda: answers(session, ready), "the operator is ready")
 
     async def _start_operator(self, client: KubeClient) -> None:
         home = self.cluster.home

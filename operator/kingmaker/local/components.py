@@ -137,6 +137,7 @@ class Cluster:
             "kubeconfig": self.home.user_kubeconfig("operator"),
             "xds-host": "127.0.0.1",
             "xds-port": self.ports.xds,
+            "bind-address": "127.0.0.1",
             "metrics-port": self.ports.metrics,
             "serving-image": IMAGES["serving"],
             "router-image": IMAGES["router"],
