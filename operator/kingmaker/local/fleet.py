@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from kingmaker.local.components import Component
 from kingmaker.local.errors import LocalError
 from kingmaker.local.home import Home
 from kingmaker.local.kube.client import ApiError
+from kingmaker.local.orphans import end_orphans
 from kingmaker.local.supervised import Supervised
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ SHUTDOWN_ORDER: Final = (
 
 _POLL_SECONDS: Final = 0.05
 _LOG_LINES: Final = 15
+_SWEEP_SECONDS: Final = 60.0
 
 
 class Fleet:
@@ -50,6 +53,9 @@ class Fleet:
         for group in SHUTDOWN_ORDER:
             stopping = [self._running[name].stop() for name in group if name in self._running]
             await asyncio.gather(*stopping)
+            if "node" in group and "node" in self._running:
+                # It may have been killed just now, and nobody will start it again to end its pods.
+                await end_orphans(self._home)
 
     async def wait_until(self, ready: Callable[[], Awaitable[bool]], what: str) -> None:
         """Wait for a condition. The caller sets a deadline.
@@ -92,8 +98,12 @@ def sweep(home: Home, *, end_pods: bool) -> list[str]:
         record = processes.load(path)
         if record and record.is_alive:
             found.append(name)
-            record.stop(grace_seconds=60.0 if name == "node" and end_pods else 0.0 if name == "node" else 10.0)
+            if name == "node" and not end_pods:
+                record.signal(signal.SIGKILL)
+            record.stop(grace_seconds=_SWEEP_SECONDS)
         path.unlink(missing_ok=True)
+        if name == "node" and end_pods:
+            asyncio.run(end_orphans(home))
     return found
 
 
