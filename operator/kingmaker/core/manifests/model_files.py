@@ -13,6 +13,7 @@ from kingmaker.core.manifests.pods import (
     scratch_env,
     scratch_mount,
 )
+from kingmaker.core.manifests.quantities import canonical_quantity
 from kingmaker.core.manifests.settings import Settings
 
 MODEL_DIR: Final = "/mnt/model"
@@ -25,7 +26,7 @@ _FETCH_RESOURCES: Final = {
 
 def model_volume(settings: Settings) -> Manifest:
     """Give the folder that the files live in, as long as the pod."""
-    return {"name": _VOLUME, "emptyDir": {"sizeLimit": settings.model_size_limit}}
+    return {"name": _VOLUME, "emptyDir": {"sizeLimit": canonical_quantity(settings.model_size_limit)}}
 
 
 def model_mount() -> Manifest:

@@ -5,6 +5,7 @@ from typing import Final
 from kingmaker.api import Resources
 from kingmaker.core.manifests.names import WORKLOAD
 from kingmaker.core.manifests.objects import Manifest
+from kingmaker.core.manifests.quantities import canonical_quantity
 
 USER: Final = 65532
 """Numeric, so that `runAsNonRoot` can be checked without looking into an image; owns nothing in ours."""
@@ -37,7 +38,8 @@ def option(flag: str, value: str | int | None) -> list[str]:
 
 def env(**values: str) -> list[Manifest]:
     """Give environment variables with the values as they are."""
-    return [{"name": name, "value": literal(value)} for name, value in values.items()]
+    # An empty value is no field to the API server; what is not there can't differ.
+    return [{"name": name} | ({"value": literal(value)} if value else {}) for name, value in values.items()]
 
 
 def field_env(**paths: str) -> list[Manifest]:
@@ -74,7 +76,10 @@ def resources(wanted: Resources, defaults: Manifest) -> Manifest:
         defaults: `{"requests": {...}, "limits": {...}}`.
     """
     given = wanted.manifest()
-    requests, limits = dict(given.get("requests", {})), dict(given.get("limits", {}))
+    requests, limits = (
+        {name: canonical_quantity(amount) for name, amount in given.get(part, {}).items()}
+        for part in ("requests", "limits")
+    )
     named = requests.keys() | limits.keys()
     for target, part in ((requests, "requests"), (limits, "limits")):
         target.update({key: value for key, value in defaults.get(part, {}).items() if key not in named})

@@ -113,12 +113,9 @@ def _one_at_a_time(selector: dict[str, str]) -> Manifest:
 
 
 def _policy(selector: dict[str, str], ingress: list[Manifest], egress: list[Manifest]) -> Manifest:
-    return {
-        "podSelector": {"matchLabels": selector},
-        "policyTypes": ["Ingress", "Egress"],
-        "ingress": ingress,
-        "egress": egress,
-    }
+    # A direction without rules is left out: nothing is let through, and nothing is compared with an empty list.
+    spec = {"podSelector": {"matchLabels": selector}, "policyTypes": ["Ingress", "Egress"]}
+    return spec | {name: rules for name, rules in (("ingress", ingress), ("egress", egress)) if rules}
 
 
 def _pods(selector: dict[str, str]) -> Manifest:
@@ -147,6 +144,6 @@ def _dns() -> Manifest:
 
 
 def _downloads(settings: Settings) -> Manifest:
-    ipv4 = {"cidr": "0.0.0.0/0", "except": list(settings.blocked_egress)}
+    ipv4 = {"cidr": "0.0.0.0/0"} | ({"except": list(settings.blocked_egress)} if settings.blocked_egress else {})
     ipv6 = {"cidr": "::/0", "except": ["fd00:ec2::254/128"]}
     return {"to": [{"ipBlock": ipv4}, {"ipBlock": ipv6}]}

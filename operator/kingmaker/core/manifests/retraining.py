@@ -139,7 +139,8 @@ def _volume(volume: Volume) -> Manifest:
 
 
 def _mount(volume: Volume) -> Manifest:
-    return {"name": str(volume.name), "mountPath": str(volume.mount_path), "readOnly": volume.read_only}
+    mount = {"name": str(volume.name), "mountPath": str(volume.mount_path)}
+    return mount | ({"readOnly": True} if volume.read_only else {})
 
 
 def _unless_taken(template: JobTemplate, item: Manifest) -> list[Manifest]:
