@@ -1,0 +1,1 @@
+"""The routers: what each Envoy shall do, as a value, and the xDS server that tells them and hears what they took."""

@@ -1,0 +1,87 @@
+"""Clusters and their endpoints: one Envoy cluster per variant, its pods' addresses told separately."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
+
+from kingmaker.routing.messages import message, serialise
+from kingmaker.routing.model import Endpoint, Route
+
+_STICKY: Final = "/sticky"
+
+IDLE_SECONDS: Final = 4
+"""The router closes idle connections to serving pods before they do (uvicorn's default is 5 s): a request that meets a
+connection which the server is just closing is lost, since it can't be known whether it was read."""
+
+_UNLIMITED: Final = 100_000
+"""Serving pods bound their queues themselves and answer 503 with a reason; the router's own bounds would hide that."""
+
+
+def cluster_name(route: Route, model: str) -> str:
+    """Name the cluster of a variant.
+
+    All that a cluster is follows from its name. So a cluster never changes under requests (a new kind is a new cluster,
+    made before the old one is dropped), and can be told again to a router that has it when nobody remembers why.
+    """
+    return f"{route.deployment}/{model}{_STICKY if route.affinity_header else ''}"
+
+
+@lru_cache(maxsize=4096)
+def cluster(name: str) -> bytes:
+    """Build the `Cluster` with this name."""
+    sticky = name.endswith(_STICKY)
+    body = {
+        "name": name,
+        "type": "EDS",
+        "edsClusterConfig": {
+            "serviceName": name,
+            "edsConfig": {"ads": {}, "resourceApiVersion": "V3", "initialFetchTimeout": "0s"},
+        },
+        "connectTimeout": "1s",
+        "lbPolicy": "RING_HASH" if sticky else "LEAST_REQUEST",
+        # No panic: pods are told when they are ready, and never judged a second time here.
+        "commonLbConfig": {"healthyPanicThreshold": {"value": 0}},
+        "perConnectionBufferLimitBytes": 32 * 1024,
+        "circuitBreakers": {
+            "thresholds": [
+                {
+                    "maxConnections": _UNLIMITED,
+                    "maxPendingRequests": _UNLIMITED,
+                    "maxRequests": _UNLIMITED,
+                    "maxRetries": _UNLIMITED,
+                }
+            ]
+        },
+        "upstreamConnectionOptions": {
+            "tcpKeepalive": {"keepaliveProbes": 3, "keepaliveTime": 5, "keepaliveInterval": 2}
+        },
+        "typedExtensionProtocolOptions": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "commonHttpProtocolOptions": {"idleTimeout": f"{IDLE_SECONDS}s"},
+                "explicitHttpConfig": {"httpProtocolOptions": {}},
+            }
+        },
+    }
+    return serialise(message(cluster_pb2.Cluster, body))
+
+
+def assignment(name: str, endpoints: Iterable[Endpoint]) -> bytes:
+    """Build the `ClusterLoadAssignment` of a cluster; the order of `endpoints` does not matter."""
+    body = {
+        "clusterName": name,
+        "endpoints": [
+            {
+                "lbEndpoints": [
+                    {"endpoint": {"address": {"socketAddress": {"address": e.address, "portValue": e.port}}}}
+                    for e in sorted(set(endpoints))
+                ]
+            }
+        ],
+    }
+    return serialise(message(endpoint_pb2.ClusterLoadAssignment, body))

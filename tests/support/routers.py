@@ -1,0 +1,203 @@
+"""Real routers and the small HTTP servers behind them, each on a loopback address of its own."""
+
+import asyncio
+import ctypes
+import itertools
+import os
+import re
+import secrets
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from kingmaker.routing.ads import AdsServer, RouterState
+from kingmaker.routing.bootstrap import RouterContainer, router_container
+from kingmaker.routing.snapshot import Backend, Endpoint, Route
+
+ENVOY = Path(sys.executable).with_name("envoy")
+NAMESPACE = "team"
+
+_libc = ctypes.CDLL(None)
+
+
+def loopback_addresses() -> Iterator[str]:
+    """Addresses that no other test uses at the same time, most probably."""
+    block = f"127.{100 + secrets.randbelow(100)}.{secrets.randbelow(256)}"
+    return (f"{block}.{host}" for host in range(1, 255))
+
+
+async def eventually(holds: Callable[[], bool], what: str, *, seconds: float = 15) -> None:
+    """Wait until something holds."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not holds():
+        assert asyncio.get_running_loop().time() < deadline, f"not within {seconds} s: {what}"
+        await asyncio.sleep(0.005)
+
+
+@dataclass
+class Upstream:
+    """A server that says which model it is, and keeps the headers of what it was asked last."""
+
+    model: str
+    address: str
+    delay_seconds: float = 0.0
+    requests: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.address)
+
+
+@asynccontextmanager
+async def serving(model: str, address: str) -> AsyncIterator[Upstream]:
+    """Run an upstream."""
+    upstream = Upstream(model, address)
+
+    async def answer(request: web.Request) -> web.Response:
+        upstream.requests += 1
+        upstream.headers = {name.lower(): value for name, value in request.headers.items()}
+        await request.read()
+        if upstream.delay_seconds:
+            await asyncio.sleep(upstream.delay_seconds)
+        return web.json_response({"address": address}, headers={"kingmaker-model": model})
+
+    application = web.Application(client_max_size=64 * 1024 * 1024)
+    application.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=5, keepalive_timeout=30)
+    await runner.setup()
+    await web.TCPSite(runner, address, 8080).start()
+    try:
+        yield upstream
+    finally:
+        await runner.cleanup()
+
+
+@dataclass
+class Router:
+    """An Envoy, started as its pod's container would be."""
+
+    pod: str
+    address: str
+    container: RouterContainer
+    process: asyncio.subprocess.Process
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}:8080"
+
+    def signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    async def is_ready(self, client: aiohttp.ClientSession) -> bool:
+        """Whether the readiness probe succeeds."""
+        try:
+            async with client.get(f"http://{self.address}:8082/ready", timeout=aiohttp.ClientTimeout(1)) as response:
+                return response.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    async def until_ready(self, client: aiohttp.ClientSession) -> None:
+        deadline = asyncio.get_running_loop().time() + 20
+        while not await self.is_ready(client):
+            assert asyncio.get_running_loop().time() < deadline, f"router {self.pod} is not ready"
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def routing(pod: str, address: str, xds_port: int, *, xds_host: str = "127.0.0.1") -> AsyncIterator[Router]:
+    """Run a router."""
+    container = router_container(xds_host=xds_host, xds_port=xds_port, concurrency=1, drain_seconds=2)
+    variables = {"POD_IP": address, "POD_NAME": pod, "POD_NAMESPACE": NAMESPACE}
+    arguments = [re.sub(r"\$\((\w+)\)", lambda found: variables[found.group(1)], a) for a in container.args]
+    process = await asyncio.create_subprocess_exec(ENVOY, *arguments, preexec_fn=_die_with_parent)
+    try:
+        yield Router(pod, address, container, process)
+    finally:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+        await process.wait()
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(1, signal.SIGKILL)
+
+
+@asynccontextmanager
+async def ads_server(port: int = 0) -> AsyncIterator[tuple[AdsServer, int, list[str]]]:
+    """Run an xDS server; the list gets the namespaces that it reports as changed."""
+    changes: list[str] = []
+    server = AdsServer(on_change=changes.append)
+    bound = await server.start(f"127.0.0.1:{port}")
+    try:
+        yield server, bound, changes
+    finally:
+        await server.stop()
+
+
+def a_route(
+    weights: dict[str, int],
+    endpoints: dict[str, tuple[Endpoint, ...]],
+    *,
+    decision: int = 1,
+    deployment: str = "churn",
+    cluster_ip: str | None = None,
+    affinity_header: str | None = None,
+) -> Route:
+    """A route to the given models; the first is the champion."""
+    backends = tuple(Backend(model, weight, endpoints.get(model, ())) for model, weight in weights.items())
+    return Route(NAMESPACE, deployment, decision, cluster_ip, backends, affinity_header)
+
+
+def acknowledged_weights(state: RouterState, deployment: str = "churn") -> dict[str, int] | None:
+    """What a router certainly does, None when that is unknown."""
+    route = state.acknowledged.get(deployment)
+    return None if route is None else dict(route.weights)
+
+
+@dataclass
+class Load:
+    """What clients saw."""
+
+    answers: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def load(
+    client: aiohttp.ClientSession, url: str, *, host: str = "churn", workers: int = 4
+) -> AsyncIterator[Load]:
+    """Send requests to a router without a break, each worker one at a time, while the block runs."""
+    seen = Load()
+    stopping = asyncio.Event()
+
+    async def send() -> None:
+        for number in itertools.count():
+            if stopping.is_set():
+                return
+            try:
+                async with client.post(url, data=f"request {number}", headers={"host": host}) as response:
+                    body = await response.text()
+                    if response.status == 200:
+                        seen.answers[response.headers["kingmaker-model"]] += 1
+                    else:
+                        seen.failures.append(f"{response.status} {body}")
+            except (aiohttp.ClientError, TimeoutError) as error:
+                seen.failures.append(repr(error))
+            await asyncio.sleep(0.002)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(workers):
+            group.create_task(send())
+        try:
+            yield seen
+        finally:
+            stopping.set()
