@@ -1,0 +1,90 @@
+"""The demo's handle on the load generator, which is a process of its own."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from kingmaker.cli.demo.laptop import DemoError
+from kingmaker.cli.demo.population import World
+
+_STOP_SECONDS = 15.0
+
+
+class Traffic:
+    """A running load generator. `report` is the last one it gave; see `Tally.report`."""
+
+    def __init__(self, child: asyncio.subprocess.Process) -> None:
+        self.report: dict[str, Any] = {"sent": 0, "failed": 0, "labelledRows": {}, "wrongRows": {}}
+        self._child = child
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    async def start(cls, *, url: str, model: str, rate: float, rows: Path, fresh: Path, log: Path) -> "Traffic":
+        """Start it.
+
+        Args:
+            url: Base URL of the router.
+            model: Name of the ModelDeployment.
+            rate: Requests per second.
+            rows: Folder with `recorded.csv` and `judged.csv`.
+            fresh: Where it writes labelled rows for retraining.
+            log: Where its stderr goes.
+        """
+        with log.open("ab") as errors:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "kingmaker.cli.demo.traffic",
+                *("--url", url, "--model", model, "--rate", str(rate)),
+                *("--recorded", str(rows / "recorded.csv"), "--judged", str(rows / "judged.csv")),
+                *("--fresh", str(fresh)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+        return cls(child)
+
+    async def change_world(self, world: World) -> None:
+        """Let the rows look otherwise from now on."""
+        stdin = self._child.stdin
+        if stdin is None or self._child.returncode is not None:
+            raise DemoError(f"the load generator ended with {self._child.returncode}")
+        stdin.write(json.dumps({"world": str(world)}).encode() + b"\n")
+        await stdin.drain()
+
+    def check(self) -> None:
+        """Complain when it ended by itself.
+
+        Raises:
+            DemoError: It ended.
+        """
+        if self._child.returncode is not None:
+            raise DemoError(f"the load generator ended with {self._child.returncode}; see traffic.log")
+
+    async def stop(self) -> dict[str, Any]:
+        """End it and give its last report."""
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._child.wait()
+                await self._reading
+        except TimeoutError:
+            self.kill()
+            await self._child.wait()
+        return self.report
+
+    def kill(self) -> None:
+        """End it at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self._child.kill()
+
+    async def _read(self) -> None:
+        stdout = self._child.stdout
+        while stdout is not None and (line := await stdout.readline()):
+            with contextlib.suppress(ValueError):
+                self.report = json.loads(line)

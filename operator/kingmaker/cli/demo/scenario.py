@@ -1,0 +1,144 @@
+"""The demo from the first process to the last: bring up, show, sum up, take down."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from kingmaker.cli.demo.failure import tell_what_was_seen
+from kingmaker.cli.demo.laptop import DemoError, Laptop, run_python
+from kingmaker.cli.demo.screen import Screen
+from kingmaker.cli.demo.stage import DEPLOYMENT, NAMESPACE, Stage
+from kingmaker.cli.demo.steps import (
+    Props,
+    break_unit,
+    promote_better,
+    retrain_after_shift,
+    roll_back_harmful,
+    seat_champion,
+)
+from kingmaker.local.errors import LocalError
+from kingmaker.local.kube.client import KubeClient
+from kingmaker.local.kube.kubeconfig import read_kubeconfig
+
+EXAMPLE: Final = Path(__file__).parents[4] / "examples" / "breast_cancer"
+
+INTERRUPTED: Final = 130
+
+
+async def show(screen: Screen, *, folder: Path | None, keep: bool) -> int:
+    """Run the demo and give its exit code; whatever happens, no process is left when this returns.
+
+    Args:
+        screen: Where it is told.
+        folder: Where the cluster lives; None for a new temporary one.
+        keep: Go on serving after the last step until Ctrl-C.
+    """
+    if not EXAMPLE.is_dir():
+        raise LocalError(f"the demo needs the examples of the repository, {EXAMPLE} is missing: run it in a checkout")
+    place = folder or Path(tempfile.mkdtemp(prefix="kingmaker-demo-"))
+    laptop = Laptop(place)
+    task = asyncio.create_task(_perform(screen, laptop, keep=keep))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        screen.plain("\nInterrupted.")
+        return INTERRUPTED
+    finally:
+        # From here on Ctrl-C must not leave half of it behind.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+        await asyncio.to_thread(laptop.down)
+        screen.plain(f"Everything is ended. Logs: {laptop.home.logs}, of pods: {laptop.home.node}")
+
+
+async def _perform(screen: Screen, laptop: Laptop, *, keep: bool) -> int:
+    props = Props(EXAMPLE, laptop.home.folder / "models")
+    screen.plain("Kingmaker: one model, one seat, five things that happen to it")
+    screen.note(f"A real Kubernetes control plane, Envoy, ONNX Runtime and training, in {laptop.home.folder}")
+    began = time.monotonic()
+    with screen.cleared():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(laptop.up())
+            group.create_task(_build(props))
+    screen.plain(f"  up after {time.monotonic() - began:.1f} s")
+    async with _stage(laptop, screen) as stage:
+        try:
+            await _steps(stage, props)
+            code = await _sum_up(stage)
+        except DemoError as error:
+            await tell_what_was_seen(stage, str(error))
+            return 1
+        if keep:
+            await _stay(stage)
+        return code
+
+
+async def _build(props: Props) -> None:
+    props.built.mkdir(parents=True, exist_ok=True)
+    await run_python(props.example / "build.py", "--out", str(props.built))
+
+
+@contextlib.asynccontextmanager
+async def _stage(laptop: Laptop, screen: Screen) -> AsyncIterator[Stage]:
+    async with KubeClient(read_kubeconfig(laptop.home.kubeconfig), agent="kingmaker-demo") as api:
+        stage = Stage(laptop, api, screen)
+        try:
+            yield stage
+        finally:
+            if stage.traffic:
+                await asyncio.shield(stage.traffic.stop())
+
+
+async def _steps(stage: Stage, props: Props) -> None:
+    await seat_champion(stage, props)
+    await promote_better(stage, props)
+    await roll_back_harmful(stage, props)
+    await break_unit(stage)
+    await retrain_after_shift(stage)
+
+
+async def _sum_up(stage: Stage) -> int:
+    report = stage.load.report
+    screen = stage.screen
+    screen.heading("What is left, in the API")
+    screen.plain("$ kubectl get models,modeldeployments,decisions")
+    screen.plain(await stage.laptop.kubectl("get", "models,modeldeployments,decisions", "-n", NAMESPACE))
+    screen.heading(f"{report['sent']:,} requests, {report['failed']} failed, in {stage.seconds:.0f} s")
+    screen.plain(f"  latency p50 {report['p50Milliseconds']:g} ms, p99 {report['p99Milliseconds']:g} ms")
+    labels = f"{report['labelsPosted']:,} labels posted late, {report['labelsUnmatched']} for pods already gone"
+    screen.plain(f"  {labels}, {sum(report['labelFailures'].values())} failed")
+    for reason, count in {**report["failures"], **report["labelFailures"]}.items():
+        screen.plain(f"  {count} x {reason}")
+    screen.plain(f"  logs: {stage.laptop.home.logs}")
+    screen.plain("  to keep it running and look around: make demo KEEP=1")
+    return 1 if report["failed"] else 0
+
+
+async def _stay(stage: Stage) -> None:
+    home = stage.laptop.home
+    url = await stage.laptop.url(NAMESPACE, DEPLOYMENT)
+    stage.screen.heading("It goes on running, traffic too, until Ctrl-C. In another terminal:")
+    stage.screen.plain(f"  export KUBECONFIG={home.kubeconfig}")
+    stage.screen.plain(f"  kingmaker kubectl --dir {home.folder} -- get mdep -n {NAMESPACE} -w")
+    stage.screen.plain(f"  kingmaker history {DEPLOYMENT} -n {NAMESPACE}")
+    stage.screen.plain(f"  curl {url}/v2/models/{DEPLOYMENT}")
+    await stage.wait("Ctrl-C", lambda _: False, seconds=float("inf"))
+
+
+def main(*, folder: Path | None, keep: bool) -> int:
+    """Run the demo on stdout and give its exit code."""
+    try:
+        return asyncio.run(show(Screen(sys.stdout), folder=folder, keep=keep))
+    except* DemoError as errors:
+        sys.stderr.write(f"kingmaker demo: {errors.exceptions[0]}\n")
+    return 1
