@@ -45,7 +45,7 @@ class Props:
             "fresh": str(self.fresh),
             "output": (self.built / "retrained").as_uri(),
         }
-        return Template((self.example / "modeldeployment.yaml").read_text()).substitute(places)
+        return Template((self.example / "deployment.yaml.in").read_text()).substitute(places)
 
 
 async def seat_champion(stage: Stage, props: Props) -> None:
