@@ -140,7 +140,7 @@ def _feature(document: object, place: str, *, named: str | None = None) -> Featu
     item = _mapping(document, place)
     name = named or _text(item.get("name"), f"{place}: name")
     place = f"{place} ({name!r})" if named is None else place
-    kind = item.get("kind")
+    kind = _text(item.get("kind"), f"{place}: kind")
     if kind not in tuple(Kind):
         message = f"{place}: kind is {kind!r}, expected one of {', '.join(Kind)}"
         raise ValueError(message)

@@ -1,0 +1,120 @@
+"""Judge whether live data is broken, as opposed to drifted. Broken data must stop retraining.
+
+Missing, infinite and unseen values are broken when their share exceeds the baseline's by more than `maximum_percent`.
+Values out of the reference's range are not, up to `outside_percent`: the world may move there, and retraining is the
+answer to that. With a Gaussian feature and 455 reference rows a real shift puts 2 % of the values above the reference's
+maximum when it is 1 standard deviation, 15 % at 2 and 48 % at 3; 25 % need 2.4. With 20,000 reference rows 25 % need
+3.4. A unit that breaks (grams for kilograms, Fahrenheit for Celsius) puts nearly all of them on one side. So 25 % on
+*one* side separates the two; a spread that grows on both sides is drift. What a broken unit leaves inside the range
+(a feature that holds zeros, scaled down) can't be told from drift by counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from kingmaker.core.baseline import Baseline, Cell, Feature
+from kingmaker.core.statistics.cells import rare_p_value
+from kingmaker.core.windows import WindowCounts
+
+_OUTSIDE: Final = frozenset({"below", "above"})
+
+
+class QualityState(StrEnum):
+    """Whether data may be trusted. Unknown when there is too little to tell."""
+
+    UNKNOWN = "Unknown"
+    GOOD = "Good"
+    BROKEN = "Broken"
+
+
+@dataclass(frozen=True, slots=True)
+class QualityPolicy:
+    """When data is broken.
+
+    `maximum_percent`: of a feature's values missing, infinite or unseen beyond the baseline's share. `outside_percent`:
+    likewise beyond one end of the reference's range. `level`: of all exact tests of one window together. `min_rows`:
+    with fewer rows a window says nothing. `min_coverage`, 0..1: data is called good only when so much of the window's
+    time was observed; broken data is believed at once.
+    """
+
+    maximum_percent: float = 1.0
+    outside_percent: float = 25.0
+    level: float = 1e-6
+    min_rows: int = 50
+    min_coverage: float = 0.8
+    ignore_features: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenFeature:
+    """One way in which a feature is broken: `kind` is its cell's name; shares 0..1."""
+
+    name: str
+    kind: str
+    share: float
+    reference_share: float
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class QualityVerdict:
+    """What a window says. `features` that are broken, worst first; empty unless the state is Broken."""
+
+    state: QualityState
+    features: tuple[BrokenFeature, ...]
+    message: str
+
+
+def judge_quality(baseline: Baseline, counts: WindowCounts, policy: QualityPolicy) -> QualityVerdict:
+    """Judge one window. A running window (`window_counts(…, running=True)`) tells soonest."""
+    if counts.rows < policy.min_rows:
+        message = f"too little data to judge its quality ({counts.rows} rows, at least {policy.min_rows} needed)"
+        return QualityVerdict(QualityState.UNKNOWN, (), message)
+    watched = [
+        (feature, current)
+        for feature, current in zip(baseline.features, counts.counts.columns, strict=False)
+        if feature.name not in policy.ignore_features
+    ]
+    tests = sum(cell.rare for feature, _ in watched for cell in feature.cells)
+    level = policy.level / max(1, tests)
+    found = [
+        broken
+        for feature, current in watched
+        for cell, count in zip(feature.cells, current, strict=True)
+        if cell.rare and (broken := _judge_cell(feature, cell, count, sum(current), policy, level))
+    ]
+    if found:
+        worst = tuple(sorted(found, key=lambda f: (f.reference_share - f.share, f.name, f.kind)))
+        return QualityVerdict(QualityState.BROKEN, worst, _message(worst, counts.rows))
+    if counts.coverage < policy.min_coverage:
+        seen = f"{counts.coverage:.0%} of its time observed, at least {policy.min_coverage:.0%} needed"
+        return QualityVerdict(QualityState.UNKNOWN, (), f"too little data to call it good ({seen})")
+    message = f"{counts.rows} rows: values are where the baseline has them"
+    return QualityVerdict(QualityState.GOOD, (), message)
+
+
+def _judge_cell(
+    feature: Feature, cell: Cell, count: int, rows: int, policy: QualityPolicy, level: float
+) -> BrokenFeature | None:
+    if not count:
+        return None
+    share, reference_share = count / rows, cell.count / feature.rows
+    limit = policy.outside_percent if cell.name in _OUTSIDE else policy.maximum_percent
+    p_value = rare_p_value(count, rows, cell.count, feature.rows)
+    if share - reference_share <= limit / 100 or p_value > level:
+        return None
+    return BrokenFeature(feature.name, cell.name, share, reference_share, p_value)
+
+
+_KINDS: Final = {"below": "below the reference's range", "above": "above the reference's range"}
+
+
+def _message(broken: tuple[BrokenFeature, ...], rows: int) -> str:
+    named = "; ".join(
+        f"{b.name} {b.share:.0%} {_KINDS.get(b.kind, b.kind)} (baseline {b.reference_share:.0%})" for b in broken[:5]
+    )
+    more = f" and {len(broken) - 5} more" if len(broken) > 5 else ""
+    return f"{rows} rows: {named}{more}; check what sends the data, retraining waits"
