@@ -9,6 +9,7 @@ from typing import Any
 
 from kingmaker.cli.demo.laptop import DemoError
 from kingmaker.cli.demo.population import World
+from kingmaker.cli.demo.tally import Tally
 
 _STOP_SECONDS = 15.0
 
@@ -17,7 +18,7 @@ class Traffic:
     """A running load generator. `report` is the last one it gave; see `Tally.report`."""
 
     def __init__(self, child: asyncio.subprocess.Process) -> None:
-        self.report: dict[str, Any] = {"sent": 0, "failed": 0, "labelledRows": {}, "wrongRows": {}}
+        self.report: dict[str, Any] = Tally().report()
         self._child = child
         self._reading = asyncio.create_task(self._read())
 

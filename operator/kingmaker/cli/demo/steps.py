@@ -12,6 +12,7 @@ from kingmaker.cli.demo.laptop import DemoError
 from kingmaker.cli.demo.narration import condition, observed_errors
 from kingmaker.cli.demo.population import BROKEN_FACTOR, BROKEN_FEATURE, World
 from kingmaker.cli.demo.stage import DEPLOYMENT, NAMESPACE, Stage, View
+from kingmaker.cli.demo.tally import Tally
 
 CHAMPION: Final = "screening-1"
 CHALLENGER: Final = "screening-2"
@@ -163,4 +164,4 @@ def _is_ready(view: View, model: str) -> bool:
     return condition(view.models.get(model, {}), "Ready").get("status") == "True"
 
 
-_NOTHING: Final[dict[str, Any]] = {"labelledRows": {}, "wrongRows": {}}
+_NOTHING: Final = Tally().report()
