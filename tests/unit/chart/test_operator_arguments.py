@@ -1,0 +1,22 @@
+"""The chart starts the operator with options that it has, and every setting can be reached from a value."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from kingmaker.__main__ import parse
+from kingmaker.core.manifests.settings import Settings
+
+TEMPLATE = (Path(__file__).parents[3] / "charts" / "kingmaker" / "templates" / "deployment.yaml").read_text()
+FLAGS = re.findall(r"^ +- (--[a-z-]+)=", TEMPLATE, flags=re.MULTILINE)
+
+
+def test_the_operator_knows_every_option() -> None:
+    numbers = {"--xds-port", "--metrics-port", "--router-replicas"}
+    given = [f"{flag}={'1' if flag in numbers or flag.endswith('-seconds') else 'x'}" for flag in FLAGS]
+    assert vars(parse(["run", *given]))["serving_image"] == "x"
+
+
+def test_every_setting_is_given_but_those_that_suit_everybody() -> None:
+    given = {flag.removeprefix("--").replace("-", "_") for flag in FLAGS}
+    assert {field.name for field in fields(Settings)} - given == {"verify_deadline_seconds", "model_size_limit"}
