@@ -87,7 +87,8 @@ def _build(source: Path, binary: Path, progress: Progress) -> None:
         new = Path(tempfile.mkdtemp(prefix=".new-", dir=binary.parent.parent))
         try:
             toolchain = find_toolchain(scratch, progress)
-            gobuild.build(source, new / _NAME, toolchain=toolchain, progress=progress)
+            version = gobuild.read_version(source)
+            gobuild.build(source, new / _NAME, version=version, toolchain=toolchain, progress=progress)
             for program in PROGRAMS:
                 (new / program).symlink_to(_NAME)
             new.chmod(0o755)

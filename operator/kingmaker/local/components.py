@@ -15,6 +15,16 @@ from kingmaker.local.ports import Ports
 IMAGES: Final = {"serving": "kingmaker/serving", "router": "kingmaker/router"}
 """Names of images whose commands are installed beside this program; the process node pulls nothing."""
 
+GRACE_SECONDS: Final = {
+    "operator": 15.0,
+    "node": 60.0,  # Its pods have theirs within it.
+    "kube-scheduler": 3.0,
+    "kube-controller-manager": 3.0,
+    "kube-apiserver": 3.0,  # It would wait a minute for anybody's open watch, and keeps nothing that could be lost.
+    "etcd": 10.0,
+}
+"""How long each program may take to end when it is asked to; then it is killed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Component:
@@ -24,13 +34,16 @@ class Component:
         name: Of its log and its process record.
         command: Program and arguments.
         environment: Variables that differ from the supervisor's own.
-        grace_seconds: How long it may take to end when it is asked to.
     """
 
     name: str
     command: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
-    grace_seconds: float = 10.0
+
+    @property
+    def grace_seconds(self) -> float:
+        """How long it may take to end when it is asked to."""
+        return GRACE_SECONDS[self.name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +142,7 @@ class Cluster:
             "client-ca": self.home.credentials / "ca.crt",
         }
         command = (sys.executable, "-m", "kingmaker.local.node", *_flags(flags))
-        return Component("node", command, _installed_commands_first(), grace_seconds=60.0)
+        return Component("node", command, _installed_commands_first())
 
     def operator(self) -> Component:
         """Give the operator, as its ServiceAccount."""
@@ -143,7 +156,7 @@ class Cluster:
             "router-image": IMAGES["router"],
         }
         command = (sys.executable, "-m", "kingmaker", "run", *_flags(flags), *self.operator_arguments)
-        return Component("operator", command, _installed_commands_first(), grace_seconds=15.0)
+        return Component("operator", command, _installed_commands_first())
 
     def _client(self, user: str, port: int) -> dict[str, object]:
         return {

@@ -11,7 +11,7 @@ from typing import Final
 import aiohttp
 
 from kingmaker.local import processes
-from kingmaker.local.components import Component
+from kingmaker.local.components import GRACE_SECONDS, Component
 from kingmaker.local.errors import LocalError
 from kingmaker.local.home import Home
 from kingmaker.local.kube.client import ApiError
@@ -31,7 +31,6 @@ SHUTDOWN_ORDER: Final = (
 
 _POLL_SECONDS: Final = 0.05
 _LOG_LINES: Final = 15
-_SWEEP_SECONDS: Final = 60.0
 
 
 class Fleet:
@@ -100,7 +99,7 @@ def sweep(home: Home, *, end_pods: bool) -> list[str]:
             found.append(name)
             if name == "node" and not end_pods:
                 record.signal(signal.SIGKILL)
-            record.stop(grace_seconds=_SWEEP_SECONDS)
+            record.stop(grace_seconds=GRACE_SECONDS[name])
         path.unlink(missing_ok=True)
         if name == "node" and end_pods:
             asyncio.run(end_orphans(home))

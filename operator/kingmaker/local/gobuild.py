@@ -17,15 +17,15 @@ _STAMPED: Final = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/versio
 """Packages that hold a version of their own; unstamped, kubectl complains and `version` says v0.0.0."""
 
 
-def build(source: Path, target: Path, *, toolchain: Toolchain, progress: Progress) -> None:
-    """Build `source` into the file `target`, which must not exist.
+def build(source: Path, target: Path, *, version: str, toolchain: Toolchain, progress: Progress) -> None:
+    """Build `source` into the file `target`, stamped with Kubernetes' version.
 
     Raises:
         LocalError: Go failed; the message has its last lines and what to do.
     """
     progress.show("downloading modules")
     total = len(_run([str(toolchain.go), "list", "-deps", "."], source, toolchain, _Downloads(progress)))
-    command = [str(toolchain.go), "build", "-v", "-trimpath", "-ldflags", linker_flags(read_version(source))]
+    command = [str(toolchain.go), "build", "-v", "-trimpath", "-ldflags", linker_flags(version)]
     _run([*command, "-o", str(target), "."], source, toolchain, _Packages(progress, total))
 
 
