@@ -61,6 +61,8 @@ class Checks:
                         return await run_beside(check.command, command)
         except TimeoutError:
             return Outcome(False, f"no answer within {timeout_seconds:g} s")
+        except aiohttp.ClientConnectorError as error:
+            return Outcome(False, f"{error.host}:{error.port}: {error.os_error.strerror or error.os_error}")
         except (OSError, aiohttp.ClientError) as error:
             return Outcome(False, str(error) or type(error).__name__)
 

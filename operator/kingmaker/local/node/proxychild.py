@@ -66,9 +66,11 @@ class ProxyChild:
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         folder, kubeconfig = self._settings.folder, self._settings.kubeconfig.resolve()
+        command = [sys.executable, "-m", "kingmaker.local.proxy", "--node", self._settings.name]
+        command += ["--kubeconfig", str(kubeconfig), "--dir", str(folder)]
         with (folder / "proxy.log").open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", "kingmaker.local.proxy", "--kubeconfig", str(kubeconfig), "--dir", str(folder)],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -15,6 +15,7 @@ Key = tuple[str, str, str]
 """Collection, namespace, name."""
 
 _SYNC_SECONDS = 10.0
+_AUTHORIZED_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -34,12 +35,18 @@ class SourceWatches:
 
     async def read(self, collection: str, namespace: str, name: str) -> Document | None:
         """Read one object once, from the server; None when it isn't there."""
-        try:
-            return await self._client.get(f"/api/v1/namespaces/{namespace}/{collection}/{name}")
-        except ApiError as error:
-            if error.is_not_found:
-                return None
-            raise
+        path = f"/api/v1/namespaces/{namespace}/{collection}/{name}"
+        deadline = asyncio.get_running_loop().time() + _AUTHORIZED_SECONDS
+        while True:
+            try:
+                return await self._client.get(path)
+            except ApiError as error:
+                if error.is_not_found:
+                    return None
+                # The Node authorizer learns from a watch of its own that the pod is ours, often after we do.
+                if error.status != 403 or asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(0.05)
 
     async def follow(self, key: Key, user: str, on_change: Callable[[], None]) -> Document | None:
         """Read an object and be told of changes until `release`.

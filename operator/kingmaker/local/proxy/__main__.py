@@ -22,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="kingmaker.local.proxy", description="Forward cluster IPs to ready pods.")
     parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--dir", type=Path, required=True, help="the node's folder")
+    parser.add_argument("--node", required=True, help="name of the Node whose pods take connections")
     parser.add_argument("--log-level", default="INFO")
     options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -33,11 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
     card = {"pid": os.getpid(), "ticks": start_ticks(os.getpid()), "kubeconfig": kubeconfig_digest(options.kubeconfig)}
     write_card(options.dir / CARD, card)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_run_until_signal(options.kubeconfig))
+        runner.run(_run_until_signal(options.kubeconfig, options.node))
     return 0
 
 
-async def _run_until_signal(kubeconfig: Path) -> None:
+async def _run_until_signal(kubeconfig: Path, node: str) -> None:
     current = asyncio.current_task()
     assert current is not None
     loop = asyncio.get_running_loop()
@@ -45,7 +46,7 @@ async def _run_until_signal(kubeconfig: Path) -> None:
         loop.add_signal_handler(number, current.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         async with KubeClient(read_kubeconfig(kubeconfig), agent="kingmaker-proxy") as client:
-            await run_proxy(client)
+            await run_proxy(client, node=node)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

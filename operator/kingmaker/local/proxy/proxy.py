@@ -20,9 +20,11 @@ _RETRY_SECONDS: Final = 1.0
 class ServiceProxy:
     """Forwards every Service of the cluster."""
 
-    def __init__(self, client: KubeClient, events: EventRecorder) -> None:
+    def __init__(self, client: KubeClient, events: EventRecorder, *, node: str) -> None:
         self._client = client
         self._events = events
+        # A node's credentials list the pods of that node only; no others can be reached from this machine anyway.
+        self._selectors = {"pods": {"fieldSelector": f"spec.nodeName={node}"}}
         self._listeners = Listeners()
         self._services: dict[str, dict[str, Document]] = {}
         self._pods: dict[str, dict[str, Document]] = {}
@@ -56,7 +58,13 @@ class ServiceProxy:
             for namespace in self._services:
                 self._mark(namespace)
 
-        await Reflector(self._client, f"/api/v1/{collection}", on_change=changed, on_sync=synced).run()
+        await Reflector(
+            self._client,
+            f"/api/v1/{collection}",
+            params=self._selectors.get(collection),
+            on_change=changed,
+            on_sync=synced,
+        ).run()
 
     def _mark(self, namespace: str) -> None:
         self._dirty.add(namespace)
@@ -92,9 +100,9 @@ class ServiceProxy:
             self._events.warning(subject, "PortNotServed", problem.message)
 
 
-async def run_proxy(client: KubeClient) -> None:
+async def run_proxy(client: KubeClient, *, node: str) -> None:
     """Run the proxy with its events until cancelled."""
-    events = EventRecorder(client, component="kingmaker-proxy", host="")
+    events = EventRecorder(client, component="kingmaker-proxy", host=node)
     async with asyncio.TaskGroup() as group:
         group.create_task(events.run())
-        group.create_task(ServiceProxy(client, events).run())
+        group.create_task(ServiceProxy(client, events, node=node).run())

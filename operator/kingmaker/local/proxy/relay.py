@@ -5,7 +5,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, cast
 
 from typing_extensions import override
 
@@ -27,8 +27,8 @@ class Half(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # Not isinstance: uvloop's transports are no subclasses.
+        self.transport = cast("asyncio.Transport", transport)
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -79,15 +79,39 @@ class Inbound(Half):
         super().__init__()
         self._choose = choose
         self._tasks = tasks
+        self._early: list[bytes] = []
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self.other is not None:
+            super().data_received(data)
+        elif self.transport is not None:
+            # Kept until there is a pod to pass it to. Reading pauses here, not at the start: uvloop would forget that.
+            self._early.append(data)
+            self.transport.pause_reading()
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert self.transport is not None
-        self.transport.pause_reading()
         task = asyncio.get_running_loop().create_task(self._connect(self.transport))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    @override
+    def eof_received(self) -> bool:
+        if self.other is None:
+            self._has_ended = True
+            return True
+        return super().eof_received()
+
+    def _pass_early_on(self, inbound: asyncio.Transport, outbound: asyncio.Transport) -> None:
+        if self._early:
+            outbound.write(b"".join(self._early))
+            self._early.clear()
+            inbound.resume_reading()
+        if self._has_ended and outbound.can_write_eof():
+            outbound.write_eof()
 
     async def _connect(self, transport: asyncio.Transport) -> None:
         peer = transport.get_extra_info("peername") or ("",)
@@ -100,7 +124,7 @@ class Inbound(Half):
                 _abandon(transport, outbound)
                 return
             self.other = outbound
-            transport.resume_reading()
+            self._pass_early_on(transport, outbound.transport)
             return
         reset(transport)
 
