@@ -107,11 +107,12 @@ async def test_it_asks_at_its_rate_and_every_request_is_accounted_for(tmp_path: 
 async def test_labels_arrive_late_for_judged_rows_and_recorded_ones_are_written_down(tmp_path: Path) -> None:
     async with served() as server, generating(server, tmp_path) as traffic:
         await reached(lambda: traffic.report["labelsPosted"] >= 50)
-        await reached(lambda: len((tmp_path / "fresh.csv").read_text().splitlines()) > 50)
+        fresh = tmp_path / "fresh.csv"
+        await reached(lambda: fresh.exists() and len(fresh.read_text().splitlines()) > 50)
         last = await traffic.stop()
         assert all(len(labels) == server.open_requests[token] for token, labels in server.labels.items())
         assert {label for labels in server.labels.values() for label in labels} == {1}
-    lines = list(csv.DictReader((tmp_path / "fresh.csv").open()))
+    lines = list(csv.DictReader(fresh.read_text().splitlines()))
     assert {line["malignant"] for line in lines} == {"0"}
     assert all(abs(float(line["arrived"]) - time.time()) < 120 for line in lines)
     assert last["labelFailures"] == {}
