@@ -1,7 +1,6 @@
 """Real routers and the small HTTP servers behind them, each on a loopback address of its own."""
 
 import asyncio
-import ctypes
 import itertools
 import os
 import re
@@ -24,7 +23,12 @@ from kingmaker.routing.snapshot import Backend, Endpoint, Route
 ENVOY = Path(sys.executable).with_name("envoy")
 NAMESPACE = "team"
 
-_libc = ctypes.CDLL(None)
+# Dies with the tests. A program and no `preexec_fn`, with which Python forks: gRPC does not always survive that.
+_TIED = [
+    sys.executable,
+    "-SEc",
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])",
+]
 
 
 def loopback_addresses() -> Iterator[str]:
@@ -117,7 +121,7 @@ async def routing(pod: str, address: str, xds_port: int, *, xds_host: str = "127
     container = router_container(xds_host=xds_host, xds_port=xds_port, concurrency=1, drain_seconds=2)
     variables = {"POD_IP": address, "POD_NAME": pod, "POD_NAMESPACE": NAMESPACE}
     arguments = [re.sub(r"\$\((\w+)\)", lambda found: variables[found.group(1)], a) for a in container.args]
-    process = await asyncio.create_subprocess_exec(ENVOY, *arguments, preexec_fn=_die_with_parent)
+    process = await asyncio.create_subprocess_exec(*_TIED, ENVOY, *arguments)
     try:
         yield Router(pod, address, container, process)
     finally:
@@ -125,10 +129,6 @@ async def routing(pod: str, address: str, xds_port: int, *, xds_host: str = "127
             process.send_signal(signal.SIGCONT)
             process.kill()
         await process.wait()
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(1, signal.SIGKILL)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ MANAGEMENT_PORT: Final = 8082
 _POD_IP: Final = "$(POD_IP)"
 _ADMIN: Final = "admin"
 _XDS: Final = "kingmaker"
+_STARTUP_SECONDS: Final = 7 * 24 * 3600
 _MAX_CONNECTIONS: Final = 10_000
 
 
@@ -23,11 +24,14 @@ class RouterContainer:
     Attributes:
         args: Of the command `envoy`; `$(POD_IP)`, `$(POD_NAME)` and `$(POD_NAMESPACE)` come from the environment.
         lifecycle: Lets connections end before Envoy gets SIGTERM, on which it exits at once.
+        startup_probe: Succeeds once the operator has configured the router. Until then no port is open, and a liveness
+            probe would have routers die of the operator's absence.
         grace_seconds: What the pod's `terminationGracePeriodSeconds` must be at least.
     """
 
     args: tuple[str, ...]
     lifecycle: dict[str, Any]
+    startup_probe: dict[str, Any]
     grace_seconds: int
 
 
@@ -63,14 +67,19 @@ def router_container(
         "--config-yaml",
         json.dumps(bootstrap, separators=(",", ":")),
     )
-    return RouterContainer(args, _lifecycle(drain_seconds), drain_seconds + 10)
+    startup = {
+        "httpGet": {"path": "/ready", "port": MANAGEMENT_PORT},
+        "periodSeconds": 1,
+        "failureThreshold": _STARTUP_SECONDS,
+    }
+    return RouterContainer(args, _lifecycle(drain_seconds), startup, drain_seconds + 10)
 
 
 def _lifecycle(drain_seconds: int) -> dict[str, Any]:
     """Ask Envoy to drain, then wait until it has: only bash, which Envoy's image has, is needed for it."""
-    request = r"POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nHost: drain\r\nConnection: close\r\n\r\n"
+    request = r"POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nHost: drain\r\n\r\n"
     script = (
-        f"exec 3<>/dev/tcp/$POD_IP/{MANAGEMENT_PORT} && printf '{request}' >&3 && cat <&3 >/dev/null; "
+        f"exec 3<>/dev/tcp/$POD_IP/{MANAGEMENT_PORT} && printf '{request}' >&3 && read -r -t 5 <&3; "
         f"sleep {drain_seconds + 1}"
     )
     return {"preStop": {"exec": {"command": ["bash", "-c", script]}}}

@@ -1,0 +1,288 @@
+"""How real routers and the xDS server keep together: acceptance, refusal, slowness, restarts."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import aiohttp
+import pytest
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+
+from kingmaker.routing.ads import AdsServer, RouterState
+from kingmaker.routing.snapshot import Resources, Snapshot, build_snapshot
+from support.routers import (
+    NAMESPACE,
+    Router,
+    Upstream,
+    a_route,
+    acknowledged_weights,
+    ads_server,
+    eventually,
+    load,
+    routing,
+    serving,
+)
+
+MODELS = ("churn-1", "churn-2", "churn-3")
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as entered:
+        yield entered
+
+
+@pytest.fixture
+async def pods(stack: AsyncExitStack, addresses: Iterator[str]) -> dict[str, Upstream]:
+    """One pod per model."""
+    return {m: await stack.enter_async_context(serving(m, next(addresses))) for m in MODELS}
+
+
+async def start(stack: AsyncExitStack, port: int, addresses: Iterator[str], count: int = 1) -> list[Router]:
+    contexts = [routing(f"router-{n}", next(addresses), port) for n in range(count)]
+    return [await stack.enter_async_context(context) for context in contexts]
+
+
+def snapshot(pods: dict[str, Upstream], weights: dict[str, int], *, decision: int = 1) -> Snapshot:
+    return build_snapshot([a_route(weights, {m: (p.endpoint,) for m, p in pods.items()}, decision=decision)])
+
+
+def know(server: AdsServer, routers: list[Router]) -> None:
+    server.set_routers(NAMESPACE, {r.address: r.pod for r in routers})
+
+
+def states(server: AdsServer) -> dict[str, RouterState]:
+    return {s.pod: s for s in server.routers(NAMESPACE)}
+
+
+async def until_acknowledged(
+    server: AdsServer, pod: str, weights: dict[str, int] | None, *, seconds: float = 15
+) -> None:
+    await eventually(
+        lambda: acknowledged_weights(states(server)[pod]) == weights, f"{pod} has {weights}", seconds=seconds
+    )
+
+
+async def test_a_router_without_configuration_is_not_ready(
+    stack: AsyncExitStack, client: aiohttp.ClientSession, addresses: Iterator[str], pods: dict[str, Upstream]
+) -> None:
+    server, port, changes = await stack.enter_async_context(ads_server())
+    (router,) = await start(stack, port, addresses)
+    know(server, [router])
+    await eventually(lambda: states(server)["router-0"].connected, "connected")
+    assert not await router.is_ready(client)
+    assert states(server)["router-0"].acknowledged == {}
+    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 100}))
+    await router.until_ready(client)
+    assert set(changes) == {NAMESPACE}
+
+
+async def test_a_namespace_without_deployments_has_a_ready_router(
+    stack: AsyncExitStack, client: aiohttp.ClientSession, addresses: Iterator[str], pods: dict[str, Upstream]
+) -> None:
+    server, port, _ = await stack.enter_async_context(ads_server())
+    (router,) = await start(stack, port, addresses)
+    know(server, [router])
+    server.set_snapshot(NAMESPACE, build_snapshot([]))
+    await router.until_ready(client)
+    # Its first cluster came after its first table; and all of it goes again.
+    for weights in ({"churn-1": 100}, {"churn-2": 100}):
+        server.set_snapshot(NAMESPACE, snapshot(pods, weights))
+        await until_acknowledged(server, "router-0", weights)
+        async with client.post(router.url, headers={"host": "churn"}) as response:
+            assert response.status == 200
+    server.set_snapshot(NAMESPACE, build_snapshot([]))
+    await until_acknowledged(server, "router-0", None)
+
+
+async def test_unknown_peers_and_wrong_names_are_refused(
+    stack: AsyncExitStack, client: aiohttp.ClientSession, addresses: Iterator[str], pods: dict[str, Upstream]
+) -> None:
+    server, port, changes = await stack.enter_async_context(ads_server())
+    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 100}))
+    stranger, impostor = await start(stack, port, addresses, 2)
+    server.set_routers(NAMESPACE, {impostor.address: "router-9"})
+    # A refused router tries again; the impostor's attempts are seen, the stranger's are nobody's.
+    await eventually(lambda: len(changes) >= 2, "the impostor was refused twice")
+    assert states(server)["router-9"].acknowledged == {}
+    assert not await stranger.is_ready(client)
+    assert not await impostor.is_ready(client)
+    know(server, [stranger])
+    await stranger.until_ready(client)
+
+
+async def test_a_router_that_is_none_any_more_is_cut_off(
+    stack: AsyncExitStack, client: aiohttp.ClientSession, addresses: Iterator[str], pods: dict[str, Upstream]
+) -> None:
+    server, port, _ = await stack.enter_async_context(ads_server())
+    first, second = await start(stack, port, addresses, 2)
+    know(server, [first, second])
+    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 100}))
+    await until_acknowledged(server, first.pod, {"churn-1": 100})
+    await until_acknowledged(server, second.pod, {"churn-1": 100})
+    know(server, [second])
+    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-2": 100}))
+    await until_acknowledged(server, second.pod, {"churn-2": 100})
+    assert list(states(server)) == [second.pod]
+    async with client.post(first.url, headers={"host": "churn"}) as response:
+        assert response.headers["kingmaker-model"] == "churn-1"
+
+
+def broken_cluster(good: Snapshot) -> Snapshot:
+    bad = cluster_pb2.Cluster(name="bad", type=cluster_pb2.Cluster.EDS).SerializeToString()
+    return replace(good, clusters=Resources.of({**good.clusters.items, "bad": bad}))
+
+
+def broken_table(good: Snapshot) -> Snapshot:
+    hosts = [route_components_pb2.VirtualHost(name=name, domains=["*"]) for name in ("one", "two")]
+    table = route_pb2.RouteConfiguration(name="requests", virtual_hosts=hosts).SerializeToString()
+    return replace(good, table=Resources.of({"requests": table}))
+
+
+@pytest.mark.parametrize(("breaks", "words"), [(broken_cluster, "bad"), (broken_table, "domain")])
+async def test_a_refusal_is_told_and_the_router_goes_on(
+    stack: AsyncExitStack,
+    client: aiohttp.ClientSession,
+    addresses: Iterator[str],
+    pods: dict[str, Upstream],
+    breaks,
+    words,
+) -> None:
+    server, port, _ = await stack.enter_async_context(ads_server())
+    (router,) = await start(stack, port, addresses)
+    know(server, [router])
+    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 100}))
+    await until_acknowledged(server, "router-0", {"churn-1": 100})
+    await router.until_ready(client)
+
+    server.set_snapshot(NAMESPACE, breaks(snapshot(pods, {"churn-2": 100}, decision=2)))
+    await eventually(lambda: states(server)["router-0"].error is not None, "the refusal is told")
+    state = states(server)["router-0"]
+    assert words in (state.error or "")
+    assert (acknowledged_weights(state), state.decisions) == ({"churn-1": 100}, {"churn": 1})
+    async with client.post(router.url, headers={"host": "churn"}) as response:
+        assert (response.status, response.headers["kingmaker-model"]) == (200, "churn-1")
+
+    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-3": 100}, decision=3))
+    await until_acknowledged(server, "router-0", {"churn-3": 100})
+    assert states(server)["router-0"].error is None
+
+
+async def test_a_stopped_router_holds_up_nobody(
+    stack: AsyncExitStack, addresses: Iterator[str], pods: dict[str, Upstream]
+) -> None:
+    server, port, _ = await stack.enter_async_context(ads_server())
+    quick, stopped = await start(stack, port, addresses, 2)
+    know(server, [quick, stopped])
+    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 100, "churn-2": 0}))
+    for router in (quick, stopped):
+        await until_acknowledged(server, router.pod, {"churn-1": 100, "churn-2": 0})
+    stopped.signal(signal.SIGSTOP)
+    for weight in range(1, 100):
+        weights = {"churn-1": 100 - weight, "churn-2": weight}
+        server.set_snapshot(NAMESPACE, snapshot(pods, weights, decision=weight))
+        await until_acknowledged(server, quick.pod, weights, seconds=2)
+    # It may have taken one of the new tables or still have the old one, so nothing is certain.
+    assert acknowledged_weights(states(server)[stopped.pod]) is None
+    stopped.signal(signal.SIGCONT)
+    await until_acknowledged(server, stopped.pod, {"churn-1": 1, "churn-2": 99})
+    assert states(server)[stopped.pod].decisions == {"churn": 99}
+
+
+async def test_a_dead_router_is_known_to_be_gone_and_its_successor_is_told(
+    stack: AsyncExitStack, client: aiohttp.ClientSession, addresses: Iterator[str], pods: dict[str, Upstream]
+) -> None:
+    server, port, changes = await stack.enter_async_context(ads_server())
+    (router,) = await start(stack, port, addresses)
+    know(server, [router])
+    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 100}))
+    await until_acknowledged(server, router.pod, {"churn-1": 100})
+    changes.clear()
+    router.signal(signal.SIGKILL)
+    await eventually(lambda: not states(server)[router.pod].connected, "its end is noticed")
+    await eventually(lambda: changes == [NAMESPACE], "its end is reported once")
+    again = await stack.enter_async_context(routing(router.pod, router.address, port))
+    await again.until_ready(client)
+    await until_acknowledged(server, router.pod, {"churn-1": 100})
+
+
+async def test_an_operator_restart_loses_nothing_even_if_the_world_changed(
+    stack: AsyncExitStack, client: aiohttp.ClientSession, addresses: Iterator[str], pods: dict[str, Upstream]
+) -> None:
+    async with ads_server() as (server, port, _):
+        (router,) = await start(stack, port, addresses)
+        know(server, [router])
+        server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 50, "churn-2": 50}))
+        await until_acknowledged(server, router.pod, {"churn-1": 50, "churn-2": 50})
+        await router.until_ready(client)
+    async with load(client, router.url) as seen:
+        await eventually(lambda: seen.answers.total() > 50, "requests while there is no operator")
+        server, _, _ = await stack.enter_async_context(ads_server(port))
+        know(server, [router])
+        await eventually(lambda: states(server)[router.pod].connected, "connected again")
+        before = seen.answers.total()
+        await eventually(lambda: seen.answers.total() > before + 50, "requests while nothing is known")
+        assert states(server)[router.pod].acknowledged == {}
+        # Neither of the variants that the router still knows exists any more.
+        server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-3": 100}, decision=2))
+        await until_acknowledged(server, router.pod, {"churn-3": 100})
+        seen.answers.clear()
+        await eventually(lambda: seen.answers.total() > 50, "requests to the new variant")
+    assert seen.failures == []
+    assert seen.answers["churn-3"] > 45
+
+
+async def test_ten_changes_a_second_cost_no_request(
+    stack: AsyncExitStack, client: aiohttp.ClientSession, addresses: Iterator[str], pods: dict[str, Upstream]
+) -> None:
+    server, port, _ = await stack.enter_async_context(ads_server())
+    (router,) = await start(stack, port, addresses)
+    know(server, [router])
+    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 100}))
+    await until_acknowledged(server, router.pod, {"churn-1": 100})
+    await router.until_ready(client)
+    clock = asyncio.get_running_loop().time
+    latencies = []
+    async with load(client, router.url) as seen:
+        for number in range(80):
+            # Every third change also replaces one variant by another: clusters come and go.
+            other = MODELS[1 + number // 3 % 2]
+            weights = {"churn-1": 99 - number, other: number + 1}
+            began = clock()
+            server.set_snapshot(NAMESPACE, snapshot(pods, weights, decision=number))
+            await until_acknowledged(server, router.pod, weights)
+            latencies.append(clock() - began)
+            await asyncio.sleep(max(0.0, 0.1 - latencies[-1]))
+    assert seen.failures == []
+    assert seen.answers.total() > 1000
+    p50, worst = sorted(latencies)[len(latencies) // 2], max(latencies)
+    print(f"{seen.answers.total()} requests, change to ACK p50 {p50:.4f} s, worst {worst:.4f} s")
+    assert p50 < 0.5
+
+
+async def test_pods_that_come_and_go_cost_no_request(
+    stack: AsyncExitStack, client: aiohttp.ClientSession, addresses: Iterator[str], pods: dict[str, Upstream]
+) -> None:
+    server, port, _ = await stack.enter_async_context(ads_server())
+    (router,) = await start(stack, port, addresses)
+    know(server, [router])
+    pod = pods["churn-1"]
+    server.set_snapshot(NAMESPACE, snapshot({"churn-1": pod}, {"churn-1": 100}))
+    await router.until_ready(client)
+    async with load(client, router.url) as seen:
+        for _ in range(8):
+            async with serving("churn-1", next(addresses)) as extra:
+                both = {"churn-1": (pod.endpoint, extra.endpoint)}
+                server.set_snapshot(NAMESPACE, build_snapshot([a_route({"churn-1": 100}, both)]))
+                await eventually(lambda extra=extra: extra.requests > 10, "the new pod gets requests")
+                server.set_snapshot(NAMESPACE, snapshot({"churn-1": pod}, {"churn-1": 100}))
+                alone = {"churn-1": frozenset({pod.endpoint})}
+                await eventually(
+                    lambda alone=alone: states(server)[router.pod].acknowledged["churn"].endpoints == alone, "removed"
+                )
+                before = seen.answers.total()
+                await eventually(lambda before=before: seen.answers.total() > before + 50, "drained")
+    assert seen.failures == []
