@@ -126,12 +126,14 @@ def judge_drift(baseline: Baseline, windows: Windows, policy: DriftPolicy, *, no
             judged.append(_judge_window(baseline, counts, policy))
     judged = [window for window in judged if window.tests]
     if not judged:
-        why = "; ".join(lacking) or "every feature is ignored"
+        why = "; ".join(lacking) or "every feature is ignored, broken or short of rows"
         return DriftVerdict(Severity.UNKNOWN, (), None, None, f"too little data to judge drift ({why})")
     # The shortest window names the worst state first: it saw it with the newest rows.
     worst = max(judged, key=lambda window: window.severity.rank)
     features = _worst_per_feature(judged)
     message = _message(worst, features)
+    if worst.counts.broken:
+        message += f"; left out as broken: {', '.join(sorted(worst.counts.broken))}"
     if lacking:
         message += f"; not judged yet: {'; '.join(lacking)}"
     return DriftVerdict(worst.severity, features, worst.counts.scale, worst.counts.until, message)
@@ -168,7 +170,7 @@ def _judge_window(baseline: Baseline, counts: WindowCounts, policy: DriftPolicy)
     tests = {
         feature.name: _compare(feature, current)
         for feature, current in zip(baseline.features, counts.counts.columns, strict=False)
-        if feature.name not in policy.ignore_features and sum(current) >= policy.min_rows
+        if feature.name not in policy.ignore_features | counts.broken and sum(current) >= policy.min_rows
     }
     level = per_feature_level(
         interval=policy.false_alarm_interval,

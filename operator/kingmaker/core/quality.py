@@ -12,12 +12,13 @@ maximum when it is 1 standard deviation, 15 % at 2 and 48 % at 3; 25 % need 2.4.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from kingmaker.core.baseline import Baseline, Cell, Feature
 from kingmaker.core.statistics.cells import rare_p_value
-from kingmaker.core.windows import WindowCounts
+from kingmaker.core.windows import WindowCounts, Windows, mark_broken, window_counts
 
 _OUTSIDE: Final = frozenset({"below", "above"})
 
@@ -68,8 +69,32 @@ class QualityVerdict:
     message: str
 
 
+def watch_quality(
+    baseline: Baseline, windows: Windows, policy: QualityPolicy, *, now: datetime
+) -> tuple[Windows, QualityVerdict]:
+    """Judge the newest data there is, and remember in the windows which features were broken.
+
+    Judges the shortest running window, and its two newest slots each alone: values that broke a moment ago would
+    drown in a whole window, which would then look drifted before it looks broken.
+
+    Returns:
+        Windows in which `judge_drift` leaves out what is broken, until no window holds broken rows any more; and what
+        the newest data says.
+    """
+    shortest = min(scale.length for scale in windows.scales)
+    looks = (
+        window_counts(windows, shortest, now, running=True),
+        window_counts(windows, shortest, now, running=True, span=1),
+        window_counts(windows, shortest, now, span=1),
+    )
+    verdicts = [judge_quality(baseline, counts, policy) for counts in looks]
+    broken = {feature.name for verdict in verdicts for feature in verdict.features}
+    verdict = next((v for v in verdicts if v.state is QualityState.BROKEN), verdicts[0])
+    return mark_broken(windows, broken, now=now), verdict
+
+
 def judge_quality(baseline: Baseline, counts: WindowCounts, policy: QualityPolicy) -> QualityVerdict:
-    """Judge one window. A running window (`window_counts(…, running=True)`) tells soonest."""
+    """Judge one window."""
     if counts.rows < policy.min_rows:
         message = f"too little data to judge its quality ({counts.rows} rows, at least {policy.min_rows} needed)"
         return QualityVerdict(QualityState.UNKNOWN, (), message)

@@ -8,7 +8,7 @@ JSON.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
@@ -99,7 +99,7 @@ class Windows:
     """Counts of one model against one baseline, in windows of several lengths.
 
     `model` and `baseline` are digests, `empty` is the shape of the counts, `last` the time of the last look in
-    milliseconds since 1970.
+    milliseconds since 1970, `broken` features with the time when their values were last seen broken, likewise.
     """
 
     model: str
@@ -107,6 +107,7 @@ class Windows:
     empty: CellCounts
     last: int
     scales: tuple[Scale, ...]
+    broken: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def for_baseline(
@@ -130,7 +131,7 @@ class WindowCounts:
     """What one window holds.
 
     `coverage` is the part of its time, 0..1, that lies between complete looks at the servers; `filled` tells whether
-    counting began before the window did; `until` is its end.
+    counting began before the window did; `until` is its end; `broken` names features that were broken during it.
     """
 
     scale: timedelta
@@ -139,6 +140,7 @@ class WindowCounts:
     coverage: float
     filled: bool
     until: datetime
+    broken: frozenset[str] = frozenset()
 
 
 def advance(windows: Windows, *, now: datetime, delta: CellCounts, complete: bool) -> Windows:
@@ -158,14 +160,25 @@ def advance(windows: Windows, *, now: datetime, delta: CellCounts, complete: boo
     return replace(windows, last=at, scales=scales)
 
 
-def window_counts(windows: Windows, scale: timedelta, now: datetime, *, running: bool = False) -> WindowCounts:
+def mark_broken(windows: Windows, features: Iterable[str], *, now: datetime) -> Windows:
+    """Remember that the values of `features` are broken now, for as long as any window reaches back to it."""
+    at = max(_milliseconds(now), windows.last)
+    oldest = at - 2 * max((scale.length // _MILLISECOND for scale in windows.scales), default=0)
+    broken = {name: time for name, time in windows.broken if time >= oldest} | dict.fromkeys(features, at)
+    return replace(windows, broken=tuple(sorted(broken.items())))
+
+
+def window_counts(
+    windows: Windows, scale: timedelta, now: datetime, *, running: bool = False, span: int = SLOTS
+) -> WindowCounts:
     """Give the newest window of one length.
 
     Args:
         windows: What was kept.
         scale: Its length, one of those kept.
         now: Decides which slots are complete.
-        running: Take the running slot and the two before it instead: newer, but shorter, and it changes with each look.
+        running: Let the running slot be the last one: newer, but shorter, and it changes with each look.
+        span: How many slots to take, 1 to 3.
 
     Raises:
         KeyError: No windows of that length are kept.
@@ -176,17 +189,18 @@ def window_counts(windows: Windows, scale: timedelta, now: datetime, *, running:
         raise KeyError(message)
     at = max(_milliseconds(now), windows.last)
     end = at // kept.slot_length + running
-    start = (end - SLOTS) * kept.slot_length
-    slots = [slot for slot in kept.slots if end - SLOTS <= slot.index < end]
+    start = (end - span) * kept.slot_length
+    slots = [slot for slot in kept.slots if end - span <= slot.index < end]
     counts = sum((slot.counts for slot in slots), windows.empty)
     until = min(at, end * kept.slot_length)
     return WindowCounts(
         scale=scale,
         counts=counts,
         rows=counts.rows,
-        coverage=sum(slot.covered for slot in slots) / (until - start),
+        coverage=sum(slot.covered for slot in slots) / max(1, until - start),
         filled=kept.since <= start,
         until=_EPOCH + until * _MILLISECOND,
+        broken=frozenset(name for name, time in windows.broken if time >= start),
     )
 
 
