@@ -72,5 +72,5 @@ def _named(api: str, kind: str, name: str, **more: str) -> dict[str, Any]:
 
 
 def _is_established(definition: Document) -> bool:
-    conditions = definition.get("status", {}).get("conditions", [])
+    conditions = definition.get("status", {}).get("conditions") or []
     return any(condition["type"] == "Established" and condition["status"] == "True" for condition in conditions)

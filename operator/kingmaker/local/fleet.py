@@ -31,6 +31,7 @@ SHUTDOWN_ORDER: Final = (
 
 _POLL_SECONDS: Final = 0.05
 _LOG_LINES: Final = 15
+_LINE_COLUMNS: Final = 400
 
 
 class Fleet:
@@ -49,6 +50,8 @@ class Fleet:
 
     async def stop(self) -> None:
         """End all programs in order. Returns when none is left."""
+        for supervised in self._running.values():
+            await supervised.let_go()
         for group in SHUTDOWN_ORDER:
             stopping = [self._running[name].stop() for name in group if name in self._running]
             await asyncio.gather(*stopping)
@@ -113,7 +116,7 @@ def last_lines(home: Home, program: str) -> str:
             lines = deque(stream, maxlen=_LOG_LINES)
     except OSError:
         lines = deque()
-    return "\n".join(f"  {line.rstrip()}" for line in lines) or "  (it wrote nothing)"
+    return "\n".join(f"  {line.rstrip()[:_LINE_COLUMNS]}" for line in lines) or "  (it wrote nothing)"
 
 
 async def answers(session: aiohttp.ClientSession, url: str, *, tls: ssl.SSLContext | None = None) -> bool:

@@ -1,7 +1,6 @@
 """Choose free ports on 127.0.0.1, the same ones again when they are still free."""
 
 import contextlib
-import itertools
 import json
 import socket
 from dataclasses import dataclass, fields
@@ -39,12 +38,12 @@ def choose_ports(home: Home, *, first: int) -> Ports:
         LocalError: Nothing is free.
     """
     kept = read_json(home.ports)
-    chosen: dict[str, int] = {}
+    # All sockets stay open until the last port is chosen, else one port could be chosen twice.
     with contextlib.ExitStack() as held:
-        # All sockets stay open until the last port is chosen, else one port could be chosen twice.
-        for field in fields(Ports):
-            listening = held.enter_context(_listen(kept.get(field.name), first))
-            chosen[field.name] = listening.getsockname()[1]
+        listening = {field.name: _try_listen(kept.get(field.name)) for field in fields(Ports)}
+        for name, again in listening.items():
+            listening[name] = held.enter_context(again or _listen_from(first))
+        chosen = {name: bound.getsockname()[1] for name, bound in listening.items() if bound}
     write_private(home.ports, json.dumps(chosen, indent=1) + "\n")
     return Ports(**chosen)
 
@@ -57,18 +56,25 @@ def read_ports(home: Home) -> Ports | None:
     return Ports(**{field.name: kept[field.name] for field in fields(Ports)})
 
 
-def _listen(wanted: object, first: int) -> socket.socket:
-    candidates = itertools.chain([wanted] if isinstance(wanted, int) else [], range(first, _END))
-    for port in candidates:
-        listening = socket.socket()
-        # Connections of the last run may linger in TIME_WAIT; they don't keep a server from its port.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind(("127.0.0.1", port))
-            # Bound alone doesn't exclude others that set SO_REUSEADDR too; listening does.
-            listening.listen(1)
-        except OSError:
-            listening.close()
-        else:
+def _listen_from(first: int) -> socket.socket:
+    for port in range(first, _END):
+        if listening := _try_listen(port):
             return listening
     raise LocalError(f"no port from {first} to {_END - 1} is free on 127.0.0.1; end what uses them")
+
+
+def _try_listen(port: object) -> socket.socket | None:
+    """Listen on a port; None when it is taken or no port."""
+    if not isinstance(port, int):
+        return None
+    listening = socket.socket()
+    # Connections of the last run may linger in TIME_WAIT; they don't keep a server from its port.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", port))
+        # Bound alone doesn't exclude others that set SO_REUSEADDR too; listening does.
+        listening.listen(1)
+    except OSError:
+        listening.close()
+        return None
+    return listening

@@ -39,11 +39,15 @@ class Supervised:
         await self._spawn()
         self._keeper = asyncio.create_task(self._keep(), name=self.component.name)
 
-    async def stop(self) -> None:
-        """End the program: politely, after its grace period by force. Returns when it is gone."""
+    async def let_go(self) -> None:
+        """Start the program no more when it ends."""
         if self._keeper:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
+
+    async def stop(self) -> None:
+        """End the program: politely, after its grace period by force. Returns when it is gone."""
+        await self.let_go()
         process = self._process
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

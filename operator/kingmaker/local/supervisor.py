@@ -73,7 +73,7 @@ def run(options: Options, *, report: Callable[[str], None], on_ready: Callable[[
     home = options.home
     home.prepare()
     with _owned(home):
-        write_status(home, "starting", "addresses")
+        write_status(home, "starting", "free ports")
         try:
             _run(options, report, on_ready)
         except LocalError as error:
