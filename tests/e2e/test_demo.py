@@ -20,7 +20,7 @@ def processes_of(folder: Path) -> list[str]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            place = os.readlink(process / "cwd")
+            place = str((process / "cwd").readlink())
             environment = (process / "environ").read_bytes().decode(errors="replace")
         except OSError:
             continue

@@ -9,7 +9,7 @@ from typing import Final
 
 from kingmaker.local.errors import LocalError
 
-VERBS: Final = ("up", "down", "kubectl", "url", "history", "explain")
+VERBS: Final = ("demo", "up", "down", "kubectl", "url", "history", "explain")
 """Modules of this package, in the order of the help. A new verb is a new module and its name here."""
 
 _EPILOG: Final = """\
