@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 
 import aiohttp
@@ -27,7 +28,7 @@ from kingmaker.handlers.events import configure, register
 from kingmaker.handlers.interest import Interest
 from kingmaker.loop import Loop
 from kingmaker.reconcile import Reconciler
-from kingmaker.routing.bootstrap import envoy_arguments, envoy_lifecycle
+from kingmaker.routing.bootstrap import router_container
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     option("router-replicas", "2", "router pods per namespace", int)
     option("pre-stop-seconds", "10", "seconds an ending pod goes on answering", int)
     option("drain-seconds", "45", "seconds a server may finish what is in flight", int)
+    option("startup-seconds", "300", "seconds a server may take to load its model", int)
+    option("image-pull-secrets", "", "names of Secrets for a private registry, separated by commas")
+    option("blocked-egress", "169.254.169.254/32", "IPv4 networks that no workload may reach, separated by commas")
+    option("monitoring-namespaces", "", "namespaces whose pods may scrape /metrics, separated by commas")
     option("evaluation-interval", "30", "seconds between two looks at the counts", float)
     option("log-level", "INFO", "DEBUG, INFO, WARNING or ERROR")
     return parser.parse_args(argv)
@@ -100,7 +105,12 @@ async def serve(args: argparse.Namespace) -> None:
         stack.push_async_callback(cluster.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         clock = SystemClock()
-        routers = AdsRouters(on_change=lambda namespace: [loop.add(key) for key in interest.deployments(namespace)])
+
+        def on_router_change(namespace: str) -> None:
+            for key in interest.deployments(namespace):
+                loop.add(key)
+
+        routers = AdsRouters(on_router_change)
         reconciler = Reconciler(cluster, PodProfiles(session), routers, clock, rules_of(args))
         metrics = OperatorMetrics(lambda: reconciler.plans, lambda: loop.depth, lambda: cluster.writes)
         loop = Loop(reconciler, clock, observe=metrics.observe)
@@ -115,7 +125,7 @@ async def serve(args: argparse.Namespace) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(loop.run()),
-                group.create_task(watch(registry, [n for n in args.namespaces.split(",") if n])),
+                group.create_task(watch(registry, names_in(args.namespaces))),
             ]
             await stop.wait()
             logger.info("stopping")
@@ -123,7 +133,7 @@ async def serve(args: argparse.Namespace) -> None:
                 task.cancel()
 
 
-async def watch(registry: kopf.OperatorRegistry, namespaces: list[str]) -> None:
+async def watch(registry: kopf.OperatorRegistry, namespaces: Sequence[str]) -> None:
     """Keep kopf watching. It gives up on some answers of an API server in trouble; then it is started again.
 
     Nothing is lost by that: it lists everything anew, and no decision depends on having seen an event.
@@ -156,11 +166,21 @@ def rules_of(args: argparse.Namespace) -> Rules:
         router_replicas=args.router_replicas,
         pre_stop_seconds=args.pre_stop_seconds,
         drain_seconds=args.drain_seconds,
+        startup_seconds=args.startup_seconds,
+        image_pull_secrets=names_in(args.image_pull_secrets),
+        blocked_egress=names_in(args.blocked_egress),
+        monitoring_namespaces=names_in(args.monitoring_namespaces),
     )
-    router = RouterContainer(
-        tuple(envoy_arguments(xds_host=args.xds_host, xds_port=args.xds_port)), envoy_lifecycle(args.pre_stop_seconds)
+    envoy = router_container(
+        xds_host=args.xds_host, xds_port=args.xds_port, drain_seconds=max(1, args.pre_stop_seconds)
     )
+    router = RouterContainer(envoy.args, envoy.lifecycle)
     return Rules(settings, router, timedelta(seconds=args.evaluation_interval))
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Split what was separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 if __name__ == "__main__":

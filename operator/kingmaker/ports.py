@@ -94,8 +94,8 @@ class Profiles(Protocol):
         """Read the baseline with this digest from any of these pods; None when none gives it."""
 
 
-class Routers(Protocol):
-    """The router pods of all namespaces."""
+class Routing(Protocol):
+    """What a snapshot needs of the routers."""
 
     def set_namespace(self, namespace: str, *, deployments: frozenset[str], routers: Mapping[str, str]) -> None:
         """Say which deployments a namespace has, and which pods (address -> name) are its routers.
@@ -103,6 +103,13 @@ class Routers(Protocol):
         Nobody else is given a configuration, and none is pushed before the route of every deployment is known: after a
         restart of the operator routers keep what they have until then.
         """
+
+    def routers(self, namespace: str, deployment: str) -> Mapping[str, ObservedRouter]:
+        """Say what each connected router acknowledged for a deployment, by pod name."""
+
+
+class Routers(Routing, Protocol):
+    """The router pods of all namespaces."""
 
     def set_route(self, namespace: str, deployment: str, route: RoutePlan | None) -> None:
         """Say what routers shall do with a deployment's requests; None: nothing yet."""
@@ -112,9 +119,6 @@ class Routers(Protocol):
 
     def forget(self, namespace: str, deployment: str) -> None:
         """Drop a deployment that is gone."""
-
-    def routers(self, namespace: str, deployment: str) -> Mapping[str, ObservedRouter]:
-        """Say what each connected router acknowledged for a deployment, by pod name."""
 
 
 class Clock(Protocol):

@@ -18,7 +18,7 @@ from kingmaker.core.manifests.objects import COMPONENT, DEPLOYMENT_UID, MODEL, R
 from kingmaker.core.observed import Observed, ObservedJob, ObservedRouter, ObservedVariant
 from kingmaker.core.profile import Profile
 from kingmaker.core.state import State, load_state
-from kingmaker.ports import Body, Clock, Cluster, Key, PodAddress, Profiles, Routers
+from kingmaker.ports import Body, Clock, Cluster, Key, PodAddress, Profiles, Routing
 
 _CHILD_KINDS: Final = (
     "Deployment",
@@ -48,18 +48,38 @@ class _Listed:
     objects: Mapping[tuple[str, str], Body]
 
 
+class Unrouted:
+    """Stands in for the routers where nothing is routed: a snapshot that is only looked at."""
+
+    def set_namespace(self, namespace: str, *, deployments: frozenset[str], routers: Mapping[str, str]) -> None:
+        """Nobody is told."""
+
+    def routers(self, namespace: str, deployment: str) -> Mapping[str, ObservedRouter]:
+        """Nothing is known."""
+        del namespace, deployment
+        return {}
+
+
 class Snapshots:
     """Reads snapshots. Memory is for speed alone: what was parsed, and when pods were last asked for counts."""
 
     def __init__(
-        self, cluster: Cluster, profiles: Profiles, routers: Routers, clock: Clock, *, evaluation: timedelta
+        self,
+        cluster: Cluster,
+        profiles: Profiles,
+        routers: Routing,
+        clock: Clock,
+        *,
+        evaluation: timedelta,
+        scrape: bool = True,
     ) -> None:
-        """Take the ports; pods are asked for counts at most once per `evaluation`."""
+        """Take the ports; pods are asked for counts at most once per `evaluation`, or never."""
         self._cluster = cluster
         self._profiles = profiles
         self._routers = routers
         self._clock = clock
         self._evaluation = evaluation
+        self._scrape_pods = scrape
         self._scraped: dict[Key, datetime] = {}
         self._models: dict[str, tuple[str, Model]] = {}
         self._baselines: dict[str, Baseline] = {}
@@ -177,6 +197,8 @@ class Snapshots:
     async def _scrape(self, key: Key, serving: list[Body]) -> list[Profile] | None:
         now = self._clock.now()
         last = self._scraped.get(key)
+        if not self._scrape_pods:
+            return None
         if last is not None and now < last + self._evaluation * 0.9:
             return None
         self._scraped[key] = now

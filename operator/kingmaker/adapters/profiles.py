@@ -10,7 +10,7 @@ from typing import Final
 
 import aiohttp
 
-from kingmaker.core.baseline import Baseline, parse_baseline
+from kingmaker.core.baseline import Baseline, read_baseline
 from kingmaker.core.profile import Profile, parse_key
 from kingmaker.ports import PodAddress
 
@@ -44,7 +44,7 @@ class PodProfiles:
             if content is None or f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
                 continue
             try:
-                return parse_baseline(content, digest)
+                return read_baseline(content, digest=digest)
             except ValueError as error:
                 logger.warning("baseline can't be read: %s", error)
         return None

@@ -32,7 +32,7 @@ def judge_contest(observed: Observed, state: State, contest: Contest, totals: To
 
 def withdraw(observed: Observed, state: State) -> Record | None:
     """End a contest whose challenger people took out of the spec, or whose Model is gone."""
-    declared = {e.model_ref.name: e for e in observed.deployment.spec.challengers}
+    declared = {str(e.model_ref.name): e for e in observed.deployment.spec.challengers}
     fixed = fixed_shares(observed.deployment)
     for contest in state.contests:
         gone = observed.digest_of(contest.model) != contest.digest

@@ -31,8 +31,8 @@ from kingmaker.core.plan import Action, Apply, Delete
 from kingmaker.core.state import State
 from kingmaker.core.traffic import kept_variants, removable_variants
 
-VARIANT_KINDS = ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy")
-"""Kinds of which every variant has an object under its name."""
+VARIANT_KINDS: Final = ("Service", "PodDisruptionBudget", "NetworkPolicy", "Deployment")
+"""Kinds of which every variant has an object under its name. The Deployment goes last: a variant is found by it."""
 
 
 @dataclass(frozen=True, slots=True)

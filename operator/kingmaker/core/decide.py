@@ -18,6 +18,7 @@ from kingmaker.core.ledger import Ledger, fold
 from kingmaker.core.manifests.objects import Manifest
 from kingmaker.core.manifests.records import decision_body
 from kingmaker.core.manifests.settings import Settings
+from kingmaker.core.monitoring import is_persistent, watch_data
 from kingmaker.core.observed import Observed
 from kingmaker.core.plan import Action, Delete, Event, Plan
 from kingmaker.core.policy import contest_policy, fixed_shares
@@ -28,7 +29,6 @@ from kingmaker.core.seat import follow_champion_ref, return_to_previous, wanted_
 from kingmaker.core.state import State, dump_state
 from kingmaker.core.status import build_status
 from kingmaker.core.traffic import is_acknowledged, kept_variants, plan_route, previous_is_warm
-from kingmaker.core.watch import watch_data
 
 RETENTION: Final = 200
 """Decisions kept per deployment; the state that matters is in the newest."""
@@ -56,7 +56,7 @@ def decide(observed: Observed, rules: Rules) -> Plan:
     folded = fold(observed.ledger, observed.profiles, pods=observed.pod_uids, oldest=_oldest_decision(before))
     watch = watch_data(observed, before, folded.ledger.watch, folded.cells) if observed.scraped else folded.ledger.watch
     ledger = replace(folded.ledger, watch=watch)
-    finding = DriftFinding(watch.is_persistent(observed.deployment), watch.features, watch.window, watch.broken)
+    finding = DriftFinding(is_persistent(watch, observed.deployment), watch.features, watch.window, watch.broken)
     before = forget_skip(observed, before, finding)
     record = _first_record(observed, before, ledger.totals, finding)
     state = _numbered(observed, before, record) if record else before
@@ -115,7 +115,7 @@ def _record_body(observed: Observed, record: Record, state: State) -> Manifest:
         reason=record.reason,
         rule=record.rule,
         message=record.message[:4096],
-        evidence=tuple(_evidence(c) for c in record.checks),
+        evidence=tuple(evidence_of(c) for c in record.checks),
         actor=record.actor,
         at=observed.now,
         observed_generation=deployment.metadata.generation,
@@ -128,7 +128,8 @@ def _side(side: Side | None) -> DecidedModel | None:
     return DecidedModel(name=side.name, digest=side.digest or None) if side else None
 
 
-def _evidence(check: Check) -> Evidence:
+def evidence_of(check: Check) -> Evidence:
+    """Put a check into the form in which records keep it."""
     return Evidence(
         name=check.name,
         n=check.n,

@@ -112,7 +112,8 @@ def judge_drift(baseline: Baseline, windows: Windows, policy: DriftPolicy, *, no
     """Judge the newest complete window of each length against the baseline.
 
     The alarm of one window is Bonferroni over its features, at a level that keeps to the budget; features are then
-    named by Benjamini and Hochberg's rule. Windows of the policy that `windows` does not keep are Unknown.
+    named by Benjamini and Hochberg's rule. Windows of the policy that `windows` does not keep are Unknown. Features
+    that were broken during a window are left out of it: their broken rows are no drift.
     """
     kept = {scale.length for scale in windows.scales}
     all_counts = [window_counts(windows, scale, now) for scale in policy.windows if scale in kept]

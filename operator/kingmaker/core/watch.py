@@ -23,5 +23,17 @@ class Watch:
     drift_reason: Reason = Reason.NO_BASELINE
     drift_message: str = "nothing was counted yet"
     broken: tuple[str, ...] = ()
-    quality: ConditionStatus = ConditionStatus.UNKNOWN
+    quality_status: ConditionStatus = ConditionStatus.UNKNOWN
+    quality_reason: Reason = Reason.NO_BASELINE
     quality_message: str = "nothing was counted yet"
+
+    @property
+    def drift_status(self) -> ConditionStatus:
+        """The condition ModelDriftDetected; missing data is Unknown, never False."""
+        match self.state:
+            case DriftState.DRIFT:
+                return ConditionStatus.TRUE
+            case DriftState.UNKNOWN:
+                return ConditionStatus.UNKNOWN
+            case _:
+                return ConditionStatus.FALSE

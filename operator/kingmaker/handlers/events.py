@@ -21,6 +21,10 @@ _OURS: Final = "app.kubernetes.io/managed-by=kingmaker"
 def register(registry: kopf.OperatorRegistry, interest: Interest, add: Add) -> None:
     """Register one event handler per kind. Only `on.event`: anything else would write to the objects."""
 
+    @kopf.on.login(registry=registry)
+    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401  # kopf's names
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
     def put(keys: Iterable[Key]) -> None:
         for key in keys:
             add(key)

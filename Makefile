@@ -1,0 +1,57 @@
+# Few verbs. `make demo` and `make test` need Python 3.11+ and nothing else; the rest is installed into .venv.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo test unit integration e2e lint generate verify bench lock clean
+
+help: ## Say what there is
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## Install into .venv, once
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, found {v[0]}.{v[1]}: say make PYTHON=python3.12")'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { echo "no venv module: install python3-venv" >&2; exit 1; }
+	@echo "installing the locked dependencies into $(VENV) (once, a minute or two)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: setup ## Watch a model being served, challenged, promoted, harmed, rolled back and retrained (KEEP=1 keeps it)
+	@$(BIN)/kingmaker demo $(if $(KEEP),--keep)
+
+test: unit integration e2e ## Prove it all
+
+unit: setup ## Pure tests, under a minute
+	$(BIN)/pytest tests/unit -n 2 --cov=kingmaker.core --cov-report=term:skip-covered --cov-fail-under=95
+
+integration: setup ## Against a real API server, real Envoy, real ONNX Runtime
+	$(BIN)/pytest tests/integration -n 2 --dist loadfile
+
+e2e: setup ## The demo, and the operator killed twenty times in it
+	$(BIN)/pytest tests/e2e
+
+lint: setup ## ruff, mypy strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+generate: setup ## Write crds/ and the chart's copies from the models
+	$(BIN)/python -m kingmaker.api.crdgen crds charts/kingmaker/crd-bases
+
+verify: generate ## Fail when something generated is not committed
+	git diff --exit-code -- crds charts
+
+bench: setup ## Ratios measured side by side
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+lock: ## Lock the dependencies anew (needs uv)
+	uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+	for part in operator serving training; do extra=$${part/training/train}; uv pip compile pyproject.toml --extra $$extra --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements/$$part.lock; done
+
+clean: ## Remove what was installed and made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build

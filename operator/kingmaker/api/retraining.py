@@ -1,0 +1,217 @@
+"""`spec.retraining`: when a new model is trained, how often at most, and by which Job."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from kingmaker.api.common import ApiModel, Image, atomic, map_of, rules, set_of
+from kingmaker.api.resources import Resources
+from kingmaker.api.text import Duration, Name, ObjectName, OutputUri, PositiveDuration, Text, TextRule
+
+Argument = Annotated[str, Field(max_length=4096)]
+
+
+class Trigger(StrEnum):
+    """What starts retraining."""
+
+    DRIFT = "Drift"
+    AGE = "Age"
+
+
+class EnvName(Text):
+    """Name of an environment variable."""
+
+    __slots__ = ()
+    MAX_LENGTH = 128
+    RULES = (
+        TextRule("^[A-Za-z_][A-Za-z0-9_]*$", "must be letters, digits and '_', not beginning with a digit"),
+        TextRule(
+            "^KINGMAKER_", "names that begin with KINGMAKER_ are set by the operator: choose another", refuse=True
+        ),
+    )
+
+
+class MountPath(Text):
+    """Where a volume is mounted."""
+
+    __slots__ = ()
+    MAX_LENGTH = 512
+    RULES = (
+        TextRule("^/[^:]*[^:/]$", "must be an absolute path below / without ':' and without a '/' at the end"),
+        TextRule("(^|/)[.][.](/|$)", "must not contain '..' segments: write the path in full", refuse=True),
+        TextRule("^/(dev|proc|sys)(/|$)", "must not be below /dev, /proc or /sys", refuse=True),
+    )
+
+
+class KeyRef(ApiModel):
+    """One key of a Secret or ConfigMap in the same namespace."""
+
+    name: ObjectName
+    """Name of the Secret or ConfigMap."""
+    key: Annotated[str, Field(min_length=1, max_length=253)]
+    """The key in it."""
+
+
+class EnvSource(ApiModel):
+    """Where a variable's value comes from."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "has(self.secretKeyRef) != has(self.configMapKeyRef)",
+                "set exactly one of secretKeyRef and configMapKeyRef",
+            ),
+        )
+    )
+
+    secret_key_ref: KeyRef | None = None
+    """A key of a Secret."""
+    config_map_key_ref: KeyRef | None = None
+    """A key of a ConfigMap."""
+
+
+class EnvVar(ApiModel):
+    """One environment variable."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("has(self.value) != has(self.valueFrom)", "set exactly one of value and valueFrom"),
+        )
+    )
+
+    name: EnvName
+    """Name of the variable; KINGMAKER_ is the operator's."""
+    value: Argument | None = None
+    """Its value."""
+    value_from: EnvSource | None = None
+    """Where its value comes from."""
+
+
+class ClaimSource(ApiModel):
+    """A PersistentVolumeClaim in the same namespace."""
+
+    claim_name: ObjectName
+    """Name of the claim."""
+
+
+class ConfigMapSource(ApiModel):
+    """A ConfigMap in the same namespace."""
+
+    name: ObjectName
+    """Name of the ConfigMap."""
+
+
+class EmptyDirSource(ApiModel):
+    """An empty folder that ends with the pod."""
+
+
+class Volume(ApiModel):
+    """A volume and where it is mounted."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "[has(self.persistentVolumeClaim), has(self.configMap), has(self.emptyDir)].filter(x, x).size() == 1",
+                "set exactly one of persistentVolumeClaim, configMap and emptyDir",
+            ),
+        )
+    )
+
+    name: Name
+    """Name of the volume."""
+    mount_path: MountPath
+    """Where it is mounted: an absolute path."""
+    read_only: bool = False
+    """Mount it read-only."""
+    persistent_volume_claim: ClaimSource | None = None
+    """A PersistentVolumeClaim in the same namespace."""
+    config_map: ConfigMapSource | None = None
+    """A ConfigMap in the same namespace."""
+    empty_dir: EmptyDirSource | None = None
+    """An empty folder that ends with the pod."""
+
+
+class JobTemplate(ApiModel):
+    """The part of a Job that people may choose; everything else is the operator's."""
+
+    image: Image
+    """Image of the trainer."""
+    command: tuple[Argument, ...] = Field(default=(), max_length=64, json_schema_extra=atomic())
+    """Command; left out, the image's own."""
+    args: tuple[Argument, ...] = Field(default=(), max_length=128, json_schema_extra=atomic())
+    """Arguments."""
+    env: tuple[EnvVar, ...] = Field(default=(), max_length=64, json_schema_extra=map_of("name"))
+    """Environment variables beside the operator's own KINGMAKER_ ones."""
+    resources: Resources = Resources()
+    """CPU and memory."""
+    volumes: tuple[Volume, ...] = Field(
+        default=(),
+        max_length=16,
+        json_schema_extra=map_of("name")
+        | rules(
+            (
+                "self.all(v, self.exists_one(w, w.mountPath == v.mountPath))",
+                "two volumes are mounted at the same mountPath: give each its own",
+            ),
+        ),
+    )
+    """Volumes and where they are mounted."""
+    deadline: PositiveDuration = PositiveDuration("1h")
+    """A run that lasts longer has failed."""
+    backoff_limit: Annotated[int, Field(ge=0, le=6)] = 0
+    """How often a failed pod is replaced within one run."""
+
+
+class Persistence(ApiModel):
+    """How often drift must be seen before it counts."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("self.needed <= self.of", "needed must not be above of: drift is seen in `needed` out of the last `of`"),
+        )
+    )
+
+    of: Annotated[int, Field(ge=1, le=50)] = 3
+    """This many evaluations are looked at, the last ones."""
+    needed: Annotated[int, Field(ge=1, le=50)] = 2
+    """Drift must have been seen in this many of them."""
+
+
+class Budget(ApiModel):
+    """How many runs there may be."""
+
+    runs: Annotated[int, Field(ge=1, le=100)] = 4
+    """This many runs at most."""
+    per: PositiveDuration = PositiveDuration("30d")
+    """Within any period of this length."""
+
+
+class Output(ApiModel):
+    """Where a run writes."""
+
+    uri_prefix: OutputUri
+    """Prefix of what a run writes; the operator adds a part that is unique per run."""
+
+
+class Retraining(ApiModel):
+    """When a new model is trained, how often at most, and by which Job."""
+
+    triggers: tuple[Trigger, ...] = Field(
+        default=(Trigger.DRIFT,), min_length=1, max_length=2, json_schema_extra=set_of()
+    )
+    """Drift: the champion's data drifted. Age: the champion is older than maxAge."""
+    max_age: PositiveDuration = PositiveDuration("90d")
+    """For the trigger Age: how old the champion may become, from lineage.builtAt, else from its creation."""
+    persistence: Persistence = Persistence()
+    """How often drift must be seen before it counts."""
+    cooldown: Duration = Duration("24h")
+    """Time between the end of a run and the next; doubles, up to 14d, while candidates lose."""
+    budget: Budget = Budget()
+    """How many runs there may be."""
+    output: Output
+    """Where a run writes."""
+    template: JobTemplate
+    """The Job that trains."""
+    suspend: bool = False
+    """True: nothing is retrained; a running Job goes on."""

@@ -1,0 +1,98 @@
+"""`kingmaker explain`: why a ModelDeployment is in its state, and what it waits for."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import aiohttp
+
+from kingmaker.adapters.clock import SystemClock
+from kingmaker.adapters.profiles import PodProfiles
+from kingmaker.cli.history import check_row, describe
+from kingmaker.cli.reading import Target, add_target, connected, read_deployment, target_of
+from kingmaker.cli.tables import render, wrap
+from kingmaker.cli.verbs import Subparsers, add_verb
+from kingmaker.core.arena import judge_contest
+from kingmaker.core.decide import evidence_of
+from kingmaker.core.manifests.names import decision_name
+from kingmaker.core.observed import Observed
+from kingmaker.core.policy import contest_policy
+from kingmaker.core.state import Contest
+from kingmaker.ports import Key
+from kingmaker.snapshot import Snapshots, Unrouted
+
+_EPILOG = """\
+  kingmaker explain churn                 conditions, traffic, the running contest with its evidence so far
+
+Reads the same snapshot as the operator and judges it with the same rules; it changes nothing.
+exit codes: 0 printed; 1 there is no such ModelDeployment, or no cluster; 2 wrong usage
+"""
+
+
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Declare the verb."""
+    parser = add_verb(subparsers, "explain", summary="say why a ModelDeployment is in its state", epilog=_EPILOG)
+    add_target(parser)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the explanation."""
+    target = target_of(options)
+    observed, last = asyncio.run(_read(target))
+    sys.stdout.write("\n".join(explain(observed)) + "\n")
+    if last:
+        sys.stdout.write(f"\nlast decision\n{describe(last['spec'])}")
+    return 0
+
+
+async def _read(target: Target) -> tuple[Observed, dict[str, dict[str, object]] | None]:
+    async with connected(target) as cluster, aiohttp.ClientSession() as session:
+        await read_deployment(cluster, target)
+        snapshots = Snapshots(
+            cluster, PodProfiles(session), Unrouted(), SystemClock(), evaluation=timedelta(days=36500), scrape=False
+        )
+        observed = await snapshots.observe(Key("ModelDeployment", target.namespace, target.name))
+        if observed is None:
+            raise SystemExit(f"kingmaker: {target.name} is being deleted")
+        name = decision_name(target.name, observed.state.sequence)
+        last = await cluster.get("Decision", target.namespace, name) if observed.state.sequence else None
+    return observed, dict(last) if last else None
+
+
+def explain(observed: Observed) -> Iterator[str]:
+    """Give the lines of the explanation."""
+    deployment, state = observed.deployment, observed.state
+    champion = state.champion.name if state.champion else f"nobody yet (spec wants {deployment.spec.champion_ref.name})"
+    yield f"{deployment.metadata.name}: champion {champion}"
+    for share in state.traffic:
+        pods = observed.variant(share.model)
+        shadow = f", copies of {share.shadow_percent} %" if share.shadow_percent else ""
+        yield f"  {share.model}: {share.weight} % of the requests{shadow}, {pods.ready}/{pods.desired} pods ready"
+    yield ""
+    rows = [(c.type, c.status, c.reason, "") for c in deployment.status.conditions]
+    yield from render(("CONDITION", "STATUS", "REASON", ""), rows).splitlines()
+    for condition in deployment.status.conditions:
+        if condition.message:
+            yield from wrap(f"{condition.type}: {condition.message}", indent="  ")
+    for contest in state.contests:
+        yield ""
+        yield from explain_contest(observed, contest, observed.now)
+
+
+def explain_contest(observed: Observed, contest: Contest, now: datetime) -> Iterator[str]:
+    """Give the lines about one contest: its stage, what the stage still needs, and every check."""
+    judgement = judge_contest(observed, observed.state, contest, observed.ledger.totals)
+    stage = contest_policy(observed.deployment).stage(contest.stage)
+    held = int((now - contest.runs[-1].since).total_seconds())
+    yield f"contest of {contest.model}, stage {contest.stage} for {held} s, verdict {judgement.verdict}"
+    if stage:
+        wanted = int(stage.min_duration.total_seconds())
+        yield f"  needs {wanted} s and {stage.min_requests} requests; has {held} s and {judgement.observations}"
+    rows = [check_row(evidence_of(check).manifest()) for check in judgement.checks]
+    header = ("CHECK", "VERDICT", "N", "CHALLENGER", "CHAMPION", "E-VALUE", "NEEDED")
+    yield from ("  " + line for line in render(header, rows).splitlines())

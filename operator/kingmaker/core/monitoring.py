@@ -1,0 +1,178 @@
+"""One look at the champion's data: new counts into the windows, and what the windows say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from kingmaker.api import ConditionStatus, DriftState, ModelDeployment, Reason
+from kingmaker.core.baseline import Baseline
+from kingmaker.core.drift import DriftPolicy, DriftVerdict, Severity, judge_drift, persisted
+from kingmaker.core.observed import Observed
+from kingmaker.core.quality import QualityPolicy, QualityState, QualityVerdict, judge_quality
+from kingmaker.core.state import State
+from kingmaker.core.watch import Watch
+from kingmaker.core.windows import SLOTS, CellCounts, Windows, advance, window_counts
+
+Cells = Mapping[tuple[str, str], Mapping[str, int]]
+"""Cell counts that came new, per (model digest, baseline digest)."""
+
+HISTORY = 50
+"""Evaluations that are remembered; the most that `persistence.of` may ask for."""
+
+_STATES = {
+    Severity.UNKNOWN: DriftState.UNKNOWN,
+    Severity.NONE: DriftState.NONE,
+    Severity.WARNING: DriftState.WARNING,
+    Severity.DRIFT: DriftState.DRIFT,
+    Severity.SEVERE: DriftState.DRIFT,
+}
+_REASONS = {
+    DriftState.UNKNOWN: Reason.TOO_FEW_ROWS,
+    DriftState.NONE: Reason.NO_DRIFT,
+    DriftState.WARNING: Reason.DRIFT_WARNING,
+    DriftState.DRIFT: Reason.DRIFT_ABOVE_TOLERANCE,
+}
+
+
+def watch_data(observed: Observed, state: State, watch: Watch, cells: Cells) -> Watch:
+    """Take one look.
+
+    Args:
+        observed: The snapshot; its pods were asked for counts.
+        state: Who is champion: only its data is watched, with the baseline of its Model.
+        watch: What was remembered.
+        cells: What was counted since the last look.
+    """
+    champion = state.champion
+    baseline = _baseline(observed, state)
+    if champion is None or baseline is None:
+        return Watch(drift_message=_without_baseline(observed, state))
+    scales = [w.timedelta for w in observed.deployment.spec.monitoring.drift.windows]
+    windows = Windows.for_baseline(
+        watch.windows, model=champion.digest, baseline=baseline, scales=scales, now=observed.now
+    )
+    if watch.windows is None or (watch.windows.model, watch.windows.baseline) != (windows.model, windows.baseline):
+        # Another champion: what was said of its predecessor's data says nothing about it.
+        watch = Watch(since=observed.now, drift_reason=Reason.TOO_FEW_ROWS, quality_reason=Reason.TOO_FEW_ROWS)
+    delta = CellCounts.from_samples(baseline, cells.get((champion.digest, baseline.digest), {}))
+    answered = sum(p.model_digest == champion.digest for p in observed.profiles)
+    complete = answered >= max(1, observed.variant(champion.name).ready)
+    windows = advance(windows, now=observed.now, delta=delta, complete=complete)
+    watch = _judge_quality(observed, replace(watch, windows=windows), baseline)
+    if not _is_due(watch, scales, observed.now):
+        return watch
+    verdict = judge_drift(baseline, windows, drift_policy(observed.deployment), now=observed.now)
+    return _with_drift(replace(watch, evaluated_at=observed.now), verdict, observed.now)
+
+
+def is_persistent(watch: Watch, deployment: ModelDeployment) -> bool:
+    """Whether drift was seen often enough to retrain."""
+    retraining = deployment.spec.retraining
+    if retraining is None:
+        return False
+    return persisted(watch.history, of=retraining.persistence.of, needed=retraining.persistence.needed)
+
+
+def drift_policy(deployment: ModelDeployment) -> DriftPolicy:
+    """Give the rules of `spec.monitoring.drift`."""
+    drift = deployment.spec.monitoring.drift
+    return DriftPolicy(
+        tolerance=float(drift.tolerance),
+        warning=float(drift.warning),
+        false_alarm_interval=drift.false_alarm_interval.timedelta,
+        windows=tuple(w.timedelta for w in drift.windows),
+        min_rows=drift.min_rows,
+        ignore_features=frozenset(drift.ignore_features),
+    )
+
+
+def _baseline(observed: Observed, state: State) -> Baseline | None:
+    model = observed.models.get(state.champion.name) if state.champion else None
+    file = model.spec.baseline if model else None
+    return observed.baselines.get(file.digest) if file else None
+
+
+def _without_baseline(observed: Observed, state: State) -> str:
+    model = observed.models.get(state.champion.name) if state.champion else None
+    if model and model.spec.baseline:
+        return "the champion's baseline could not be read from its pods yet"
+    return "the champion's Model has no baseline: package it with one to have its data watched"
+
+
+def _is_due(watch: Watch, scales: list[timedelta], now: datetime) -> bool:
+    """Whether a slot of any window was completed since the last evaluation: before, nothing new can be said."""
+    if watch.evaluated_at is None:
+        return True
+    before = watch.evaluated_at.timestamp()
+    slots = [scale.total_seconds() / SLOTS for scale in scales]
+    return any(now.timestamp() // slot != before // slot for slot in slots)
+
+
+def _with_drift(watch: Watch, verdict: DriftVerdict, now: datetime) -> Watch:
+    state = _STATES[verdict.state]
+    features = tuple(f.name for f in verdict.features)
+    history = watch.history
+    if state is not DriftState.UNKNOWN:
+        history = (*history, state is DriftState.DRIFT)[-HISTORY:]
+    # Figures change with every evaluation; status says what holds, `kingmaker explain` and the metrics say how much.
+    named = ", ".join(f"{f.name} {f.direction}" for f in verdict.features[:5])
+    message = f"{_LEAD[state]}{': ' if named else ''}{named}"
+    return replace(
+        watch,
+        history=history,
+        state=state,
+        features=features,
+        window=_words(verdict.window),
+        since=watch.since if watch.state == state and watch.since else now,
+        drift_reason=_REASONS[state],
+        drift_message=message if state is not DriftState.UNKNOWN else _LEAD[state],
+    )
+
+
+_LEAD = {
+    DriftState.UNKNOWN: "too few rows, or too little of a window's time observed, to judge drift",
+    DriftState.NONE: "no feature differs from the baseline by more than the warning level",
+    DriftState.WARNING: "above the warning level, within the tolerance",
+    DriftState.DRIFT: "above the tolerance",
+}
+
+
+def _judge_quality(observed: Observed, watch: Watch, baseline: Baseline) -> Watch:
+    monitoring = observed.deployment.spec.monitoring
+    if watch.windows is None:
+        return watch
+    shortest = min(w.timedelta for w in monitoring.drift.windows)
+    counts = window_counts(watch.windows, shortest, observed.now, running=True)
+    policy = QualityPolicy(
+        maximum_percent=float(monitoring.data_quality.maximum_percent),
+        ignore_features=frozenset(monitoring.drift.ignore_features),
+    )
+    return _with_quality(watch, judge_quality(baseline, counts, policy))
+
+
+def _with_quality(watch: Watch, verdict: QualityVerdict) -> Watch:
+    broken = tuple(dict.fromkeys(f.name for f in verdict.features))
+    match verdict.state:
+        case QualityState.BROKEN:
+            kinds = ", ".join(dict.fromkeys(f"{f.name} {f.kind}" for f in verdict.features[:5]))
+            message = f"{kinds}: check what sends the data; retraining waits"
+            status, reason = ConditionStatus.TRUE, Reason.DATA_QUALITY_ABOVE_MAXIMUM
+        case QualityState.GOOD:
+            message = "values are where the baseline has them"
+            status, reason = ConditionStatus.FALSE, Reason.DATA_QUALITY_GOOD
+        case QualityState.UNKNOWN:
+            message = "too few rows, or too little of the window's time observed, to judge data quality"
+            status, reason = ConditionStatus.UNKNOWN, Reason.TOO_FEW_ROWS
+    return replace(watch, broken=broken, quality_status=status, quality_reason=reason, quality_message=message)
+
+
+def _words(window: timedelta | None) -> str:
+    if window is None:
+        return ""
+    seconds = int(window.total_seconds())
+    for size, unit in ((3600, "h"), (60, "m")):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,245 @@
+"""A small world for the decision core: values in, plans out, and what a cluster would make of them.
+
+Pods of an applied Deployment come up, routers acknowledge what they are told, Jobs end as told, time moves when asked.
+It is no API server: what depends on one is tested against the real one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from kingmaker.api import Model, ModelDeployment
+from kingmaker.core.children import RouterContainer
+from kingmaker.core.decide import Rules, decide
+from kingmaker.core.ledger import Ledger
+from kingmaker.core.manifests.settings import Settings
+from kingmaker.core.observed import Observed, ObservedJob, ObservedRouter, ObservedVariant
+from kingmaker.core.plan import Apply, Create, Delete, Plan, RoutePlan
+from kingmaker.core.profile import Profile
+from kingmaker.core.state import State, load_state
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SETTINGS = Settings(
+    serving_image="serving", router_image="router", operator_namespace="system", xds_host="xds", xds_port=1
+)
+RULES = Rules(SETTINGS, RouterContainer(("--config",)), timedelta(seconds=1))
+
+
+def digest(letter: str) -> str:
+    return "sha256:" + (letter * 64)[:64]
+
+
+def a_model(name: str, letter: str, *, family: str = "churn", ready: bool = True, **extra: Any) -> Model:
+    conditions = []
+    if ready:
+        stamp = "2026-01-01T00:00:00Z"
+        conditions = [{"type": "Ready", "status": "True", "reason": "Verified", "lastTransitionTime": stamp}]
+    labels = extra.pop("labels", {})
+    created = extra.pop("created", "2026-01-01T00:00:00Z")
+    signature = extra.pop("signature", None)
+    spec = {
+        "family": family,
+        "version": "1",
+        "artifact": {"format": "ONNX", "uri": f"file:///m/{name}", "digest": digest(letter)},
+        **extra,
+    }
+    meta = {"name": name, "namespace": "ns", "uid": f"uid-{name}", "labels": labels, "creationTimestamp": created}
+    status = {"conditions": conditions, **({"signature": signature} if signature else {})}
+    return Model.parse(
+        {"apiVersion": "kingmaker.dev/v1alpha1", "kind": "Model", "metadata": meta, "spec": spec, "status": status}
+    )
+
+
+def a_spec(champion: str = "a", **extra: Any) -> dict[str, Any]:
+    stages = [
+        {"name": "shadow", "shadowPercent": 100, "minDuration": "10s", "minRequests": 100},
+        {"name": "canary", "weight": 5, "minDuration": "10s", "minRequests": 50},
+        {"name": "half", "weight": 50, "minDuration": "10s", "minRequests": 100},
+    ]
+    contest = {"stages": stages, "rollbackWindow": "60s", "deadline": "1h"} | extra.pop("contest", {})
+    return {"championRef": {"name": champion}, "contest": contest, "serving": {"replicas": 2}, **extra}
+
+
+@dataclass
+class World:
+    """One deployment and its surroundings. `broken` models never get ready pods; `frozen` routers acknowledge nothing."""
+
+    spec: dict[str, Any]
+    models: dict[str, Model]
+    now: datetime = START
+    status: dict[str, Any] = field(default_factory=dict)
+    records: list[Mapping[str, Any]] = field(default_factory=list)
+    objects: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    ledger: Ledger = Ledger()
+    route: RoutePlan | None = None
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    jobs: dict[str, ObservedJob] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    stalled: dict[str, str] = field(default_factory=dict)
+    frozen: bool = False
+    creates: Counter[str] = field(default_factory=Counter)
+    deletes: Counter[str] = field(default_factory=Counter)
+    generation: int = 1
+
+    @property
+    def deployment(self) -> ModelDeployment:
+        meta = {"name": "churn", "namespace": "ns", "uid": "uid-churn", "generation": self.generation}
+        return ModelDeployment.parse(
+            {
+                "apiVersion": "kingmaker.dev/v1alpha1",
+                "kind": "ModelDeployment",
+                "metadata": meta,
+                "spec": self.spec,
+                "status": self.status,
+            }
+        )
+
+    @property
+    def state(self) -> State:
+        return load_state(self.records[-1]["spec"]["outcome"]) if self.records else State()
+
+    def observed(self) -> Observed:
+        variants = {}
+        for (kind, _), body in self.objects.items():
+            model = body["metadata"]["labels"].get("kingmaker.dev/model")
+            if kind == "Deployment" and model:
+                up = model not in self.broken
+                endpoints = tuple(f"10.0.{ord(model[0])}.{i}" for i in range(2)) if up else ()
+                variants[model] = ObservedVariant(
+                    model, 2, len(endpoints), endpoints, "10.96.0.1", self.stalled.get(model, "")
+                )
+        weights = {b.model: b.weight for b in self.route.backends if b.weight} if self.route else {}
+        router = ObservedRouter("router-1", ready=True)
+        if self.route and not self.frozen:
+            router = replace(router, decision=self.route.decision, weights=weights)
+        profiles = tuple(
+            Profile(f"pod-{name}", name, self.models[name].spec.artifact.digest, "", "1", dict(counts))
+            for name, counts in self.counts.items()
+        )
+        return Observed(
+            now=self.now,
+            deployment=self.deployment,
+            uid="uid-churn",
+            state=self.state,
+            models=self.models,
+            children=self.objects,
+            siblings=(("churn", "uid-churn"),),
+            variants=variants,
+            routers=(router,),
+            jobs=self.jobs,
+            ledger=self.ledger,
+            profiles=profiles,
+            scraped=True,
+            pod_uids=frozenset(p.pod_uid for p in profiles),
+        )
+
+    def step(self, crash_after: int | None = None) -> Plan:
+        """One pass; with `crash_after`, only that many of its writes happen."""
+        plan = decide(self.observed(), RULES)
+        writes: list[Callable[[], None]] = []
+        if plan.record is not None:
+            writes.append(lambda: self.records.append(plan.record or {}))
+        writes += [lambda action=action: self._act(action) for action in plan.actions]
+        writes.append(lambda: setattr(self, "route", plan.route))
+        if plan.ledger is not None:
+            writes.append(lambda: setattr(self, "ledger", plan.ledger))
+        if plan.status is not None:
+            writes.append(lambda: setattr(self, "status", json.loads(json.dumps(plan.status))))
+        for write in writes[:crash_after]:
+            write()
+        return plan
+
+    def settle(self, limit: int = 50) -> World:
+        """Pass after pass until nothing changes."""
+        for _ in range(limit):
+            plan = self.step()
+            if plan.record is None and not plan.actions and plan.status is None and plan.ledger is None:
+                return self
+        raise AssertionError(f"still changing after {limit} passes: {plan}")
+
+    def wait(self, seconds: float) -> World:
+        self.now += timedelta(seconds=seconds)
+        return self.settle()
+
+    def edit(self, **spec: Any) -> World:
+        self.spec = self.spec | spec
+        self.generation += 1
+        return self
+
+    def count(self, model: str, family: str, value: int, **labels: str) -> None:
+        """Let the pod of `model` count; labels default to the decision that routes now."""
+        labels = {"decision": str(self.state.traffic_sequence)} | labels
+        text = ",".join(f'{k}="{v}"' for k, v in labels.items())
+        self.counts.setdefault(model, Counter())[f"{family}{{{text}}}"] += value
+
+    def answer(self, model: str, requests: int, *, wrong: int = 0, errors: int = 0, le: str = "0.005") -> None:
+        """Let a model answer requests of one row each, all labelled."""
+        self.count(model, "requests_total", requests - errors, outcome="ok")
+        self.count(model, "requests_total", errors, outcome="server_error")
+        self.count(model, "rows_total", requests - errors)
+        self.count(model, "latency_total", requests, le=le)
+        self.count(model, "feedback_total", wrong, outcome="wrong")
+        self.count(model, "feedback_total", requests - errors - wrong, outcome="correct")
+
+    def shadow(
+        self, champion: str, challenger: str, pairs: int, *, champion_wrong: int = 0, challenger_wrong: int = 0
+    ) -> None:
+        """Let the champion compare `pairs` rows with a challenger, all labelled; wrong ones are wrong alone."""
+        apart = champion_wrong + challenger_wrong
+        self.count(champion, "shadow_pairs_total", pairs - apart, challenger=challenger, result="agree")
+        self.count(champion, "shadow_pairs_total", apart, challenger=challenger, result="disagree")
+        for mine, theirs, value in (
+            ("correct", "correct", pairs - apart),
+            ("wrong", "correct", champion_wrong),
+            ("correct", "wrong", challenger_wrong),
+        ):
+            self.count(
+                champion,
+                "shadow_feedback_total",
+                value,
+                challenger=challenger,
+                champion=mine,
+                challenger_outcome=theirs,
+            )
+
+    @property
+    def actions(self) -> list[str]:
+        return [r["spec"]["action"] for r in self.records]
+
+    @property
+    def last(self) -> Mapping[str, Any]:
+        return self.records[-1]["spec"]
+
+    def condition(self, kind: str) -> Mapping[str, Any]:
+        return next(c for c in self.status["conditions"] if c["type"] == kind)
+
+    @property
+    def weights(self) -> dict[str, int]:
+        return {b.model: b.weight for b in self.route.backends if b.weight} if self.route else {}
+
+    def _act(self, action: Apply | Create | Delete) -> None:
+        if isinstance(action, Delete):
+            self.objects.pop((action.kind, action.name))
+            self.deletes[action.kind] += 1
+            return
+        body = json.loads(json.dumps(action.body))
+        key = (body["kind"], body["metadata"]["name"])
+        if key not in self.objects:
+            self.creates[body["kind"]] += 1
+            body["metadata"].setdefault("uid", f"uid-{key[0]}-{key[1]}")
+        if isinstance(action, Create) and body["kind"] == "Job":
+            assert key[1] not in self.jobs, "a Job is created once"
+            self.jobs[key[1]] = ObservedJob(key[1], "job-uid")
+        if isinstance(action, Create) and body["kind"] == "Model":
+            body["metadata"]["creationTimestamp"] = "2026-01-02T00:00:00Z"
+            self.models[key[1]] = Model.parse(body)
+        else:
+            self.objects[key] = {
+                **body,
+                "metadata": {**self.objects.get(key, {}).get("metadata", {}), **body["metadata"]},
+            }

@@ -1,0 +1,359 @@
+"""Contests from the first stage to the verdict, as plans over values."""
+
+import pytest
+from support.world import World, a_model, a_spec, digest
+
+
+def a_world(**spec) -> World:
+    models = {"a": a_model("a", "a"), "b": a_model("b", "b", labels={"team": "x"})}
+    return World(spec=a_spec(**spec), models=models)
+
+
+def a_contest(**spec) -> World:
+    """The champion serves and `b` is in its first stage."""
+    world = a_world(challengers=[{"name": "next", "modelRef": {"name": "b"}}], **spec)
+    return world.settle()
+
+
+def through_shadow(world: World) -> World:
+    world.shadow("a", "b", 200, champion_wrong=20, challenger_wrong=2)
+    return world.wait(11)
+
+
+def through_canary(world: World) -> World:
+    world.answer("a", 1900, wrong=190)
+    world.answer("b", 100, wrong=2)
+    return world.wait(11)
+
+
+def test_the_first_champion_serves_alone() -> None:
+    world = a_world().settle()
+    assert world.actions == ["Deploy"]
+    assert world.weights == {"a": 100}
+    assert world.condition("Ready")["status"] == "True"
+    assert world.last["actor"] == "Human"
+
+
+def test_an_idle_deployment_writes_nothing() -> None:
+    world = a_world().settle()
+    plan = world.step()
+    assert (plan.record, plan.actions, plan.status, plan.ledger) == (None, (), None, None)
+
+
+def test_a_champion_without_pods_gets_no_traffic() -> None:
+    world = a_world()
+    world.broken = {"a"}
+    world.settle()
+    assert world.actions == []
+    assert world.route is None
+    assert world.condition("Ready")["reason"] == "Progressing"
+
+
+def test_a_missing_champion_is_a_reason_that_says_what_to_do() -> None:
+    world = World(spec=a_spec("ghost"), models={}).settle()
+    ready = world.condition("Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "ChampionNotFound")
+    assert "ghost" in ready["message"]
+    assert "apply it" in ready["message"]
+    assert world.condition("Stalled")["status"] == "True"
+
+
+def test_a_better_challenger_goes_through_all_stages_and_is_promoted() -> None:
+    world = a_contest()
+    assert world.status["contest"]["stage"] == "shadow"
+    assert world.weights == {"a": 100}
+    assert through_shadow(world).status["contest"]["stage"] == "canary"
+    assert world.weights == {"a": 95, "b": 5}
+    assert through_canary(world).status["contest"]["stage"] == "half"
+    assert world.weights == {"a": 50, "b": 50}
+    world.answer("a", 300, wrong=30)
+    world.answer("b", 300, wrong=6)
+    world.wait(11)
+    assert world.actions == ["Deploy", "StartStage", "StartStage", "StartStage", "Promote"]
+    assert world.weights == {"b": 100}
+    assert world.status["champion"]["name"] == "b"
+    assert world.last["reason"] == "ContestWon"
+
+
+def test_thin_traffic_holds_the_stage() -> None:
+    world = a_contest()
+    world.shadow("a", "b", 99, champion_wrong=20)
+    world.wait(1000)
+    assert world.status["contest"]["stage"] == "shadow"
+    assert world.condition("ContestInProgress")["reason"] == "ThinEvidence"
+
+
+def test_the_minimum_duration_holds_the_stage() -> None:
+    world = a_contest()
+    world.shadow("a", "b", 5000, champion_wrong=500)
+    world.wait(9)
+    assert world.status["contest"]["stage"] == "shadow"
+    assert world.wait(2).status["contest"]["stage"] == "canary"
+
+
+def test_without_labels_nobody_is_promoted() -> None:
+    world = a_contest()
+    world.count("a", "shadow_pairs_total", 5000, challenger="b", result="agree")
+    world.wait(11)
+    world.count("a", "requests_total", 9500, outcome="ok")
+    world.count("b", "requests_total", 500, outcome="ok")
+    world.wait(11)
+    world.count("a", "requests_total", 5000, outcome="ok")
+    world.count("b", "requests_total", 5000, outcome="ok")
+    world.wait(100)
+    assert world.status["contest"]["stage"] == "half"
+    assert world.condition("ContestInProgress")["reason"] == "NoLabels"
+
+
+def test_more_wrong_answers_roll_the_canary_back() -> None:
+    world = through_shadow(a_contest())
+    world.answer("a", 1900, wrong=60)
+    world.answer("b", 100, wrong=60)
+    world.wait(1)
+    assert world.actions[-1] == "Rollback"
+    assert world.last["reason"] == "WorseThanChampion"
+    assert world.weights == {"a": 100}
+    assert world.status["rejected"][0]["name"] == "b"
+
+
+def test_more_wrong_answers_in_shadow_are_a_rejection() -> None:
+    world = a_contest()
+    world.shadow("a", "b", 200, challenger_wrong=40)
+    world.wait(1)
+    assert world.actions[-1] == "Reject"
+
+
+def test_a_rejected_artifact_does_not_come_back_by_itself() -> None:
+    world = a_contest()
+    world.shadow("a", "b", 200, challenger_wrong=40)
+    world.wait(100)
+    assert world.actions.count("StartStage") == 1
+    assert world.wait(1000).actions[-1] == "Reject"
+
+
+def test_server_errors_roll_the_canary_back() -> None:
+    world = through_shadow(a_contest())
+    world.answer("a", 1900)
+    world.answer("b", 100, errors=20)
+    world.wait(1)
+    assert (world.actions[-1], world.last["reason"]) == ("Rollback", "ErrorsAboveChampion")
+
+
+def test_a_slow_challenger_is_rolled_back() -> None:
+    world = through_shadow(a_contest())
+    world.answer("a", 1900)
+    world.answer("b", 100, le="1")
+    world.wait(1)
+    assert (world.actions[-1], world.last["reason"]) == ("Rollback", "LatencyAboveTolerance")
+
+
+def test_failed_copies_reject_in_shadow() -> None:
+    world = a_contest()
+    world.count("a", "shadow_failures_total", 12, challenger="b", side="challenger")
+    world.wait(1)
+    assert (world.actions[-1], world.last["reason"]) == ("Reject", "ErrorsAboveChampion")
+
+
+def test_dropped_copies_are_no_evidence() -> None:
+    world = a_contest()
+    world.count("a", "shadow_failures_total", 1000, challenger="b", side="dropped")
+    world.wait(1)
+    assert world.actions[-1] == "StartStage"
+
+
+def test_disagreement_pauses_for_a_person_and_goes_on_when_allowed() -> None:
+    world = a_contest()
+    world.count("a", "shadow_pairs_total", 150, challenger="b", result="disagree")
+    world.count("a", "shadow_pairs_total", 50, challenger="b", result="agree")
+    world.wait(1)
+    assert (world.actions[-1], world.last["reason"]) == ("Pause", "DisagreementAboveMaximum")
+    assert world.wait(100).actions[-1] == "Pause"
+    contest = world.spec["contest"] | {"verdict": {"guardrails": {"disagreement": {"maximumPercent": 90}}}}
+    world.edit(contest=contest).settle()
+    assert "Resume" in world.actions
+
+
+def test_a_split_that_does_not_arrive_is_inconclusive() -> None:
+    world = through_shadow(a_contest())
+    world.answer("a", 500, wrong=50)
+    world.answer("b", 500, wrong=5)
+    world.wait(100)
+    assert world.status["contest"]["stage"] == "canary"
+    assert world.condition("ContestInProgress")["reason"] == "SplitMismatch"
+
+
+def test_the_deadline_keeps_the_champion() -> None:
+    world = a_contest().wait(3601)
+    assert (world.actions[-1], world.last["reason"]) == ("Reject", "DeadlineExceeded")
+
+
+def test_the_deadline_pauses_when_asked_to() -> None:
+    world = a_contest(contest={"onDeadline": "Pause"}).wait(3601)
+    assert (world.actions[-1], world.last["reason"]) == ("Pause", "DeadlineExceeded")
+    assert world.wait(10_000).actions[-1] == "Pause"
+
+
+def won(**spec) -> World:
+    world = through_canary(through_shadow(a_contest(**spec)))
+    world.answer("a", 300, wrong=30)
+    world.answer("b", 300, wrong=6)
+    return world.wait(11)
+
+
+@pytest.mark.parametrize(
+    ("contest", "reason"),
+    [
+        ({"promotion": "Manual"}, "AwaitingPromotion"),
+        ({"promotion": "Never"}, "PromotionNever"),
+        ({"approval": {"required": True}}, "AwaitingApproval"),
+    ],
+    ids=["manual", "never", "approval"],
+)
+def test_a_winner_waits_where_people_decide(contest, reason) -> None:
+    world = won(contest=contest)
+    assert world.weights == {"a": 50, "b": 50}
+    assert world.condition("ContestInProgress")["reason"] == reason
+    assert world.condition("PromotionPending")["status"] == str(reason != "PromotionNever")
+    assert world.wait(36_000).actions[-1] == "StartStage"
+
+
+def test_an_approved_digest_is_promoted() -> None:
+    world = won(contest={"approval": {"required": True}})
+    approval = {"required": True, "approvedDigests": [digest("b")]}
+    world.edit(contest=world.spec["contest"] | {"approval": approval}).settle()
+    assert (world.actions[-1], world.weights) == ("Promote", {"b": 100})
+
+
+def test_another_digest_approves_nothing() -> None:
+    approval = {"required": True, "approvedDigests": [digest("c")]}
+    assert won(contest={"approval": approval}).weights == {"a": 50, "b": 50}
+
+
+def test_a_changed_champion_ref_wins_over_the_contest() -> None:
+    world = through_shadow(a_contest())
+    world.models["c"] = a_model("c", "c")
+    world.edit(championRef={"name": "c"}).settle()
+    promotion = next(r["spec"] for r in world.records if r["spec"]["action"] == "Promote")
+    assert (promotion["actor"], promotion["to"]["name"]) == ("Human", "c")
+    assert world.status["champion"]["name"] == "c"
+
+
+def test_a_champion_ref_waits_for_pods_before_traffic_moves() -> None:
+    world = a_world().settle()
+    world.models["c"] = a_model("c", "c")
+    world.broken = {"c"}
+    world.edit(championRef={"name": "c"}).settle()
+    assert world.weights == {"a": 100}
+    world.broken = set()
+    assert world.settle().weights == {"c": 100}
+
+
+def test_naming_the_promoted_model_confirms_it() -> None:
+    world = won()
+    world.edit(championRef={"name": "b"}, challengers=[]).settle()
+    assert world.last["reason"] == "ChampionConfirmed"
+    world.edit(championRef={"name": "a"}).settle()
+    assert world.weights == {"a": 100}
+
+
+def test_a_fixed_split_is_given_at_once_and_judged() -> None:
+    world = a_world(challengers=[{"name": "hotfix", "modelRef": {"name": "b"}, "weight": 20}]).settle()
+    assert world.weights == {"a": 80, "b": 20}
+    world.answer("a", 800, wrong=20)
+    world.answer("b", 200, wrong=60)
+    world.wait(1)
+    assert (world.actions[-1], world.weights) == ("Rollback", {"a": 100})
+
+
+def test_a_fixed_split_that_wins_is_promoted() -> None:
+    world = a_world(challengers=[{"name": "hotfix", "modelRef": {"name": "b"}, "weight": 20}]).settle()
+    world.answer("a", 4000, wrong=600)
+    world.answer("b", 1000, wrong=20)
+    assert world.wait(1).weights == {"b": 100}
+
+
+def test_an_edited_weight_is_followed() -> None:
+    world = a_world(challengers=[{"name": "hotfix", "modelRef": {"name": "b"}, "weight": 20}]).settle()
+    world.edit(challengers=[{"name": "hotfix", "modelRef": {"name": "b"}, "weight": 40}]).settle()
+    assert world.weights == {"a": 60, "b": 40}
+    assert world.last["reason"] == "SplitChanged"
+
+
+def test_a_fixed_shadow_is_watched_and_neither_promoted_nor_dropped() -> None:
+    world = a_world(challengers=[{"name": "try", "modelRef": {"name": "b"}, "shadowPercent": 50}]).settle()
+    world.shadow("a", "b", 2000, challenger_wrong=400)
+    world.wait(1000)
+    assert world.actions == ["Deploy", "StartStage"]
+    assert world.status["contest"]["verdict"] == "Fail"
+
+
+def test_a_withdrawn_challenger_leaves() -> None:
+    world = through_shadow(a_contest())
+    world.edit(challengers=[]).settle()
+    assert (world.last["reason"], world.last["actor"]) == ("ChallengerWithdrawn", "Human")
+    assert world.weights == {"a": 100}
+
+
+def test_a_challenger_of_another_family_is_turned_away() -> None:
+    world = a_world(challengers=[{"name": "x", "modelRef": {"name": "b"}}])
+    world.models["b"] = a_model("b", "b", family="fraud")
+    assert world.settle().last["reason"] == "FamilyMismatch"
+
+
+def test_a_challenger_with_other_inputs_is_turned_away() -> None:
+    def signature(name: str) -> dict:
+        tensor = {"datatype": "FP32", "shape": [-1, 2]}
+        return {"inputs": [{"name": name, **tensor}], "outputs": [{"name": "label", **tensor}]}
+
+    world = a_world(challengers=[{"name": "x", "modelRef": {"name": "b"}}])
+    world.models = {"a": a_model("a", "a", signature=signature("x")), "b": a_model("b", "b", signature=signature("y"))}
+    assert world.settle().last["reason"] == "SignatureMismatch"
+
+
+def test_a_challenger_whose_pods_never_come_up_is_turned_away() -> None:
+    world = a_world(challengers=[{"name": "x", "modelRef": {"name": "b"}}])
+    world.broken, world.stalled = {"b"}, {"b": "ErrImagePull"}
+    assert world.settle().last["reason"] == "ChallengerUnavailable"
+
+
+def test_a_canary_that_loses_its_pods_gives_its_traffic_back_and_proves_nothing() -> None:
+    world = through_shadow(a_contest())
+    world.broken = {"b"}
+    world.settle()
+    assert world.weights == {"a": 100}
+    assert world.route is not None
+    assert world.route.decision == 0
+    world.broken = set()
+    assert world.settle().weights == {"a": 95, "b": 5}
+
+
+ENROL = {"selector": {"matchLabels": {"team": "x"}}}
+
+
+def test_a_selected_model_enters_by_itself() -> None:
+    world = a_world(enrol=ENROL).settle()
+    assert world.status["contest"]["challenger"] == "b"
+    assert world.last["reason"] == "ChallengerEnrolled"
+
+
+def two_enrolled(rule: str) -> World:
+    world = a_world(enrol=ENROL | {"onNewChallenger": rule}).settle()
+    world.models["c"] = a_model("c", "c", labels={"team": "x"}, created="2026-01-02T00:00:00Z")
+    return world.settle()
+
+
+def test_a_newer_model_queues() -> None:
+    world = two_enrolled("Queue")
+    assert (world.status["contest"]["challenger"], world.status["queue"]) == ("b", ["c"])
+
+
+def test_a_newer_model_replaces_when_asked_to() -> None:
+    world = two_enrolled("Replace")
+    assert world.status["contest"]["challenger"] == "c"
+    assert "ChallengerReplaced" in [r["spec"]["reason"] for r in world.records]
+
+
+def test_a_newer_model_is_turned_away_when_asked_to() -> None:
+    world = two_enrolled("Reject")
+    assert world.status["contest"]["challenger"] == "b"
+    assert world.last["reason"] == "ContestRunning"
