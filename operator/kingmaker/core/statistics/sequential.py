@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import betaln, expit, log_expit, logit, logsumexp
+from scipy.special import betaln, expit, log_expit, logit
 
 _POINTS: Final = 40
 _LOWER: Final = np.geomspace(0.2, 0.98, _POINTS)
@@ -197,7 +197,8 @@ def _log_e_split(splits: Sequence[Split], ratio: float, factors: NDArray[np.floa
 
 def _mean_log(log_values: NDArray[np.float64]) -> float:
     """ln of the mean of exp(`log_values`), without overflow."""
-    return float(logsumexp(log_values)) - math.log(len(log_values))
+    peak = log_values.max()
+    return float(peak + np.log(np.exp(log_values - peak).mean()))
 
 
 def _log_marginal(events: int, trials: int, a: float, b: float) -> float:
