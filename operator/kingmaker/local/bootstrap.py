@@ -21,9 +21,18 @@ async def apply_definitions(client: KubeClient, definitions: list[Document]) -> 
 
 
 async def are_served(client: KubeClient, definitions: list[Document]) -> bool:
-    """Say whether the API server serves all these CustomResourceDefinitions."""
-    paths = [f"{_DEFINITIONS}/{definition['metadata']['name']}" for definition in definitions]
-    return all([_is_established(await client.get(path)) for path in paths])
+    """Say whether objects of all these CustomResourceDefinitions can be listed.
+
+    Raises:
+        ApiError: Not yet: Established comes a moment before the server's storage is ready, which answers 429.
+    """
+    for definition in definitions:
+        if not _is_established(await client.get(f"{_DEFINITIONS}/{definition['metadata']['name']}")):
+            return False
+        spec = definition["spec"]
+        version = next(version["name"] for version in spec["versions"] if version["served"])
+        await client.get(f"/apis/{spec['group']}/{version}/{spec['names']['plural']}", {"limit": "1"})
+    return True
 
 
 async def grant_rights(client: KubeClient, rules: list[Document]) -> None:
