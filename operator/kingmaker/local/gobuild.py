@@ -1,5 +1,6 @@
 """Build the control plane's binary from its Go module, and show how far it is."""
 
+import contextlib
 import re
 import subprocess
 import threading
@@ -82,35 +83,36 @@ class _Packages:
 
 def _run(command: list[str], source: Path, toolchain: Toolchain, counter: _Downloads | _Packages) -> list[str]:
     """Run Go to its end and give the lines of its stdout, while its stderr moves the progress."""
-    process = subprocess.Popen(
-        command, cwd=source, env=toolchain.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
     last: deque[str] = deque(maxlen=15)
     output: list[str] = []
-    readers = [
-        threading.Thread(target=_follow, args=(process.stderr, counter, last), daemon=True),
-        threading.Thread(target=output.extend, args=(process.stdout,), daemon=True),
-    ]
-    try:
-        for reader in readers:
-            reader.start()
-        while process.poll() is None:
-            counter.beat()
-            try:
-                process.wait(_HEARTBEAT_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
-    finally:
-        # Also after Ctrl-C: a compiler that goes on in the background would surprise.
-        process.kill()
-        process.wait()
-    for reader in readers:
-        reader.join()
+    with subprocess.Popen(
+        command, cwd=source, env=toolchain.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        readers = [
+            threading.Thread(target=_follow, args=(process.stderr, counter, last), daemon=True),
+            threading.Thread(target=output.extend, args=(process.stdout,), daemon=True),
+        ]
+        try:
+            for reader in readers:
+                reader.start()
+            _wait(process, counter)
+        finally:
+            # Also after Ctrl-C: a compiler that goes on in the background would surprise.
+            process.kill()
+            for reader in readers:
+                reader.join()
     if process.returncode:
         raise LocalError(explain_failure(list(last)))
     return output
+
+
+def _wait(process: "subprocess.Popen[str]", counter: _Downloads | _Packages) -> None:
+    while process.poll() is None:
+        counter.beat()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_HEARTBEAT_SECONDS)
 
 
 def _follow(stream: IO[str], counter: _Downloads | _Packages, last: deque[str]) -> None:
