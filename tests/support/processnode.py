@@ -170,10 +170,10 @@ def shell(script: str, **fields: Any) -> Document:
 
 
 def state(found: Document, container: str = "main") -> Document:
-    """A container's status."""
+    """A container's status; as good as empty before the node wrote one."""
     status = found["status"]
     every = status.get("containerStatuses", []) + status.get("initContainerStatuses", [])
-    return next(one for one in every if one["name"] == container)
+    return next((one for one in every if one["name"] == container), {"state": {}, "restartCount": 0})
 
 
 def terminated(found: Document, container: str = "main") -> Document:

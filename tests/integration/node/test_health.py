@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.processnode import Api, is_ready, shell, state
+from support.processnode import Api, eventually, is_ready, shell, state
 
 POD_IP = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
 HTTP = {
@@ -107,8 +107,6 @@ async def test_hooks_run_before_readiness_and_before_the_end(api: Api, tmp_path:
 
     async def started() -> bool:
         return (tmp_path / "log").exists()
-
-    from support.processnode import eventually
 
     await eventually(started)
     await api.delete()

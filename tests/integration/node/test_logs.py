@@ -56,7 +56,7 @@ async def test_only_the_api_server_may_read(api: Api, node: ProcessNode) -> None
 
 def _talk(tls: ssl.SSLContext, plain: socket.socket) -> None:
     """Ask without a client certificate; in TLS 1.3 the refusal comes with the first read."""
-    stranger = tls.wrap_socket(plain)
-    stranger.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-    if not stranger.recv(100):
-        raise ConnectionResetError
+    with tls.wrap_socket(plain) as stranger:
+        stranger.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        if not stranger.recv(100):
+            raise ConnectionResetError

@@ -1,6 +1,6 @@
 """What the node can't give, or not yet: said clearly, and retried where that helps."""
 
-from support.processnode import Api, is_ready, pod, shell, state
+from support.processnode import Api, eventually, is_ready, pod, shell, state
 
 
 async def test_an_image_without_a_command_fails_with_a_clear_message(api: Api) -> None:
@@ -24,8 +24,6 @@ async def test_a_replica_that_cannot_run_waits_instead_of_being_replaced_for_eve
         items = (await api.client.get(api.path("pods")))["items"]
         names[:] = [item["metadata"]["name"] for item in items]
         return bool(items) and "containerStatuses" in items[0]["status"]
-
-    from support.processnode import eventually
 
     await eventually(waiting)
     found = await api.pod(names[0])

@@ -1,5 +1,6 @@
 """The node process itself ends: what runs goes on, what ended isn't lost, nothing runs twice."""
 
+import json
 import os
 import signal
 import subprocess
@@ -109,8 +110,6 @@ async def test_asked_to_end_the_node_ends_its_pods_first(api: Api, node: Process
 
 
 async def test_the_node_comes_back_to_an_api_server_that_was_killed(api: Api, node: ProcessNode) -> None:
-    import json
-
     await api.run(shell("exec sleep 300"))
     found = await api.until(is_ready)
     record = node.control_plane.folder / "processes" / "kube-apiserver.json"

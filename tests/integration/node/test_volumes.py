@@ -1,6 +1,5 @@
 """Volumes: the right content, kept up to date."""
 
-import json
 from pathlib import Path
 
 from kingmaker.local.kube.client import KubeClient
@@ -97,6 +96,6 @@ async def test_host_paths_claims_and_sub_paths(api: Api, tmp_path: Path) -> None
 
 async def test_optional_volumes_may_be_missing(api: Api) -> None:
     volumes = [{"name": "v", "configMap": {"name": "gone", "optional": True}}]
-    main = shell("ls -A /v > /dev/termination-log", volumeMounts=[{"name": "v", "mountPath": "/v"}])
+    main = shell("ls /v > /dev/termination-log", volumeMounts=[{"name": "v", "mountPath": "/v"}])
     await api.run(main, restartPolicy="Never", volumes=volumes)
-    assert json.dumps(terminated(await api.phase("Succeeded")).get("message", "")) in {'""', '"..data\\n"'} or True
+    assert "message" not in terminated(await api.phase("Succeeded"))

@@ -62,7 +62,8 @@ class Checks:
         except TimeoutError:
             return Outcome(False, f"no answer within {timeout_seconds:g} s")
         except aiohttp.ClientConnectorError as error:
-            return Outcome(False, f"{error.host}:{error.port}: {error.os_error.strerror or error.os_error}")
+            reason = os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
+            return Outcome(False, f"{error.host}:{error.port}: {reason}")
         except (OSError, aiohttp.ClientError) as error:
             return Outcome(False, str(error) or type(error).__name__)
 
