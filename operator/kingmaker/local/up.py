@@ -35,7 +35,6 @@ def up(options: Options, *, report: Report) -> bool:
     home.prepare()
     if is_ready(home):
         return False
-    home.log(RECORD).unlink(missing_ok=True)
     with home.log(RECORD).open("ab") as log:
         supervisor = subprocess.Popen(
             options.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"

@@ -35,6 +35,21 @@ def test_up_says_that_it_is_running_and_changes_nothing(laptop: Laptop) -> None:
     assert {program: laptop.pid(program) for program in before} == before
 
 
+def test_two_commands_at_once_start_one_cluster(laptop: Laptop) -> None:
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    commands = [subprocess.Popen(laptop.up_command(), **pipes) for _ in range(2)]
+    said = sorted(command.communicate(timeout=110)[1].splitlines()[-1].split(" in ")[0] for command in commands)
+    assert said == ["kingmaker: already running", "kingmaker: ready"]
+    assert len([told for _, told in laptop.processes() if " etcd --name" in told]) == 1
+
+
+def test_the_foreground_refuses_a_running_cluster(laptop: Laptop) -> None:
+    laptop.up()
+    refused = laptop.up("--foreground")
+    assert refused.returncode == 1
+    assert f"kingmaker down --dir {laptop.folder}" in refused.stderr
+
+
 def test_two_folders_run_side_by_side(new_laptop: Callable[..., Laptop]) -> None:
     one, two = new_laptop(), new_laptop()
     commands = [subprocess.Popen(laptop.up_command(), stderr=subprocess.DEVNULL) for laptop in (one, two)]
