@@ -66,12 +66,11 @@ class DriftPolicy:
 
     @property
     def steps(self) -> tuple[tuple[Severity, float], ...]:
-        """Severities with the difference at which they begin, worst first; a tolerance above `severe` lifts it."""
-        severe = max(self.severe, self.tolerance)
+        """Severities with the difference at which they begin, mildest first; a tolerance above `severe` lifts it."""
         return (
-            (Severity.SEVERE, severe),
-            (Severity.DRIFT, self.tolerance),
             (Severity.WARNING, self.warning),
+            (Severity.DRIFT, self.tolerance),
+            (Severity.SEVERE, max(self.severe, self.tolerance)),
         )
 
 
@@ -186,12 +185,14 @@ def _judge_window(baseline: Baseline, counts: WindowCounts, policy: DriftPolicy)
             name: test.p_value(tolerance, overdispersion=policy.overdispersion.get(name, 1.0))
             for name, test in tests.items()
         }
+        # What is within one tolerance is within all greater ones.
         if min(p_values.values(), default=1.0) > level:
-            continue
-        severity = max(severity, step, key=lambda s: s.rank)
+            break
+        severity = step
         for name in _attributed(p_values):
-            drift = _feature_drift(name, tests[name], counts.scale, step, tolerance, p_values[name], level, policy)
-            found.setdefault(name, drift)
+            found[name] = _feature_drift(
+                name, tests[name], counts.scale, step, tolerance, p_values[name], level, policy
+            )
     return _Judged(counts, tests, severity, tuple(found.values()))
 
 

@@ -1,12 +1,14 @@
 """Judge whether live data is broken, as opposed to drifted. Broken data must stop retraining.
 
 Missing, infinite and unseen values are broken when their share exceeds the baseline's by more than `maximum_percent`.
-Values out of the reference's range are not, up to `outside_percent`: the world may move there, and retraining is the
-answer to that. With a Gaussian feature and 455 reference rows a real shift puts 2 % of the values above the reference's
-maximum when it is 1 standard deviation, 15 % at 2 and 48 % at 3; 25 % need 2.4. With 20,000 reference rows 25 % need
-3.4. A unit that breaks (grams for kilograms, Fahrenheit for Celsius) puts nearly all of them on one side. So 25 % on
-*one* side separates the two; a spread that grows on both sides is drift. What a broken unit leaves inside the range
-(a feature that holds zeros, scaled down) can't be told from drift by counts.
+Values out of the reference's range are not, up to `outside_percent` on one side: the world may move there, and
+retraining is the answer to that. With 455 reference rows of a Gaussian feature a real shift puts 2 % of the values
+above the reference's maximum when it is 1 standard deviation, 15 % at 2 and 48 % at 3; 25 % need 2.4 (1.8 for the one
+feature in twenty whose maximum happened to be low), with 20,000 reference rows 3.4. A unit that breaks (grams for
+kilograms, Fahrenheit for Celsius) puts nearly all values on one side. So 25 % separates the two, with room for a unit
+that half of the clients broke; shifts as large as that are for a person to look at too. A spread that grows on both
+sides is drift. What a broken unit leaves inside the range (a feature that holds zeros, scaled down) can't be told
+from drift by counts.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 MINIMUM_EXPECTED: Final = 5.0
 """Neighbouring cells are merged until the smaller sample expects this many rows in each; X² is not X² below."""
@@ -54,8 +54,7 @@ class RareTest:
         """
         slack = tolerance / 4
         tolerated = self.reference_share + slack + math.sqrt(slack**2 + tolerance * self.reference_share)
-        beyond = float(stats.binom.sf(self.count - 1, self.rows, tolerated)) if tolerated < 1 else 1.0
-        return max(self.p_value, beyond)
+        return max(self.p_value, _binomial_sf(self.count, self.rows, min(1.0, tolerated)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +101,9 @@ class FeatureTest:
     def _p_values(self, tolerance: float, overdispersion: float) -> list[float]:
         """P-values of shape, location and dispersion; the last two only for columns with an order."""
         noncentrality = self.effective * tolerance / overdispersion
-        ranks = [z**2 / overdispersion for z in (self.location, self.dispersion) if z is not None]
         shape = _chi2_sf(self.x2 / overdispersion, self.degrees, noncentrality)
-        return [shape, *(_chi2_sf(square, 1, noncentrality) for square in ranks)]
+        ranks = [abs(z) / math.sqrt(overdispersion) for z in (self.location, self.dispersion) if z is not None]
+        return [shape, *(_two_sided_sf(z, math.sqrt(noncentrality)) for z in ranks)]
 
     def _rank_words(self, significant: bool) -> list[str]:
         if not significant or self.location is None or self.dispersion is None:
@@ -169,7 +168,7 @@ def rare_p_value(count: int, rows: int, reference_count: int, reference_rows: in
     rows all lie beyond the m old ones with probability below (n/(n+m))^k, which is this p-value.
     """
     pooled = count + reference_count
-    return float(stats.binom.sf(count - 1, pooled, rows / (rows + reference_rows))) if count else 1.0
+    return _binomial_sf(count, pooled, rows / (rows + reference_rows)) if count else 1.0
 
 
 def per_feature_level(
@@ -270,5 +269,17 @@ def _standardise(values: _Counts, w: _Counts) -> _Counts:
 def _chi2_sf(value: float, degrees: int, noncentrality: float) -> float:
     if degrees == 0 or value <= 0:
         return 1.0
-    tail = float(stats.ncx2.sf(value, degrees, noncentrality) if noncentrality else stats.chi2.sf(value, degrees))
-    return min(1.0, max(0.0, tail))
+    if noncentrality == 0:
+        return float(special.chdtrc(degrees, value))
+    # Far in the tail scipy may round to a little below 0.
+    return min(1.0, max(0.0, float(stats.ncx2.sf(value, degrees, noncentrality))))
+
+
+def _two_sided_sf(z: float, slack: float) -> float:
+    """P(|Z + slack| >= z) of a standard normal Z: the largest for means within -slack..slack. `z` >= 0."""
+    return float(special.ndtr(slack - z) + special.ndtr(-slack - z))
+
+
+def _binomial_sf(count: int, trials: int, probability: float) -> float:
+    """P(K >= count), K binomial. Special functions: `stats.binom` takes a hundred times as long."""
+    return float(special.betainc(count, trials - count + 1, probability)) if count else 1.0
