@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from typing_extensions import override
+
 from kingmaker.core.baseline import Baseline
 from kingmaker.core.observed import ObservedRouter
 from kingmaker.core.plan import RoutePlan
@@ -43,6 +45,7 @@ class Key:
     namespace: str
     name: str
 
+    @override
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from kingmaker.core.plan import Plan
 from kingmaker.ports import ConflictError, Key
@@ -24,6 +25,7 @@ class _Plans(Collector):
         self._depth = depth
         self._writes = writes
 
+    @override
     def collect(self) -> Iterable[Metric]:
         """Give the series of every deployment."""
         depth = GaugeMetricFamily("kingmaker_queue_depth", "Keys that wait for a reconcile")

@@ -87,7 +87,8 @@ def next_allowed_at(spec: Retraining, state: State) -> datetime | None:
         return None
     doublings = min(state.lost_runs, 20)
     longest = max(spec.cooldown.timedelta, LONGEST_COOLDOWN)
-    return state.runs[-1].at + min(spec.cooldown.timedelta * 2**doublings, longest)
+    pause: timedelta = min(spec.cooldown.timedelta * 2**doublings, longest)
+    return state.runs[-1].at + pause
 
 
 def find_obstacle(observed: Observed, state: State, finding: DriftFinding) -> tuple[Reason, str] | None:

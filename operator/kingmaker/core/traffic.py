@@ -6,6 +6,7 @@ import math
 from datetime import timedelta
 
 from kingmaker.core.arena import next_entrants
+from kingmaker.core.candidates import is_ready
 from kingmaker.core.observed import Observed, ObservedVariant
 from kingmaker.core.plan import Backend, RoutePlan
 from kingmaker.core.policy import affinity_header
@@ -25,7 +26,8 @@ def kept_variants(observed: Observed, state: State) -> tuple[str, ...]:
         names.append(state.previous.name)
     names += [c.model for c in state.contests]
     target = wanted_champion(observed, state)
-    if target:
+    model = observed.models.get(target or "")
+    if target and model and is_ready(model):
         names.append(target)
     names += next_entrants(observed, state)
     return tuple(dict.fromkeys(names))

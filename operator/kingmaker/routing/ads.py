@@ -23,6 +23,9 @@ _logger: Final = logging.getLogger(__name__)
 _SETTLE_SECONDS: Final = 0.2
 """How long a router that comes back may take to say which clusters it has; it does within a millisecond."""
 
+_INSIST_SECONDS: Final = 5.0
+"""How long to wait before a router is sent once more what it refused."""
+
 _OPTIONS: Final = (
     # Two operators must never share the port unnoticed.
     ("grpc.so_reuseport", 0),
@@ -239,7 +242,11 @@ async def _write(context: Any, connection: _Connection) -> None:  # noqa: ANN401
     """Send what is due, whenever something changed. A router that does not read holds up nobody else."""
     stream = connection.stream
     while True:
-        await connection.changed.wait()
+        try:
+            async with asyncio.timeout(_INSIST_SECONDS if stream.error else None):
+                await connection.changed.wait()
+        except TimeoutError:
+            stream.insist()
         connection.changed.clear()
         if connection.closed or connection.refused:
             return

@@ -85,6 +85,11 @@ class Stream:
         if self._inherited is None:
             self._inherited = frozenset()
 
+    def insist(self) -> None:
+        """Have what the router refused sent once more: what was in its way may be gone, a port in use for example."""
+        for channel in self._channels.values():
+            channel.due = channel.due or bool(channel.error and not channel.pending)
+
     def next_pushes(self) -> list[Push]:
         """Take the responses that are to be sent now, in this order; each is given once."""
         target = self._target

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 
-_RETRY_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 0.1
 
 
 class ServiceProxy:
