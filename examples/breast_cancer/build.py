@@ -4,14 +4,13 @@ python examples/breast_cancer/build.py --out DIR
 """
 
 import argparse
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import yaml
+from bundle import package_model
 from dataset import Parts, load_parts, write_csv
 from models import error_rate, good, harmful, weak
-from packaging import package
 from sklearn.base import ClassifierMixin
 
 LABELS = {"screening-2": {"example.com/contest": "open"}}
@@ -32,23 +31,21 @@ def main() -> None:
         "screening-2": good(parts.training),
         "screening-hotfix": harmful(parts.names, parts.training),
     }
-    with ThreadPoolExecutor(2) as pool:
-        for line in pool.map(lambda item: build(out, parts, *item), models.items()):
-            print(line)
+    for name, model in models.items():
+        print(build(out, parts, name, model))
 
 
 def build(out: Path, parts: Parts, name: str, model: ClassifierMixin) -> str:
     """Package one model and describe it in a line."""
     wrong = error_rate(model, parts.judged)
     folder = out / name
-    result = package(
+    result = package_model(
         model,
         name=name,
         version=name.rpartition("-")[2],
         names=parts.names,
         rows=parts.training,
         out=folder,
-        uri_prefix=f"{folder.as_uri()}/",
         accuracy=1 - wrong,
     )
     add_labels(folder / "model.yaml", LABELS.get(name, {}))

@@ -47,8 +47,8 @@ def train(data: Path, min_rows: int, wait_seconds: float) -> dict[str, Any]:
     """
     # Heavy imports while rows arrive.
     import fsspec  # noqa: PLC0415
+    from bundle import package_model  # noqa: PLC0415
     from models import error_rate, good  # noqa: PLC0415
-    from packaging import package  # noqa: PLC0415
 
     output = os.environ.get("KINGMAKER_OUTPUT_URI", "")
     deployment = os.environ.get("KINGMAKER_DEPLOYMENT", "")
@@ -61,14 +61,14 @@ def train(data: Path, min_rows: int, wait_seconds: float) -> dict[str, Any]:
     model = good(rows)
     print(f"trained on {len(rows)} rows, wrong on {error_rate(model, rows):.1%} of them")
     with TemporaryDirectory() as folder:
-        result = package(
+        result = package_model(
             model,
             name=deployment,
             version="retrained",
             names=names,
             rows=rows,
             out=Path(folder, "package"),
-            uri_prefix=output if output.endswith("/") else f"{output}/",
+            uri_prefix=output,
         )
         files, path = fsspec.core.url_to_fs(output)
         files.makedirs(path, exist_ok=True)

@@ -3,19 +3,18 @@
 python examples/quickstart/build.py
 """
 
-import subprocess
-import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
+import sklearn
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
-from sklearn.base import ClassifierMixin
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.tree import DecisionTreeClassifier
+
+from kingmaker_serving.package import package
 
 HERE = Path(__file__).parent.absolute()
 
@@ -32,38 +31,29 @@ def main() -> None:
         "iris-1": DecisionTreeClassifier(max_depth=1, random_state=0).fit(train, labels),
         "iris-2": LogisticRegression(max_iter=1000).fit(train, labels),
     }
-    with TemporaryDirectory() as folder:
-        data = Path(folder, "train.csv")
-        table = [
-            ",".join([*names, "species"]),
-            *(",".join(map(str, row)) for row in zip(*train.T, labels, strict=True)),
-        ]
-        data.write_text("\n".join(table) + "\n")
-        for name, model in models.items():
-            package(name, model, data, accuracy=float(model.score(test, truth)))
-            print(
-                f"examples/quickstart/model-{name}.yaml: right on {model.score(test, truth):.0%} of {len(truth)} rows"
-            )
-
-
-def package(name: str, model: ClassifierMixin, data: Path, *, accuracy: float) -> None:
-    """Package one model below artifacts/ and put its manifest where `kubectl apply -f` finds it."""
-    onnx = data.with_name(f"{name}.onnx")
-    inputs = [("features", FloatTensorType([None, 4]))]
-    options = {id(model): {"zipmap": False}}
-    onnx.write_bytes(to_onnx(model, initial_types=inputs, options=options, target_opset=18).SerializeToString())
-    out = HERE / "artifacts" / name
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "kingmaker_serving", "package"),
-            *("--onnx", str(onnx), "--data", str(data), "--label", "species"),
-            *("--name", name, "--family", "iris", "--version", name.removeprefix("iris-")),
-            *("--out", str(out), "--uri-prefix", f"{out.as_uri()}/", "--metric", f"accuracy={accuracy:.4f}"),
-        ],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    (HERE / f"model-{name}.yaml").write_text((out / "model.yaml").read_text())
+    for name, model in models.items():
+        accuracy = float(model.score(test, truth))
+        onnx = to_onnx(
+            model,
+            initial_types=[("features", FloatTensorType([None, 4]))],
+            options={id(model): {"zipmap": False}},
+            target_opset=18,
+        )
+        result = package(
+            onnx=onnx.SerializeToString(),
+            rows=train,
+            labels=labels,
+            feature_names=names,
+            name=name,
+            family="iris",
+            version=name.removeprefix("iris-"),
+            out=HERE / "artifacts" / name,
+            metrics={"accuracy": f"{accuracy:.4f}"},
+            framework=f"scikit-learn {sklearn.__version__}",
+        )
+        # Where `kubectl apply -f examples/quickstart/` finds it.
+        (HERE / f"model-{name}.yaml").write_text(result.manifest)
+        print(f"examples/quickstart/model-{name}.yaml: right on {accuracy:.0%} of {len(truth)} rows")
 
 
 if __name__ == "__main__":

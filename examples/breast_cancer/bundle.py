@@ -1,0 +1,55 @@
+"""Package a trained model: the file, the reference that live data is compared with, examples, a manifest."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import sklearn
+from dataset import Rows
+from models import onnx_bytes
+from sklearn.base import ClassifierMixin
+
+from kingmaker_serving.package import package
+
+FAMILY = "breast-cancer"
+
+
+def package_model(
+    model: ClassifierMixin,
+    *,
+    name: str,
+    version: str,
+    names: Sequence[str],
+    rows: Rows,
+    out: Path,
+    uri_prefix: str | None = None,
+    accuracy: float | None = None,
+) -> dict[str, Any]:
+    """Write model.onnx, baseline.json, examples.json and model.yaml into `out`.
+
+    Args:
+        model: Trained on `rows`.
+        name: Name of the Model resource.
+        version: Version within the family.
+        names: Names of the features, in the order of the columns.
+        rows: The training rows, reference of the baseline.
+        out: Folder; created.
+        uri_prefix: Where the files can be read from once they are there; None for `out` itself.
+        accuracy: Measured on rows that the model did not see, 0..1; None when there were none.
+
+    Returns:
+        Digests and URIs as a retraining Job reports them.
+    """
+    return package(
+        onnx=onnx_bytes(model, features=len(names)),
+        rows=rows.features,
+        labels=rows.labels,
+        feature_names=names,
+        name=name,
+        family=FAMILY,
+        version=version,
+        out=out,
+        uri_prefix=uri_prefix,
+        metrics={} if accuracy is None else {"accuracy": f"{accuracy:.4f}"},
+        framework=f"scikit-learn {sklearn.__version__}",
+    ).report
