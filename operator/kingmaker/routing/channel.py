@@ -47,16 +47,19 @@ class Channel:
             # A first request, or other resources: an answer is due. Else it is only an ACK or a NACK.
             self.names = names
             self.due = True
-        return self._settle(nonce, error)
+        return self._settle(version, nonce, error)
 
-    def _settle(self, nonce: str, error: str | None) -> bool:
+    def _settle(self, version: str, nonce: str, error: str | None) -> bool:
+        """Take an ACK or a NACK. A router that had no time to answer each response answers the newest alone."""
         if not any(s.nonce == nonce for s in self.pending):
             return False
-        # Responses are worked off in order, so this answer also ends the wait for all before it.
-        while (sent := self.pending.popleft()).nonce != nonce:
-            pass
-        if error is None:
-            self.accepted = sent
+        settled = [self.pending.popleft()]
+        while settled[-1].nonce != nonce:
+            settled.append(self.pending.popleft())
+        # What a router has is the version that it names, whatever it refused before or after.
+        held = [s for s in settled if s.resources.version == version]
+        if held or error is None:
+            self.accepted = held[-1] if held else settled[-1]
         self.error = error
         return True
 
