@@ -119,9 +119,12 @@ class Api:
         await eventually(look, seconds)
 
     async def events(self, name: str = "pod") -> dict[str, str]:
-        """Reasons and messages of a pod's events."""
+        """Reasons of a pod's events, each with all its messages."""
         found = await self.client.get(self.path("events"), {"fieldSelector": f"involvedObject.name={name}"})
-        return {event["reason"]: event["message"] for event in found["items"]}
+        told: dict[str, list[str]] = {}
+        for event in found["items"]:
+            told.setdefault(event["reason"], []).append(event["message"])
+        return {reason: "\n".join(messages) for reason, messages in told.items()}
 
     async def event(self, reason: str, name: str = "pod") -> str:
         """Wait for an event; its message."""

@@ -99,3 +99,16 @@ async def test_optional_volumes_may_be_missing(api: Api) -> None:
     main = shell("ls /v > /dev/termination-log", volumeMounts=[{"name": "v", "mountPath": "/v"}])
     await api.run(main, restartPolicy="Never", volumes=volumes)
     assert "message" not in terminated(await api.phase("Succeeded"))
+
+
+async def test_what_all_main_containers_mount_read_only_loses_its_write_permission(api: Api, node: ProcessNode) -> None:
+    writer = shell("echo model > /w/model", name="fetch", volumeMounts=[{"name": "v", "mountPath": "/w"}])
+    main = shell("exec sleep 60", volumeMounts=[{"name": "v", "mountPath": "/r", "readOnly": True}])
+    await api.run(main, initContainers=[writer], volumes=[{"name": "v", "emptyDir": {}}])
+    found = await api.until(is_ready)
+    folder = node.folder / "pods" / found["metadata"]["uid"] / "volumes" / "v"
+    assert (folder / "model").read_text() == "model\n"
+    assert [path.stat().st_mode & 0o222 for path in (folder, folder / "model")] == [0, 0]
+    await api.delete()
+    await api.gone()
+    assert not folder.exists()
