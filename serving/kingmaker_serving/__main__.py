@@ -1,0 +1,248 @@
+"""`kingmaker-serving`: fetch a model's files, verify them, serve them, or package a new model."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from kingmaker_serving.logs import configure_logs
+from kingmaker_serving.report import end
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Returns:
+        0 done; 1 a failure that the termination message explains. Usage errors exit with 2.
+    """
+    args = _parser().parse_args(arguments)
+    configure_logs(args.log_level)
+    verb: Callable[[argparse.Namespace], dict[str, Any] | None] = args.run
+    return end(lambda: verb(args), getattr(args, "termination_log", None))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kingmaker-serving",
+        description=__doc__,
+        epilog="A pod runs `fetch` as init container and `serve`; a Job runs `fetch` and `verify`; you run `package`.",
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    for add in (_add_fetch, _add_verify, _add_serve, _add_package):
+        verb = add(verbs)
+        verb.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    return parser
+
+
+def _add_verb(
+    verbs: Any,  # noqa: ANN401  # argparse keeps the type private
+    name: str,
+    run: Callable[[argparse.Namespace], dict[str, Any] | None],
+    description: str,
+) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=description.split(".", maxsplit=1)[0],
+        description=description,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    verb.set_defaults(run=run)
+    if name != "package":
+        verb.add_argument("--dir", type=Path, required=True, help="folder of model.onnx, baseline.json, examples.json")
+        verb.add_argument("--termination-log", type=Path, help="file for the reason of a failure, or the result")
+    return verb
+
+
+def _add_digests(verb: argparse.ArgumentParser, *, uris: bool) -> None:
+    for part in ("model", "baseline", "examples"):
+        is_required = part == "model"
+        if uris:
+            where = "file:///path, /path, http(s)://, s3://, gs://, az://, hf://"
+            verb.add_argument(f"--{part}-uri", required=is_required, metavar="URI", help=where)
+        verb.add_argument(
+            f"--{part}-digest", required=is_required, metavar="sha256:...", type=_digest, help="of the file"
+        )
+
+
+def _add_fetch(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
+    text = (
+        "Download a Model's files and compare their digests. Credentials come from the environment, as fsspec has it."
+    )
+    verb = _add_verb(verbs, "fetch", _fetch, text)
+    _add_digests(verb, uris=True)
+    verb.add_argument("--max-bytes", type=_positive, default=2 * 1024**3, help="largest model")
+    verb.add_argument("--deadline", type=_seconds, default=600.0, metavar="SECONDS", help="for all files, with retries")
+    return verb
+
+
+def _add_verify(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
+    text = (
+        "Load a Model in a process of its own, compare its signature, run its examples. The result is JSON on stdout."
+    )
+    verb = _add_verb(verbs, "verify", _verify, text)
+    _add_digests(verb, uris=False)
+    verb.add_argument("--signature", metavar="JSON", help="inputs and outputs that the file must have")
+    verb.add_argument("--task", metavar="JSON", help='{"type": "Classification", "label": "label", "score": "..."}')
+    verb.add_argument("--deadline", type=_seconds, default=60.0, metavar="SECONDS", help="for everything")
+    verb.add_argument("--memory-bytes", type=_positive, default=8 * 1024**3, help="address space of the process")
+    verb.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    return verb
+
+
+def _add_serve(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
+    text = "Serve a model over the Open Inference Protocol v2 and count what it sees. SIGTERM drains and ends it."
+    verb = _add_verb(verbs, "serve", _serve, text)
+    _add_digests(verb, uris=False)
+    verb.add_argument("--model-name", required=True, help="name in the protocol: /v2/models/NAME/infer")
+    verb.add_argument("--model-version", required=True, help="name of the Model, in replies")
+    verb.add_argument("--task", metavar="JSON", help="which output means what; needed for feedback")
+    verb.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    verb.add_argument("--port", type=_port, default=8080, help="requests")
+    verb.add_argument("--management-port", type=_port, default=8082, help="probes, /metrics, /profile, /baseline")
+    verb.add_argument("--shadow-targets", type=Path, metavar="FILE", help="whom to send copies of requests to")
+    verb.add_argument("--max-request-bytes", type=_positive, default=16 * 1024**2, help="of a body, unpacked too")
+    verb.add_argument("--max-response-bytes", type=_positive, default=64 * 1024**2, help="of the outputs in memory")
+    verb.add_argument("--drain-seconds", type=_seconds, default=10.0, help="answering on after SIGTERM")
+    verb.add_argument("--grace-seconds", type=_seconds, default=45.0, help="for requests in flight after that")
+    verb.add_argument("--deadline-seconds", type=_seconds, default=30.0, help="for one request")
+    verb.add_argument("--body-seconds", type=_seconds, default=10.0, help="for a request's body to arrive")
+    verb.add_argument("--workers", type=_positive, default=min(4, os.cpu_count() or 1), help="runs at the same time")
+    verb.add_argument("--threads", type=_positive, default=1, help="threads of one run")
+    verb.add_argument("--queue", type=_positive, help="requests that may wait for a worker (default: 32 per worker)")
+    return verb
+
+
+def _add_package(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
+    text = "Turn an ONNX file and its training rows into model.onnx, baseline.json, examples.json and model.yaml."
+    verb = _add_verb(verbs, "package", _package, text)
+    verb.add_argument("--onnx", type=Path, required=True, help="the model, one file, classifiers with zipmap=False")
+    verb.add_argument("--data", type=Path, required=True, help="training rows: .csv with a header, or .npz")
+    verb.add_argument("--label", metavar="COLUMN", help="column of the true answers")
+    verb.add_argument("--name", required=True, help="of the Model")
+    verb.add_argument("--family", required=True, help="only models of one family contest each other")
+    verb.add_argument("--version", required=True, help="for people")
+    verb.add_argument("--out", type=Path, required=True, help="folder; created")
+    verb.add_argument("--uri-prefix", metavar="URI", help="where the files can be read from later (default: --out)")
+    verb.add_argument("--metric", action="append", default=[], type=_metric, metavar="NAME=VALUE", help="repeatable")
+    verb.add_argument("--dataset", default="holdout", help="what the metrics were measured on")
+    verb.add_argument("--parent", metavar="MODEL", help="name of the Model that this one is derived from")
+    verb.add_argument("--framework", help="what it was trained with (default: what the file says)")
+    verb.add_argument("--task", metavar="JSON", help="which output means what (default: found in the outputs)")
+    verb.add_argument("--examples", type=int, default=5, help="rows that become examples, 0 to 100")
+    verb.add_argument("--termination-log", type=Path, help="file for the result, for a retraining Job")
+    return verb
+
+
+def _fetch(args: argparse.Namespace) -> None:
+    from kingmaker_serving.fetch import fetch  # noqa: PLC0415  # each verb loads what it needs, and nothing else
+
+    wanted = []
+    for part in ("model", "baseline", "examples"):
+        uri, digest = getattr(args, f"{part}_uri"), getattr(args, f"{part}_digest")
+        if uri is not None:
+            wanted.append((part, uri, digest))
+    fetch(args.dir, wanted, max_bytes=args.max_bytes, deadline_seconds=args.deadline)
+
+
+def _verify(args: argparse.Namespace) -> dict[str, Any]:
+    from kingmaker_serving.verify import verify, verify_apart  # noqa: PLC0415
+
+    if not args.inside:
+        result = verify_apart(sys.argv[1:], deadline_seconds=args.deadline, memory_bytes=args.memory_bytes)
+    else:
+        result = verify(
+            args.dir,
+            model_digest=args.model_digest,
+            baseline_digest=args.baseline_digest,
+            examples_digest=args.examples_digest,
+            signature=args.signature,
+            task=args.task,
+        )
+    sys.stdout.write(json.dumps(result) + "\n")
+    return result
+
+
+def _serve(args: argparse.Namespace) -> None:
+    from kingmaker_serving.server import serve  # noqa: PLC0415
+    from kingmaker_serving.settings import Settings  # noqa: PLC0415
+
+    serve(Settings.read(args, os.environ))
+
+
+def _package(args: argparse.Namespace) -> dict[str, Any]:
+    from kingmaker_serving.package import package  # noqa: PLC0415
+    from kingmaker_serving.rows import read_table  # noqa: PLC0415
+    from kingmaker_serving.signature import read_task  # noqa: PLC0415
+
+    table = read_table(args.data)
+    labels = table.take(args.label) if args.label else None
+    made = package(
+        onnx=args.onnx,
+        rows=table,
+        labels=labels,
+        task=read_task(args.task) if args.task else None,
+        name=args.name,
+        family=args.family,
+        version=args.version,
+        out=args.out,
+        uri_prefix=args.uri_prefix,
+        metrics=dict(args.metric),
+        dataset=args.dataset,
+        parent=args.parent,
+        framework=args.framework,
+        examples=args.examples,
+    )
+    sys.stdout.write(json.dumps(made.report) + "\n")
+    return made.report
+
+
+def _digest(text: str) -> str:
+    digits = text.removeprefix("sha256:")
+    if not text.startswith("sha256:") or len(digits) != 64 or set(digits) - set("0123456789abcdef"):
+        message = f"{text[:80]!r} is no digest; expected sha256: and 64 hexadecimal digits, as `sha256sum` prints them"
+        raise argparse.ArgumentTypeError(message)
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        message = f"{text!r} is no port; expected 1 to 65535"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        message = f"{text!r} is no whole number of at least 1"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 86400:
+        message = f"{text!r} is no number of seconds from 0 to 86400"
+        raise argparse.ArgumentTypeError(message)
+    return seconds
+
+
+def _metric(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    try:
+        float(value)
+    except ValueError:
+        separator = ""
+    if not separator or not name:
+        message = f"{text!r} is no metric; expected NAME=VALUE such as accuracy=0.94"
+        raise argparse.ArgumentTypeError(message)
+    return name, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

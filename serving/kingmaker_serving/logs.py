@@ -1,0 +1,33 @@
+"""Logs as one JSON object per line. Never payloads, tensors or tokens."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+
+class JsonLines(logging.Formatter):
+    """Writes a record's constant message with its fields."""
+
+    def format(self, record: logging.LogRecord) -> str:  # type: ignore[explicit-override]  # needs Python 3.12
+        """Give one line."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, object] = {"at": at, "level": record.levelname, "logger": record.name}
+        line["message"] = record.getMessage()
+        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)[-4000:]
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def configure_logs(level: str) -> None:
+    """Send all logs of this process to stderr, from `level` on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # Per-connection chatter; what matters is logged here.
+    for name in ("uvicorn.error", "uvicorn.access", "fsspec", "botocore", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
