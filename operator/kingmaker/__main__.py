@@ -20,7 +20,6 @@ from kingmaker.adapters.cluster import KubernetesCluster
 from kingmaker.adapters.management import Management
 from kingmaker.adapters.metrics import OperatorMetrics
 from kingmaker.adapters.profiles import PodProfiles
-from kingmaker.adapters.routers import AdsRouters
 from kingmaker.core.children import RouterContainer
 from kingmaker.core.decide import Rules
 from kingmaker.core.manifests.settings import Settings
@@ -29,6 +28,7 @@ from kingmaker.handlers.interest import Interest
 from kingmaker.loop import Loop
 from kingmaker.reconcile import Reconciler
 from kingmaker.routing.bootstrap import router_container
+from kingmaker.routing.routers import AdsRouters
 
 logger = logging.getLogger(__name__)
 

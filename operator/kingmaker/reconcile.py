@@ -20,10 +20,12 @@ from typing import Final, assert_never
 from kingmaker.api import Model, RoleStatus
 from kingmaker.core.children import ledger_config_map
 from kingmaker.core.decide import Rules, decide
+from kingmaker.core.manifests.names import WORKLOAD
+from kingmaker.core.manifests.router import workload_service_account
 from kingmaker.core.plan import Action, Apply, Create, Delete, Plan
 from kingmaker.core.verification import ObservedModel, decide_model
 from kingmaker.ports import Body, Clock, Cluster, Key, NotFoundError, Profiles, RefusedError, Routers
-from kingmaker.snapshot import Snapshots, model_roles
+from kingmaker.snapshot import Snapshots, model_roles, name_and_uid
 
 logger = logging.getLogger(__name__)
 
@@ -88,12 +90,23 @@ class Reconciler:
         roles = await self._roles(key)
         job = await self._snapshots.verify_job(model)
         plan = decide_model(ObservedModel(self._clock.now(), model, job, roles), self._rules.settings)
+        if plan.actions:
+            await self._ensure_account(key.namespace)
         refusals = await self._act(plan.actions, key.namespace, body)
         if plan.status is not None:
             await self._write_status(body, plan.status)
         for event in plan.events:
             await self._emit(body, event.type, event.reason, event.message)
         return self._clock.now() + _REFUSED_RETRY if refusals else None
+
+    async def _ensure_account(self, namespace: str) -> None:
+        """Have the ServiceAccount of workloads before the first Job, also where there is no deployment yet."""
+        if await self._cluster.get("ServiceAccount", namespace, WORKLOAD):
+            return
+        owners = [name_and_uid(b) for b in await self._cluster.list("ModelDeployment", namespace)]
+        models = [name_and_uid(b) for b in await self._cluster.list("Model", namespace)]
+        settings = self._rules.settings
+        await self._cluster.apply(workload_service_account(namespace, owners=owners, models=models, settings=settings))
 
     async def _roles(self, key: Key) -> tuple[RoleStatus, ...]:
         return model_roles(await self._cluster.list("ModelDeployment", key.namespace), key.name)

@@ -106,7 +106,7 @@ class Snapshots:
             state=state,
             models=models,
             children=listed.objects,
-            siblings=tuple(_name_and_uid(s) for s in listed.siblings if not s["metadata"].get("deletionTimestamp")),
+            siblings=tuple(name_and_uid(s) for s in listed.siblings if not s["metadata"].get("deletionTimestamp")),
             variants=observe_variants(listed.objects, serving),
             routers=self._observe_routers(key, listed.siblings, listed.router_pods),
             jobs={name: job_state(job, listed.pods) for name, job in jobs.items()},
@@ -169,7 +169,7 @@ class Snapshots:
         meta = deployment.metadata
         records = await self._cluster.list("Decision", meta.namespace, {DEPLOYMENT_UID: meta.uid})
         old = [r for r in records if int(r["spec"]["sequence"]) <= state.sequence - RETENTION]
-        return tuple(_name_and_uid(r) for r in old)
+        return tuple(name_and_uid(r) for r in old)
 
     def _observe_routers(
         self, key: Key, siblings: Iterable[Body], router_pods: Iterable[Body]
@@ -239,7 +239,8 @@ def _sequence(record: Body | None, uid: str) -> int:
     return int(record["spec"]["sequence"])
 
 
-def _name_and_uid(body: Body) -> tuple[str, str]:
+def name_and_uid(body: Body) -> tuple[str, str]:
+    """Give what an owner reference is made of."""
     return body["metadata"]["name"], body["metadata"]["uid"]
 
 

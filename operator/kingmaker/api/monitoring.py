@@ -42,7 +42,7 @@ class DataQualityMonitoring(ApiModel):
     """Watch for missing, unseen and out-of-range values. Broken data stops retraining and needs a person."""
 
     maximum_percent: Annotated[int, Field(ge=1, le=100)] = 1
-    """Percent of a feature's values that may be missing, unseen or out of range beyond the baseline's share."""
+    """Percent of a feature's values that may be missing, infinite or unseen beyond the baseline's share."""
 
 
 class Monitoring(ApiModel):

@@ -50,7 +50,8 @@ def wanted_children(
     deployment = observed.deployment
     namespace = deployment.metadata.namespace
     siblings = observed.siblings
-    yield workload_service_account(namespace, owners=siblings, settings=settings)
+    models = [(m.metadata.name, m.metadata.uid) for m in observed.models.values()]
+    yield workload_service_account(namespace, owners=siblings, models=models, settings=settings)
     yield router_deployment(
         namespace, owners=siblings, settings=settings, container_args=router.args, lifecycle=router.lifecycle
     )

@@ -19,9 +19,11 @@ from kingmaker.core.statistics.sequential import (
     log_e_harm,
     log_e_paired_harm,
     log_e_paired_superior,
+    log_e_rate_above,
     log_e_share,
     log_e_superior,
     rate_lower_bound,
+    rate_upper_bound,
 )
 
 DISAGREEMENT: Final = "disagreement"
@@ -129,7 +131,7 @@ def judge(contest: Contest, champion_digest: str, totals: Totals, policy: Verdic
     Source: conditional-Bernoulli mixture e-process (Lindon & Malek, NeurIPS 2022), betting e-process for pairs.
     """
     stretches = [_read(run, contest, champion_digest, totals) for run in contest.runs]
-    live = [s for s in stretches if s.run.weight]
+    live = [s for s in stretches if s.run.is_live]
     checks = [_goal(stretches, policy), _harm(stretches, policy)]
     if policy.errors:
         checks.append(_errors(stretches, policy))
@@ -156,13 +158,13 @@ def _read(run: StageRun, contest: Contest, champion_digest: str, totals: Totals)
     return _Stretch(
         run,
         read_arm(totals, champion_digest, decisions),
-        read_arm(totals, contest.digest, decisions) if run.weight else Arm(),
+        read_arm(totals, contest.digest, decisions) if run.is_live else Arm(),
         shadow if run.shadow_percent else Shadow(),
     )
 
 
 def _wrong_splits(stretches: Sequence[_Stretch]) -> list[Split]:
-    return [Split(s.champion.wrong, s.challenger.wrong, s.run.share) for s in stretches if s.run.weight]
+    return [Split(s.champion.wrong, s.challenger.wrong, s.run.share) for s in stretches if s.run.is_live]
 
 
 def _wrong_pairs(stretches: Sequence[_Stretch]) -> list[Pairs]:
@@ -171,7 +173,7 @@ def _wrong_pairs(stretches: Sequence[_Stretch]) -> list[Pairs]:
 
 def _wrong_rates(stretches: Sequence[_Stretch]) -> tuple[int, float | None, float | None]:
     """Labelled rows of the challenger, its rate of wrong answers, and the champion's where they were compared."""
-    live = [s for s in stretches if s.run.weight]
+    live = [s for s in stretches if s.run.is_live]
     pairs = [s.shadow for s in stretches if s.shadow.labelled]
     paired = sum(p.labelled for p in pairs)
     mine = paired + sum(s.challenger.labelled for s in live)
@@ -211,11 +213,9 @@ def _harm(stretches: Sequence[_Stretch], policy: VerdictPolicy) -> Check:
 
 
 def _errors(stretches: Sequence[_Stretch], policy: VerdictPolicy) -> Check:
-    live = [s for s in stretches if s.run.weight]
+    live = [s for s in stretches if s.run.is_live]
     splits = [Split(s.champion.errors, s.challenger.errors, s.run.share) for s in live]
-    # The champion answered every request that it copied, so a failed copy is a challenger-only failure.
-    pairs = [Pairs(0, s.shadow.failures, 0) for s in stretches if s.shadow.failures]
-    log_e = log_e_harm(splits) + log_e_paired_harm(pairs)
+    log_e = log_e_harm(splits) + _copy_failures(stretches, policy)
     failed = sum(s.challenger.errors for s in live) + sum(s.shadow.failures for s in stretches)
     n = sum(s.challenger.requests for s in live) + sum(s.shadow.compared + s.shadow.failures for s in stretches)
     theirs = sum(s.champion.requests for s in live)
@@ -231,9 +231,23 @@ def _errors(stretches: Sequence[_Stretch], policy: VerdictPolicy) -> Check:
     )
 
 
+def _copy_failures(stretches: Sequence[_Stretch], policy: VerdictPolicy) -> float:
+    """Evidence that copies fail more often than the champion's own requests, which are not copied when they fail."""
+    champion = sum((s.champion for s in stretches), Arm())
+    failures = sum(s.shadow.failures for s in stretches)
+    copies = failures + sum(s.shadow.compared for s in stretches)
+    if not copies or not champion.requests:
+        return 0.0
+    # The champion's rate is known from as many requests as there are, so its upper bound is the yardstick.
+    return log_e_rate_above(
+        failures, copies, rate_upper_bound(champion.errors, champion.requests, policy.false_rollback)
+    )
+
+
 def _latency(stretches: Sequence[_Stretch], policy: VerdictPolicy) -> Check:
-    live = [s for s in stretches if s.run.weight]
-    edge = latency_edge(sum((s.champion for s in stretches), Arm()))
+    live = [s for s in stretches if s.run.is_live]
+    # The first run sets the edge: one that moved with the counts it is compared with would not be a fixed event.
+    edge = latency_edge(stretches[0].champion) or latency_edge(sum((s.champion for s in stretches), Arm()))
     n = sum(s.challenger.requests for s in live)
     tolerance = policy.latency_tolerance or 1.0
     rule = f"slower than the champion's 99th percentile at most {tolerance:.2f} times as often"

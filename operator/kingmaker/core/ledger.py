@@ -13,6 +13,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
+from kingmaker.core.counters import Counters, difference
 from kingmaker.core.profile import CELL_FAMILIES, Profile, parse_key
 from kingmaker.core.watch import Watch
 
@@ -51,7 +52,9 @@ def fold(ledger: Ledger, profiles: Iterable[Profile], *, pods: frozenset[str], o
     seen = {process: counts for process, counts in ledger.seen.items() if process.partition("/")[0] in pods}
     cells: dict[tuple[str, str], Counter[str]] = {}
     for profile in profiles:
-        new = _difference(seen.get(profile.process, {}), profile.counters)
+        before = seen.get(profile.process)
+        previous = Counters(profile.start, before) if before is not None else None
+        new = difference(previous, Counters(profile.start, profile.counters))
         seen[profile.process] = dict(profile.counters)
         per_cell = cells.setdefault((profile.model_digest, profile.baseline_digest), Counter())
         per_decision = totals.setdefault(profile.model_digest, Counter())
@@ -67,11 +70,6 @@ def fold(ledger: Ledger, profiles: Iterable[Profile], *, pods: frozenset[str], o
 
 def _kept(counts: Mapping[str, int], oldest: int) -> dict[str, int]:
     return {key: count for key, count in counts.items() if (parse_key(key).decision or 0) >= oldest}
-
-
-def _difference(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
-    # One process only counts up, so a difference below zero can't be; a key that it folded away is simply gone.
-    return {key: count - before.get(key, 0) for key, count in now.items() if count > before.get(key, 0)}
 
 
 _CODEC: Final[TypeAdapter[Ledger]] = TypeAdapter(Ledger)

@@ -10,10 +10,10 @@ from kingmaker.api import ConditionStatus, DriftState, ModelDeployment, Reason
 from kingmaker.core.baseline import Baseline
 from kingmaker.core.drift import DriftPolicy, DriftVerdict, Severity, judge_drift, persisted
 from kingmaker.core.observed import Observed
-from kingmaker.core.quality import QualityPolicy, QualityState, QualityVerdict, judge_quality
+from kingmaker.core.quality import QualityPolicy, QualityState, QualityVerdict, watch_quality
 from kingmaker.core.state import State
 from kingmaker.core.watch import Watch
-from kingmaker.core.windows import SLOTS, CellCounts, Windows, advance, window_counts
+from kingmaker.core.windows import CellCounts, Windows, advance
 
 Cells = Mapping[tuple[str, str], Mapping[str, int]]
 """Cell counts that came new, per (model digest, baseline digest)."""
@@ -60,8 +60,9 @@ def watch_data(observed: Observed, state: State, watch: Watch, cells: Cells) -> 
     answered = sum(p.model_digest == champion.digest for p in observed.profiles)
     complete = answered >= max(1, observed.variant(champion.name).ready)
     windows = advance(windows, now=observed.now, delta=delta, complete=complete)
-    watch = _judge_quality(observed, replace(watch, windows=windows), baseline)
-    if not _is_due(watch, scales, observed.now):
+    windows, quality = watch_quality(baseline, windows, quality_policy(observed.deployment), now=observed.now)
+    watch = _with_quality(replace(watch, windows=windows), quality)
+    if not _is_due(watch, windows, observed.now):
         return watch
     verdict = judge_drift(baseline, windows, drift_policy(observed.deployment), now=observed.now)
     return _with_drift(replace(watch, evaluated_at=observed.now), verdict, observed.now)
@@ -88,6 +89,15 @@ def drift_policy(deployment: ModelDeployment) -> DriftPolicy:
     )
 
 
+def quality_policy(deployment: ModelDeployment) -> QualityPolicy:
+    """Give the rules of `spec.monitoring.dataQuality`."""
+    monitoring = deployment.spec.monitoring
+    return QualityPolicy(
+        maximum_percent=float(monitoring.data_quality.maximum_percent),
+        ignore_features=frozenset(monitoring.drift.ignore_features),
+    )
+
+
 def _baseline(observed: Observed, state: State) -> Baseline | None:
     model = observed.models.get(state.champion.name) if state.champion else None
     file = model.spec.baseline if model else None
@@ -101,13 +111,12 @@ def _without_baseline(observed: Observed, state: State) -> str:
     return "the champion's Model has no baseline: package it with one to have its data watched"
 
 
-def _is_due(watch: Watch, scales: list[timedelta], now: datetime) -> bool:
+def _is_due(watch: Watch, windows: Windows, now: datetime) -> bool:
     """Whether a slot of any window was completed since the last evaluation: before, nothing new can be said."""
     if watch.evaluated_at is None:
         return True
-    before = watch.evaluated_at.timestamp()
-    slots = [scale.total_seconds() / SLOTS for scale in scales]
-    return any(now.timestamp() // slot != before // slot for slot in slots)
+    before, at = (int(moment.timestamp() * 1000) for moment in (watch.evaluated_at, now))
+    return any(at // scale.slot_length != before // scale.slot_length for scale in windows.scales)
 
 
 def _with_drift(watch: Watch, verdict: DriftVerdict, now: datetime) -> Watch:
@@ -137,19 +146,6 @@ _LEAD = {
     DriftState.WARNING: "above the warning level, within the tolerance",
     DriftState.DRIFT: "above the tolerance",
 }
-
-
-def _judge_quality(observed: Observed, watch: Watch, baseline: Baseline) -> Watch:
-    monitoring = observed.deployment.spec.monitoring
-    if watch.windows is None:
-        return watch
-    shortest = min(w.timedelta for w in monitoring.drift.windows)
-    counts = window_counts(watch.windows, shortest, observed.now, running=True)
-    policy = QualityPolicy(
-        maximum_percent=float(monitoring.data_quality.maximum_percent),
-        ignore_features=frozenset(monitoring.drift.ignore_features),
-    )
-    return _with_quality(watch, judge_quality(baseline, counts, policy))
 
 
 def _with_quality(watch: Watch, verdict: QualityVerdict) -> Watch:

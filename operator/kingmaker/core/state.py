@@ -57,6 +57,11 @@ class StageRun:
     shadow_percent: int = 0
 
     @property
+    def is_live(self) -> bool:
+        """Whether both arms answer requests, so that they can be compared."""
+        return self.weight > 0 and self.champion_weight > 0
+
+    @property
     def share(self) -> float:
         """The challenger's designed share of the two arms' traffic, 0..1."""
         arms = self.weight + self.champion_weight

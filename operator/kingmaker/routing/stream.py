@@ -1,6 +1,6 @@
 """One router's stream: what to send it next, so that requests always have somewhere to go. No I/O.
 
-Make before break. New clusters and endpoints go first. The route table follows once the router accepted both, so no
+Make before break. New clusters and their endpoints go first. The route table follows once the router accepted both, so no
 route ever names a cluster that it refused or does not know. Clusters that no table names any more go last, once the
 router accepted the table that does without them.
 """
@@ -64,7 +64,7 @@ class Stream:
         channel = self._channels.get(type_url)
         if channel is None:
             return False
-        if type_url == EDS and channel.names is None:
+        if type_url == EDS and channel.names is None and self._channels[CDS].held:
             self._inherited = names
         settled = channel.receive(version=version, nonce=nonce, names=names, error=error)
         if settled:
@@ -122,10 +122,6 @@ class Stream:
         channel = self._channels[type_url]
         if not channel.wants(resources):
             return None
-        if type_url == CDS and channel.latest and resources.items.keys() - channel.latest.resources.items.keys():
-            # A cluster takes no requests before it was told its endpoints once, and a router that had a cluster of
-            # this name a moment ago need not ask for them again.
-            self._channels[EDS].due = True
         self._nonce += 1
         sent = Sent(str(self._nonce), resources, target)
         channel.send(sent)

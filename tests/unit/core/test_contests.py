@@ -149,6 +149,7 @@ def test_a_slow_challenger_is_rolled_back() -> None:
 
 def test_failed_copies_reject_in_shadow() -> None:
     world = a_contest()
+    world.answer("a", 1000)
     world.count("a", "shadow_failures_total", 12, challenger="b", side="challenger")
     world.wait(1)
     assert (world.actions[-1], world.last["reason"]) == ("Reject", "ErrorsAboveChampion")
