@@ -115,12 +115,17 @@ class Router:
             await asyncio.sleep(0.02)
 
 
+def expand_arguments(container: RouterContainer, *, address: str, pod: str) -> list[str]:
+    """Fill in what a kubelet would."""
+    variables = {"POD_IP": address, "POD_NAME": pod, "POD_NAMESPACE": NAMESPACE}
+    return [re.sub(r"\$\((\w+)\)", lambda found: variables[found.group(1)], a) for a in container.args]
+
+
 @asynccontextmanager
 async def routing(pod: str, address: str, xds_port: int, *, xds_host: str = "127.0.0.1") -> AsyncIterator[Router]:
     """Run a router."""
     container = router_container(xds_host=xds_host, xds_port=xds_port, concurrency=1, drain_seconds=2)
-    variables = {"POD_IP": address, "POD_NAME": pod, "POD_NAMESPACE": NAMESPACE}
-    arguments = [re.sub(r"\$\((\w+)\)", lambda found: variables[found.group(1)], a) for a in container.args]
+    arguments = expand_arguments(container, address=address, pod=pod)
     process = await asyncio.create_subprocess_exec(*_TIED, ENVOY, *arguments)
     try:
         yield Router(pod, address, container, process)

@@ -1,8 +1,8 @@
 """One router's stream: what to send it next, so that requests always have somewhere to go. No I/O.
 
-Make before break. New clusters and their endpoints go first. The route table follows once the router accepted both, so no
-route ever names a cluster that it refused or does not know. Clusters that no table names any more go last, once the
-router accepted the table that does without them.
+Make before break. New clusters and their endpoints go first. The route table follows once the router accepted both:
+no route ever names a cluster that it refused or does not know. Clusters that no table names any more go last, once
+the router accepted the table that does without them.
 """
 
 from __future__ import annotations

@@ -12,8 +12,10 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 
 from kingmaker.routing.ads import AdsServer, RouterState
+from kingmaker.routing.bootstrap import router_container
 from kingmaker.routing.snapshot import Resources, Snapshot, build_snapshot
 from support.routers import (
+    ENVOY,
     NAMESPACE,
     Router,
     Upstream,
@@ -21,6 +23,7 @@ from support.routers import (
     acknowledged_weights,
     ads_server,
     eventually,
+    expand_arguments,
     load,
     routing,
     serving,
@@ -286,3 +289,13 @@ async def test_pods_that_come_and_go_cost_no_request(
                 before = seen.answers.total()
                 await eventually(lambda before=before: seen.answers.total() > before + 50, "drained")
     assert seen.failures == []
+
+
+async def test_envoy_accepts_every_form_of_its_bootstrap() -> None:
+    container = router_container(xds_host="kingmaker.kingmaker-system.svc", xds_port=18000, max_heap_bytes=2**30)
+    arguments = expand_arguments(container, address="127.101.0.9", pod="router-0")
+    process = await asyncio.create_subprocess_exec(
+        ENVOY, "--mode", "validate", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
