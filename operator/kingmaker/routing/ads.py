@@ -80,6 +80,10 @@ class _Connection:
     refused: str | None = None
     closed: bool = False
 
+    def close(self) -> None:
+        self.closed = True
+        self.changed.set()
+
     def refuse(self, why: str) -> None:
         self.refused = why
         self.changed.set()
@@ -176,11 +180,14 @@ class AdsServer:
         router = found.routers[address]
         connection = self._connect(router, found.snapshot)
         reader = asyncio.create_task(self._read(namespace, router.pod, requests, connection))
+        reader.add_done_callback(lambda _: connection.close())
         try:
             await _write(context, connection)
         finally:
             reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+            (ended,) = await asyncio.gather(reader, return_exceptions=True)
+            if isinstance(ended, Exception):
+                _logger.error("router's stream failed", extra={"namespace": namespace}, exc_info=ended)
             connection.closed = True
             self._on_change(namespace)
         if connection.refused:
@@ -219,8 +226,6 @@ class AdsServer:
             if settled or not named:
                 self._on_change(namespace)
             named = True
-        connection.closed = True
-        connection.changed.set()
 
 
 class _Servicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[misc]  # generated without types
