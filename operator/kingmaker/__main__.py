@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 _WATCH_RESTART_SECONDS = 1.0
 
+_ROUTER_HEAP = 900 * 2**20
+"""Bytes, a little below the router's memory limit: near it Envoy refuses work instead of being killed."""
+
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; every option has an environment variable of the same name, `KINGMAKER_…`."""
@@ -125,7 +128,7 @@ async def serve(args: argparse.Namespace) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(loop.run()),
-                group.create_task(watch(registry, names_in(args.namespaces))),
+                group.create_task(watch(registry, names_in(args.namespaces), stop)),
             ]
             await stop.wait()
             logger.info("stopping")
@@ -133,7 +136,7 @@ async def serve(args: argparse.Namespace) -> None:
                 task.cancel()
 
 
-async def watch(registry: kopf.OperatorRegistry, namespaces: Sequence[str]) -> None:
+async def watch(registry: kopf.OperatorRegistry, namespaces: Sequence[str], stop: asyncio.Event) -> None:
     """Keep kopf watching. It gives up on some answers of an API server in trouble; then it is started again.
 
     Nothing is lost by that: it lists everything anew, and no decision depends on having seen an event.
@@ -149,6 +152,9 @@ async def watch(registry: kopf.OperatorRegistry, namespaces: Sequence[str]) -> N
                 clusterwide=not namespaces,
                 namespaces=namespaces,
             )
+            # kopf takes the signals over and returns when told to end: so must we.
+            stop.set()
+            return
         except Exception:
             logger.exception("the watch broke; it begins again")
         await asyncio.sleep(_WATCH_RESTART_SECONDS)
@@ -172,9 +178,12 @@ def rules_of(args: argparse.Namespace) -> Rules:
         monitoring_namespaces=names_in(args.monitoring_namespaces),
     )
     envoy = router_container(
-        xds_host=args.xds_host, xds_port=args.xds_port, drain_seconds=max(1, args.pre_stop_seconds)
+        xds_host=args.xds_host,
+        xds_port=args.xds_port,
+        drain_seconds=max(1, args.pre_stop_seconds),
+        max_heap_bytes=_ROUTER_HEAP,
     )
-    router = RouterContainer(envoy.args, envoy.lifecycle)
+    router = RouterContainer(envoy.args, envoy.lifecycle, envoy.startup_probe)
     return Rules(settings, router, timedelta(seconds=args.evaluation_interval))
 
 

@@ -41,6 +41,7 @@ class RouterContainer:
 
     args: tuple[str, ...]
     lifecycle: Mapping[str, Any] | None = None
+    startup_probe: Mapping[str, Any] | None = None
 
 
 def wanted_children(
@@ -53,7 +54,12 @@ def wanted_children(
     models = [(m.metadata.name, m.metadata.uid) for m in observed.models.values()]
     yield workload_service_account(namespace, owners=siblings, models=models, settings=settings)
     yield router_deployment(
-        namespace, owners=siblings, settings=settings, container_args=router.args, lifecycle=router.lifecycle
+        namespace,
+        owners=siblings,
+        settings=settings,
+        container_args=router.args,
+        lifecycle=router.lifecycle,
+        startup_probe=router.startup_probe,
     )
     yield router_network_policy(namespace, owners=siblings, settings=settings)
     router_budget = router_disruption_budget(namespace, owners=siblings, settings=settings)

@@ -160,7 +160,9 @@ class Cluster:
             "drain-seconds": 5,
         }
         command = (sys.executable, "-m", "kingmaker", "run", *_flags(flags), *self.operator_arguments)
-        return Component("operator", command, _installed_commands_first())
+        # Without this gRPC hooks into every fork, and once stopped answering after one.
+        environment = _installed_commands_first() | {"GRPC_ENABLE_FORK_SUPPORT": "0"}
+        return Component("operator", command, environment)
 
     def _client(self, user: str, port: int) -> dict[str, object]:
         return {

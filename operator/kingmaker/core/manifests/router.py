@@ -42,6 +42,7 @@ def router_deployment(
     settings: Settings,
     container_args: Sequence[str],
     lifecycle: Mapping[str, Any] | None = None,
+    startup_probe: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """Build the Deployment of the router.
 
@@ -51,6 +52,7 @@ def router_deployment(
         settings: How the operator was started.
         container_args: Envoy's arguments as they are; `$(POD_IP)`, `$(POD_NAME)` and `$(POD_NAMESPACE)` are filled in.
         lifecycle: The container's lifecycle, instead of sleeping before it stops.
+        startup_probe: What to wait for before liveness is asked: a router without configuration listens nowhere.
     """
     own = labels(ROUTER, instance=ROUTER, component="router")
     container = {
@@ -70,6 +72,8 @@ def router_deployment(
         "readinessProbe": http_probe("/ready", period_seconds=2, failure_threshold=2),
         "livenessProbe": {"tcpSocket": {"port": "management"}, "periodSeconds": 10, "failureThreshold": 6},
     } | ({"lifecycle": dict(lifecycle)} if lifecycle else sleep_before_stop(settings.pre_stop_seconds))
+    if startup_probe:
+        container["startupProbe"] = dict(startup_probe)
     pod = pod_defaults() | {
         "terminationGracePeriodSeconds": settings.pre_stop_seconds + 20,
         "topologySpreadConstraints": spread(ROUTER_SELECTOR),
