@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, Self
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
+from typing_extensions import override
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,7 @@ class BoundedNumber(Number):
         return f'must be a decimal in quotes from "{cls.LOW}" to "{cls.HIGH}"'
 
     @classmethod
+    @override
     def schema(cls) -> dict[str, Any]:
         """Form and bounds as one rule, so that a wrong form is not reported as a failed conversion."""
         low, high = float(cls.LOW), float(cls.HIGH)
