@@ -1,0 +1,109 @@
+"""Find out what a model file is, in a process that may crash, hang or eat memory without anybody else noticing."""
+
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from kingmaker_serving.errors import Reason, VerbError
+from kingmaker_serving.loading import Digests, load_model
+from kingmaker_serving.signature import check_signature, read_signature, read_task
+
+_FAILED: Final = 1
+
+
+def verify(
+    folder: Path,
+    *,
+    model_digest: str,
+    baseline_digest: str | None = None,
+    examples_digest: str | None = None,
+    signature: str | None = None,
+    task: str | None = None,
+) -> dict[str, Any]:
+    """Load a model, compare what it is with what was promised, run its examples.
+
+    Args:
+        folder: Of model.onnx, baseline.json, examples.json.
+        model_digest: `sha256:...`, like the two others.
+        baseline_digest: None when there is no baseline.
+        examples_digest: None when there are no examples.
+        signature: JSON of the promised signature; None accepts what is found.
+        task: JSON of the task.
+
+    Returns:
+        Digest, size, opset, producer, signature, examples and baseline as they were found.
+
+    Raises:
+        VerbError: With the reason.
+    """
+    wanted = read_signature(signature) if signature else None
+    digests = Digests(model_digest, baseline_digest, examples_digest)
+    loaded = load_model(folder, digests, task=read_task(task) if task else None)
+    session = loaded.session
+    if wanted is not None:
+        check_signature(wanted, session.signature)
+    found: dict[str, Any] = {
+        "digest": model_digest,
+        "sizeBytes": loaded.size_bytes,
+        "opset": session.file.opset,
+        "producer": session.file.producer,
+        **msgspec.to_builtins(session.signature),
+        "examples": loaded.examples,
+    }
+    if loaded.baseline is not None:
+        document = loaded.baseline.document
+        found["baseline"] = {
+            "digest": loaded.baseline.digest,
+            "rows": document.rows,
+            "features": len(document.features),
+        }
+    return found
+
+
+def verify_apart(arguments: Sequence[str], *, deadline_seconds: float, memory_bytes: int) -> dict[str, Any]:
+    """Run this verb again in a child with bounds, and give its result.
+
+    A crash inside ONNX Runtime, a run without end and an allocation without bounds become reasons that a person reads.
+
+    Args:
+        arguments: The command line of this process after its name.
+        deadline_seconds: For everything.
+        memory_bytes: Address space of the child.
+
+    Raises:
+        VerbError: The child's own reason, or InvalidModel when it had none any more.
+    """
+    command = [sys.executable, "-m", "kingmaker_serving", *arguments, "--inside"]
+
+    def bound() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    try:
+        # The parent runs no threads yet; bounding the child before exec is what preexec_fn is for.
+        done = subprocess.run(command, capture_output=True, timeout=deadline_seconds, check=False, preexec_fn=bound)
+    except subprocess.TimeoutExpired as error:
+        message = f"loading and running the examples took over {deadline_seconds:g} s; is the model this slow?"
+        raise VerbError(Reason.INVALID_MODEL, message) from error
+    if done.returncode == 0:
+        found: dict[str, Any] = msgspec.json.decode(done.stdout)
+        return found
+    raise _failure(done)
+
+
+def _failure(done: subprocess.CompletedProcess[bytes]) -> VerbError:
+    text = done.stderr.decode("utf-8", "replace").strip()
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        message = f"ONNX Runtime died of {name} while it loaded or ran the model; the file is broken or asks too much"
+        return VerbError(Reason.INVALID_MODEL, message)
+    reason, _, message = text[text.rfind("\n") + 1 :].partition(": ")
+    if done.returncode == _FAILED and reason in {known.value for known in Reason}:
+        return VerbError(Reason(reason), message)
+    return VerbError(Reason.INTERNAL, f"the verifying process exited with {done.returncode}: {text[-2000:]}")
