@@ -1,6 +1,7 @@
 """Contests from the first stage to the verdict, as plans over values."""
 
 import pytest
+
 from support.world import World, a_model, a_spec, digest
 
 

@@ -4,6 +4,7 @@ from functools import lru_cache
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from support.world import World, a_model, a_spec
 
 CHALLENGERS = [{"name": "next", "modelRef": {"name": "b"}}]
