@@ -173,11 +173,13 @@ def _serve(args: argparse.Namespace) -> None:
 
 
 def _package(args: argparse.Namespace) -> dict[str, Any]:
+    from kingmaker_serving.digest import sha256  # noqa: PLC0415
     from kingmaker_serving.package import package  # noqa: PLC0415
     from kingmaker_serving.rows import read_table  # noqa: PLC0415
     from kingmaker_serving.signature import read_task  # noqa: PLC0415
 
     table = read_table(args.data)
+    content = args.data.read_bytes()
     labels = table.take(args.label) if args.label else None
     made = package(
         onnx=args.onnx,
@@ -194,6 +196,7 @@ def _package(args: argparse.Namespace) -> dict[str, Any]:
         parent=args.parent,
         framework=args.framework,
         examples=args.examples,
+        training_data=[{"uri": args.data.absolute().as_uri(), "digest": sha256(content), "rows": table.rows}],
     )
     sys.stdout.write(json.dumps(made.report) + "\n")
     return made.report

@@ -46,15 +46,15 @@ class Cell(msgspec.Struct, omit_defaults=True):
     wrong: int | None = None
 
 
-class Column(msgspec.Struct, omit_defaults=True):
+class Column(msgspec.Struct, omit_defaults=True, kw_only=True):
     """The cells of one column of a tensor: `input` for a feature, `output` for a prediction or score."""
 
-    kind: Kind
-    cells: list[Cell]
     name: str = ""
     input: str = ""
     output: str = ""
     column: int = 0
+    kind: Kind
+    cells: list[Cell]
 
     @property
     def tensor(self) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from kingmaker_serving.digest import MAX_DOCUMENT_BYTES, too_large
 from kingmaker_serving.errors import Reason, VerbError
 from kingmaker_serving.loading import BASELINE, EXAMPLES, MODEL
+from kingmaker_serving.typed import override
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +181,8 @@ def _transient(uri: str) -> Iterator[None]:
 class _SameHost(urllib.request.HTTPRedirectHandler):
     """Follows redirects within one host only: another one has not been named by anybody."""
 
-    def redirect_request(  # type: ignore[explicit-override]  # typing.override needs Python 3.12
+    @override
+    def redirect_request(
         self,
         req: urllib.request.Request,
         fp: IO[bytes],

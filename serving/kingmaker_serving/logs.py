@@ -6,13 +6,16 @@ import sys
 from datetime import UTC, datetime
 from typing import Final
 
+from kingmaker_serving.typed import override
+
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
 class JsonLines(logging.Formatter):
     """Writes a record's constant message with its fields."""
 
-    def format(self, record: logging.LogRecord) -> str:  # type: ignore[explicit-override]  # needs Python 3.12
+    @override
+    def format(self, record: logging.LogRecord) -> str:
         """Give one line."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line: dict[str, object] = {"at": at, "level": record.levelname, "logger": record.name}

@@ -74,7 +74,7 @@ def package(
         dataset: What they were measured on.
         parent: Name of the Model that this one is derived from.
         framework: What it was trained with; None for what the file says.
-        training_data: Entries of `lineage.trainingData`; none makes one of the number of rows.
+        training_data: Entries of `lineage.trainingData`: uri, and digest and rows where known.
         built_by: Who or what trained it.
         built_at: When; None for now.
         examples: Rows that become examples, 0..100.
@@ -101,11 +101,10 @@ def package(
     for part, file in _FILES.items():
         (out / file).write_bytes(written[part])
         report[part] = {"uri": f"{prefix}/{file}", "digest": sha256(written[part])}
-    data = [dict(entry) for entry in training_data] or [{"uri": f"{prefix}/training-data", "rows": document.rows}]
     report |= {
         "task": msgspec.to_builtins(known) if known else None,
         "metrics": [{"name": key, "value": str(value), "dataset": dataset} for key, value in (metrics or {}).items()],
-        "trainingData": data,
+        "trainingData": [dict(entry) for entry in training_data],
         "framework": framework or session.file.producer or None,
     }
     report = {key: value for key, value in report.items() if value}
@@ -208,7 +207,7 @@ def _baseline(
     document = Baseline(FORMAT, rows, features)
     if task is not None:
         wrong = _wrong(task, signature, outputs, labels)
-        document.prediction = _prediction(task, signature, outputs, wrong)
+        document.prediction = _prediction(task, signature, outputs, wrong, labels)
         document.score = _score(task, signature, outputs, wrong)
     return document
 
@@ -246,18 +245,24 @@ def _wrong(
 
 
 def _prediction(
-    task: Task, signature: Signature, outputs: Mapping[str, np.ndarray], wrong: np.ndarray | None
+    task: Task,
+    signature: Signature,
+    outputs: Mapping[str, np.ndarray],
+    wrong: np.ndarray | None,
+    labels: Any,  # noqa: ANN401
 ) -> Column | None:
     spec = signature.output(task.label)
     answers = outputs[task.label]
     if spec is None or answers.size != len(answers):
         return None
+    is_class = task.type is TaskType.CLASSIFICATION
     return build_column(
         answers.reshape(-1),
         datatype=spec.datatype,
         output=spec.name,
         wrong=wrong,
-        is_category=task.type is TaskType.CLASSIFICATION,
+        is_category=is_class,
+        known=cast_labels(labels, spec) if is_class and labels is not None else None,
     )
 
 

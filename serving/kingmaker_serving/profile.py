@@ -111,6 +111,7 @@ class Profile:
         self.identity = identity
         self.features = features
         self.answers = answers
+        self.has_prediction = baseline is not None and baseline.prediction is not None
         self.requests = Series("requests_total", "decision", "outcome")
         self.rows = Series("rows_total", "decision")
         self.latency = Series("latency_total", "decision", "le")

@@ -33,6 +33,7 @@ def build_column(
     cells: int = FEATURE_CELLS,
     edges: Sequence[float] = (),
     is_category: bool | None = None,
+    known: np.ndarray | None = None,
 ) -> Column:
     """Cut one column into cells and count the reference rows in them.
 
@@ -47,11 +48,12 @@ def build_column(
         cells: Quantile cells of a numeric column.
         edges: Further upper edges, such as a decision threshold.
         is_category: Decides the kind; None lets the number of distinct values decide.
+        known: Further categories that are no surprise, such as classes that are true but were never predicted.
     """
     if is_category is None:
         is_category = _looks_categorical(values)
     if is_category:
-        built = _categories(values)
+        built = _categories(values, known)
         kind = Kind.CATEGORICAL
     else:
         built = _numeric(values, cells, edges)
@@ -103,12 +105,13 @@ def _before(value: float, dtype: np.dtype[Any]) -> float | None:
     return below
 
 
-def _categories(values: np.ndarray) -> list[Cell]:
-    present = values[values != ""] if values.dtype.kind == "O" else values[_is_finite(values)]
+def _categories(values: np.ndarray, known: np.ndarray | None) -> list[Cell]:
+    everything = values if known is None else np.concatenate([values, np.unique(known)])
+    present = everything[everything != ""] if values.dtype.kind == "O" else everything[_is_finite(everything)]
     found, counts = np.unique(present, return_counts=True)
     order = sorted(range(len(found)), key=lambda i: (-counts[i], str(found[i])))
-    often = max(len(values) / 1000, 5)
-    # In a small reference nothing is frequent enough; then the commonest are still worth a cell.
+    # In a small reference nothing is frequent enough; then the commonest are still worth a cell. And a class is one.
+    often = max(len(values) / 1000, 5) if known is None else 0
     kept = [i for i in order[:MAX_CATEGORIES] if counts[i] >= often] or order[:MAX_CATEGORIES]
     seldom = [i for i in order if i not in set(kept)]
     made = [Cell(f"c{n}", 0, value=_plain(found[i])) for n, i in enumerate(sorted(kept, key=lambda i: found[i]))]

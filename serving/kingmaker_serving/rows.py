@@ -25,6 +25,11 @@ class Table:
         if len(set(lengths.values())) > 1 or not lengths or not all(lengths.values()):
             raise _invalid(f"columns have {lengths} rows; expected the same number, at least 1, in each")
 
+    @property
+    def rows(self) -> int:
+        """How many rows each column has."""
+        return len(next(iter(self.columns.values())))
+
     def take(self, name: str) -> np.ndarray:
         """Take a column out.
 

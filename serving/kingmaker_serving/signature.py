@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from kingmaker_serving.errors import Reason, VerbError
+from kingmaker_serving.typed import override
 
 NUMPY: Final[dict[str, np.dtype]] = {
     "BOOL": np.dtype(np.bool_),
@@ -34,7 +35,8 @@ class TensorSpec(msgspec.Struct, frozen=True):
     datatype: str
     shape: tuple[int, ...]
 
-    def __str__(self) -> str:  # type: ignore[explicit-override]  # typing.override needs Python 3.12
+    @override
+    def __str__(self) -> str:
         """Write it as errors and logs do: `features FP32 [-1, 30]`."""
         return f"{self.name} {self.datatype} {list(self.shape)}"
 

@@ -1,0 +1,175 @@
+"""The requests' port: Open Inference Protocol v2 over REST, and feedback."""
+
+import importlib.metadata
+import logging
+import re
+import time
+from typing import Final
+
+import aiohttp
+
+from kingmaker_serving.errors import ErrorCode, ServingError
+from kingmaker_serving.http import (
+    Bodies,
+    DisconnectedError,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    ends_connection,
+    error_reply,
+    json_reply,
+    send_reply,
+)
+from kingmaker_serving.profile import NONE, SHADOW
+from kingmaker_serving.service import Service
+from kingmaker_serving.shadow import Shadow
+from kingmaker_serving.state import State
+from kingmaker_serving.tokens import Token
+
+logger = logging.getLogger(__name__)
+
+_DECISION: Final = re.compile(rb"[0-9]{1,9}")
+_FORWARD: Final = aiohttp.ClientTimeout(total=3, connect=1)
+_MAX_MESSAGE_BYTES: Final = 64 * 1024
+
+
+class RequestsApp:
+    """ASGI application of the requests' port. It runs only once a model is loaded."""
+
+    def __init__(self, state: State, service: Service, shadow: Shadow, http: aiohttp.ClientSession) -> None:
+        """Take what answers.
+
+        Args:
+            state: Whether this server is draining.
+            service: The model.
+            shadow: Gets copies.
+            http: For feedback that belongs to other pods.
+        """
+        settings = service.settings
+        self._state = state
+        self._service = service
+        self._shadow = shadow
+        self._http = http
+        self._bodies = Bodies(max_bytes=settings.max_request_bytes, seconds=settings.body_seconds)
+        self._model = f"/v2/models/{settings.model_name}"
+        self._version = importlib.metadata.version("kingmaker")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        began = time.perf_counter()
+        path, method = scope["path"], scope["method"]
+        if path == f"{self._model}/infer" and method == "POST":
+            await self._infer(scope, receive, send, began)
+            return
+        try:
+            reply = await self._route(method, path, scope, receive)
+            close = self._state.is_draining
+        except ServingError as error:
+            reply, close = error_reply(error), ends_connection(error) or self._state.is_draining
+        except DisconnectedError:
+            return
+        await send_reply(send, reply, close=close)
+
+    async def _infer(self, scope: Scope, receive: Receive, send: Send, began: float) -> None:
+        headers = dict(scope["headers"])
+        service = self._service
+        decision = self._decision(headers)
+        about = [(b"kingmaker-model", service.settings.model_version.encode())]
+        try:
+            body = await self._bodies.read(headers, receive)
+            answer = await service.infer(body, seconds=self._seconds(headers))
+        except DisconnectedError:
+            return
+        except Exception as error:  # noqa: BLE001  # the server's edge: anything else is a bug, told to the log alone
+            known = self._known(error)
+            service.profile.count_request(decision, "server_error" if known.code.status >= 500 else "client_error")
+            await send_reply(send, error_reply(known, about), close=ends_connection(known) or self._state.is_draining)
+            return
+        about += [
+            (b"kingmaker-request-id", answer.token.encode()),
+            (b"kingmaker-execution-seconds", f"{answer.execution.seconds:.6f}".encode()),
+        ]
+        await send_reply(send, Reply(200, answer.body, headers=about), close=self._state.is_draining)
+        # From here to the end nothing is awaited, so no scrape can come between an answer and its counts.
+        service.count(answer, decision=decision, seconds=time.perf_counter() - began)
+        if decision != SHADOW:
+            self._shadow.offer(answer)
+
+    async def _route(self, method: str, path: str, scope: Scope, receive: Receive) -> Reply:
+        if path == f"{self._model}/feedback":
+            _only(method, "POST")
+            return await self._feedback(await self._bodies.read(dict(scope["headers"]), receive))
+        if path == f"{self._model}/infer":
+            _only(method, "POST")
+        _only(method, "GET")
+        settings, signature = self._service.settings, self._service.session.signature
+        is_ready = not self._state.is_draining
+        match path:
+            case "/v2" | "/v2/":
+                return json_reply({"name": "kingmaker-serving", "version": self._version, "extensions": []})
+            case "/v2/health/live":
+                return json_reply({"live": True})
+            case "/v2/health/ready":
+                return json_reply({"ready": is_ready}, status=200 if is_ready else 503)
+            case _ if path == f"{self._model}/ready":
+                content = {"name": settings.model_name, "ready": is_ready}
+                return json_reply(content, status=200 if is_ready else 503)
+            case _ if path == self._model:
+                return json_reply(
+                    {
+                        "name": settings.model_name,
+                        "versions": [settings.model_version],
+                        "platform": "onnxruntime_onnx",
+                        "inputs": signature.inputs,
+                        "outputs": signature.outputs,
+                    }
+                )
+            case _:
+                message = f"there is nothing at {path[:200]!r}; the model here is {settings.model_name!r}"
+                raise ServingError(ErrorCode.NOT_FOUND, message)
+
+    async def _feedback(self, body: bytes) -> Reply:
+        service = self._service
+        token, labels = service.read_feedback(body)
+        if service.tokens.is_here(token):
+            return json_reply({"matched": service.judge(token, labels)})
+        return await self._forward(token, body)
+
+    async def _forward(self, token: Token, body: bytes) -> Reply:
+        """Pass feedback to the pod that answered. Its address is in an id that only a pod of this deployment makes."""
+        host = f"[{token.address}]" if ":" in token.address else token.address
+        url = f"http://{host}:{token.port}/feedback"
+        headers = {"content-type": "application/json"}
+        try:
+            async with self._http.post(
+                url, data=body, headers=headers, timeout=_FORWARD, allow_redirects=False
+            ) as response:
+                content = await response.content.read(_MAX_MESSAGE_BYTES)
+                return Reply(response.status, content)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._service.unmatched("the server that answered is gone") from error
+
+    def _decision(self, headers: dict[bytes, bytes]) -> str:
+        if b"kingmaker-shadow" in headers:
+            return SHADOW
+        decision = headers.get(b"kingmaker-decision", b"")
+        return self._service.profile.admit(decision.decode()) if _DECISION.fullmatch(decision) else NONE
+
+    def _seconds(self, headers: dict[bytes, bytes]) -> float:
+        """Give the time that is left: the router's own deadline when it is nearer than ours."""
+        limit = self._service.settings.deadline_seconds
+        left = headers.get(b"x-envoy-expected-rq-timeout-ms", b"")
+        return min(limit, int(left) / 1000) if left.isdigit() and len(left) < 10 and int(left) else limit
+
+    @staticmethod
+    def _known(error: Exception) -> ServingError:
+        if isinstance(error, ServingError):
+            return error
+        logger.error("request failed by a bug", exc_info=error)
+        return ServingError(ErrorCode.INTERNAL, "this is a bug of the server; its log says more")
+
+
+def _only(method: str, wanted: str) -> None:
+    if method != wanted:
+        raise ServingError(ErrorCode.METHOD, f"method {method[:20]} is not answered here; use {wanted}")

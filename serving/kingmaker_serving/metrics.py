@@ -1,0 +1,101 @@
+"""`/metrics` for a Prometheus: the few series that dashboards and alerts need, read from the same counters."""
+
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from kingmaker_serving.profile import EDGE_NAMES, Profile, Series
+from kingmaker_serving.state import State
+from kingmaker_serving.typed import override
+
+_WHO: Final = ["model", "model_version"]
+
+
+class ServingCollector(Collector):
+    """Reads a server's counters when it is scraped; counting itself knows nothing of Prometheus."""
+
+    def __init__(self, state: State) -> None:
+        """Take the server; before it is ready there is nothing to tell."""
+        self._state = state
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        """Give the series."""
+        service, shadow = self._state.service, self._state.shadow
+        if service is None:
+            return
+        who = [service.settings.model_name, service.settings.model_version]
+        profile, runner = service.profile, service.runner
+        yield _counter("requests", "Infer requests", profile.requests, who, "outcome")
+        yield _latency(profile, who)
+        yield from _predictions(profile, who)
+        yield _counter("feedback", "Rows judged by labels", profile.feedback, who, "outcome")
+        yield _counter("feedback_unmatched", "Feedback for no known request", profile.unmatched, who)
+        yield _counter("shadow_pairs", "Rows that a challenger answered", profile.pairs, who, "challenger", "result")
+        yield _counter("shadow_failures", "Copies without a pair", profile.failures, who, "challenger", "side")
+        yield _counter("shadow_slower", "Batches with one side slower", profile.slower, who, "challenger", "side")
+        for name, text, value in (
+            ("queue_waiting", "Requests waiting for a worker", runner.waiting),
+            ("queue_places", "Requests that may be in work or waiting", runner.places),
+            ("shadow_queue_waiting", "Copies waiting to be sent", shadow.depth if shadow else 0),
+        ):
+            gauge = GaugeMetricFamily(f"kingmaker_{name}", text, labels=_WHO)
+            gauge.add_metric(who, value)
+            yield gauge
+        refused = CounterMetricFamily("kingmaker_queue_refused", "Requests refused for a full queue", labels=_WHO)
+        refused.add_metric(who, runner.refused)
+        yield refused
+
+
+class Metrics:
+    """The registry of one server."""
+
+    def __init__(self, state: State) -> None:
+        """Register the server's series and the process's own."""
+        self._registry = CollectorRegistry()
+        self._registry.register(ServingCollector(state))
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def render(self) -> bytes:
+        """Write the exposition."""
+        return generate_latest(self._registry)
+
+
+def _counter(name: str, text: str, series: Series, who: list[str], *labels: str) -> CounterMetricFamily:
+    """Sum a series over the labels that are not named: decisions are for the operator."""
+    family = CounterMetricFamily(f"kingmaker_{name}", text, labels=[*_WHO, *labels])
+    places = [series.labels.index(label) for label in labels]
+    sums: dict[tuple[str, ...], int] = {}
+    for key, count in series.counts.items():
+        kept = tuple(key[place] for place in places)
+        sums[kept] = sums.get(kept, 0) + count
+    for kept, count in sums.items():
+        family.add_metric([*who, *kept], count)
+    return family
+
+
+def _latency(profile: Profile, who: list[str]) -> HistogramMetricFamily:
+    cells = [profile.latency.sum(le=name) for name in EDGE_NAMES]
+    family = HistogramMetricFamily("kingmaker_request_duration_seconds", "Time to answer infer requests", labels=_WHO)
+    buckets = list(zip(EDGE_NAMES, accumulate(cells), strict=True))
+    family.add_metric(who, buckets=buckets, sum_value=profile.seconds)
+    return family
+
+
+def _predictions(profile: Profile, who: list[str]) -> Iterator[Metric]:
+    if profile.answers is None:
+        return
+    family = CounterMetricFamily("kingmaker_predictions", "Answers by cell of the baseline", labels=[*_WHO, "cell"])
+    # Prediction comes first of the two, and a score alone is no prediction.
+    columns = profile.answers.columns
+    if columns and profile.has_prediction:
+        for cell, count in zip(columns[0].cells, profile.answers.of(0).tolist(), strict=True):
+            family.add_metric([*who, cell.name], count)
+        yield family

@@ -1,0 +1,155 @@
+"""The life of a serving process: load, test, answer, drain, end."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+import aiohttp
+import uvicorn
+
+from kingmaker_serving.app import RequestsApp
+from kingmaker_serving.errors import Reason, VerbError
+from kingmaker_serving.guard import GuardedProtocol
+from kingmaker_serving.loading import load_model
+from kingmaker_serving.management import ManagementApp
+from kingmaker_serving.service import Service
+from kingmaker_serving.settings import Settings
+from kingmaker_serving.shadow import Shadow
+from kingmaker_serving.state import State
+from kingmaker_serving.typed import override
+
+logger = logging.getLogger(__name__)
+
+KEEP_ALIVE_SECONDS: Final = 4000
+"""Longer than Envoy keeps an idle connection (an hour): whoever sends must be the one who closes."""
+_BACKLOG: Final = 2048
+
+
+class Listener(uvicorn.Server):
+    """One port. Signals belong to the process, not to each of its ports."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        """Begin as not listening."""
+        super().__init__(config)
+        self.is_listening = asyncio.Event()
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        self.is_listening.set()
+
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        VerbError: The model can't be served, or a port is taken.
+    """
+    import uvloop  # noqa: PLC0415  # this verb alone needs it
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, started=time.time()))
+
+
+async def _serve(settings: Settings, *, started: float) -> None:
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    state = State()
+    management = ManagementApp(state, max_bytes=settings.max_request_bytes)
+    async with _listening(management, settings.host, settings.management_port, settings):
+        service = await _load(settings, started=started, asked=asked)
+        if service is None:
+            return
+        try:
+            await _answer(state, service, asked)
+        finally:
+            service.runner.close()
+    logger.info("ended")
+
+
+async def _load(settings: Settings, *, started: float, asked: asyncio.Event) -> Service | None:
+    """Load beside the probes; None when the process is told to end before that is done."""
+
+    def work() -> Service:
+        loaded = load_model(settings.folder, settings.digests, task=settings.task, threads=settings.threads)
+        return Service(settings, loaded, started=started)
+
+    begin = time.perf_counter()
+    loading = asyncio.ensure_future(asyncio.to_thread(work))
+    waiting = asyncio.ensure_future(asked.wait())
+    await asyncio.wait({loading, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not loading.done():
+        logger.info("told to end while loading")
+        return None
+    service = loading.result()
+    seconds = round(time.perf_counter() - begin, 3)
+    logger.info("loaded", extra={"model": settings.model_version, "seconds": seconds})
+    return service
+
+
+async def _answer(state: State, service: Service, asked: asyncio.Event) -> None:
+    settings = service.settings
+    async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
+        shadow = Shadow(service, settings.shadow_targets)
+        following = group.create_task(shadow.run())
+        app = RequestsApp(state, service, shadow, http)
+        async with _listening(app, settings.host, settings.port, settings):
+            state.shadow, state.service = shadow, service
+            logger.info("ready", extra={"host": settings.host, "port": settings.port})
+            await asked.wait()
+            # Routers look away only after they saw that this server is not ready; until then it answers.
+            state.is_draining = True
+            logger.info("draining", extra={"seconds": settings.drain_seconds})
+            await asyncio.sleep(settings.drain_seconds)
+        following.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _listening(app: Any, host: str, port: int, settings: Settings) -> AsyncIterator[None]:  # noqa: ANN401
+    """Listen; at the end take no connection any more, and wait for what is in flight."""
+    config = uvicorn.Config(
+        app,
+        http=GuardedProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        loop="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+    )
+    listener = Listener(config)
+    running = asyncio.create_task(listener.serve(sockets=[_bind(host, port)]))
+    try:
+        await listener.is_listening.wait()
+        yield
+    finally:
+        listener.should_exit = True
+        await running
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        message = f"can't listen on {host} port {port}: {error.strerror}; is another server there?"
+        raise VerbError(Reason.INTERNAL, message) from error

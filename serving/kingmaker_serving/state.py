@@ -1,0 +1,20 @@
+"""Where a server is in its life. Probes read it, the server writes it."""
+
+from dataclasses import dataclass
+
+from kingmaker_serving.service import Service
+from kingmaker_serving.shadow import Shadow
+
+
+@dataclass(slots=True)
+class State:
+    """Loading until there is a service; then ready until it drains."""
+
+    service: Service | None = None
+    shadow: Shadow | None = None
+    is_draining: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests should be sent here."""
+        return self.service is not None and not self.is_draining

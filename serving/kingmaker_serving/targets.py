@@ -1,0 +1,77 @@
+"""Whom the champion sends copies of requests to: a small file that the operator owns and that may change any time."""
+
+import logging
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+from kingmaker_serving.profile import NONE
+
+logger = logging.getLogger(__name__)
+
+MAX_TARGETS: Final = 8
+_MAX_BYTES: Final = 256 * 1024
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A challenger, and the percent of requests that it gets copies of."""
+
+    model: str
+    digest: str
+    url: str
+    percent: Annotated[int, msgspec.Meta(ge=0, le=100)]
+
+
+class Targets(msgspec.Struct, frozen=True):
+    """The file: under which decision pairs are counted, and whose requests are copied."""
+
+    decision: Annotated[int, msgspec.Meta(ge=0, le=999_999_999)]
+    champion: str
+    targets: Annotated[tuple[Target, ...], msgspec.Meta(max_length=MAX_TARGETS)] = ()
+
+    @property
+    def label(self) -> str:
+        """The decision as a label."""
+        return str(self.decision) if self.decision else NONE
+
+
+class TargetsFile:
+    """Reads the file when it changed. Kubernetes replaces it by a link, so the name it has is followed anew."""
+
+    def __init__(self, path: Path) -> None:
+        """Take where it is, or will be."""
+        self._path = path
+        self._seen: tuple[int, ...] | None = None
+        self.current: Targets | None = None
+        """What is in force: the last good content, None without a file."""
+
+    def refresh(self) -> bool:
+        """Read the file when it is new, changed or gone; say whether `current` changed."""
+        try:
+            status = self._path.stat()
+            seen = (status.st_ino, status.st_mtime_ns, status.st_size, status.st_dev)
+            if seen == self._seen:
+                return False
+            content = self._path.read_bytes()[: _MAX_BYTES + 1]
+        except OSError:
+            was_there = self.current is not None
+            self._seen, self.current = None, None
+            return was_there
+        self._seen = seen
+        before = self.current
+        self.current = _read(content, before)
+        return self.current != before
+
+
+def _read(content: bytes, before: Targets | None) -> Targets | None:
+    try:
+        read = msgspec.json.decode(content, type=Targets)
+        for target in read.targets:
+            if not target.url.startswith(("http://", "https://")):
+                message = f"url {target.url!r} is not http"
+                raise ValueError(message)
+    except (msgspec.MsgspecError, ValueError) as error:
+        logger.warning("shadow targets can't be read, the last good ones stay", extra={"error": str(error)[:200]})
+        return before
+    return read
