@@ -13,10 +13,11 @@ from tempfile import NamedTemporaryFile
 from typing import IO, Any, Final
 from urllib.parse import unquote, urlsplit
 
+from typing_extensions import override
+
 from kingmaker_serving.digest import MAX_DOCUMENT_BYTES, too_large
 from kingmaker_serving.errors import Reason, VerbError
 from kingmaker_serving.loading import BASELINE, EXAMPLES, MODEL
-from kingmaker_serving.typed import override
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
         fp: IO[bytes],
         code: int,
         msg: str,
-        headers: Any,  # noqa: ANN401
+        headers: Any,
         newurl: str,
     ) -> urllib.request.Request | None:
         """Follow, or refuse with the host that was named."""

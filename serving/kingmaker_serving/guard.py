@@ -3,9 +3,8 @@
 import asyncio
 from typing import Any, Final
 
+from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-from kingmaker_serving.typed import override
 
 HEAD_SECONDS: Final = 10.0
 HEAD_BYTES: Final = 64 * 1024

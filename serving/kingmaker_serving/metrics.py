@@ -8,10 +8,10 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from kingmaker_serving.profile import EDGE_NAMES, Profile, Series
 from kingmaker_serving.state import State
-from kingmaker_serving.typed import override
 
 _WHO: Final = ["model", "model_version"]
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import aiohttp
 import uvicorn
+from typing_extensions import override
 
 from kingmaker_serving.app import RequestsApp
 from kingmaker_serving.errors import Reason, VerbError
@@ -21,7 +22,6 @@ from kingmaker_serving.service import Service
 from kingmaker_serving.settings import Settings
 from kingmaker_serving.shadow import Shadow
 from kingmaker_serving.state import State
-from kingmaker_serving.typed import override
 
 logger = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from typing_extensions import override
 
 from kingmaker_serving.errors import Reason, VerbError
-from kingmaker_serving.typed import override
 
 NUMPY: Final[dict[str, np.dtype]] = {
     "BOOL": np.dtype(np.bool_),
