@@ -161,7 +161,11 @@ async def _settle(stage: Stage) -> None:
 
 
 def _is_ready(view: View, model: str) -> bool:
-    return condition(view.models.get(model, {}), "Ready").get("status") == "True"
+    found = view.models.get(model, {})
+    stalled = condition(found, "Stalled")
+    if stalled.get("status") == "True":
+        raise DemoError(f"Model {model} is {stalled['reason']}: {stalled['message']}")
+    return condition(found, "Ready").get("status") == "True"
 
 
 _NOTHING: Final = Tally().report()

@@ -26,12 +26,15 @@ LABEL: Final = "malignant"
 ARRIVED: Final = "arrived"
 """Columns of the file of fresh rows beside the features: the label, and the Unix time at which it arrived."""
 
+_JSON: Final = {"Content-Type": "application/json"}
 _REPORT_SECONDS: Final = 0.5
 _REQUEST_SECONDS: Final = 10.0
 _MOST_IN_FLIGHT: Final = 400
 """Requests and labels under way at most; a server that hangs must not take the generator's memory with it."""
 _FRESH_ROWS: Final = 2000
 _LABEL_DELAY_SECONDS: Final = (1.0, 3.0)
+
+_JSON = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class Generator:
         path = f"/v2/models/{self._target.model}/infer"
         rows = len(drawn.labels)
         try:
-            async with session.post(path, data=_request_body(drawn)) as response:
+            async with session.post(path, data=_request_body(drawn), headers=_JSON) as response:
                 text = await response.read()
                 if response.status != 200:
                     self.tally.fail(f"{response.status}: {text[:160].decode(errors='replace')}")
