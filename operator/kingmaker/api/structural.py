@@ -9,29 +9,17 @@ from typing import Any, Final
 
 Schema = dict[str, Any]
 
-_KEPT: Final = {
-    "type": "type",
-    "format": "format",
-    "pattern": "pattern",
-    "enum": "enum",
-    "minLength": "minLength",
-    "maxLength": "maxLength",
-    "minItems": "minItems",
-    "maxItems": "maxItems",
-    "minProperties": "minProperties",
-    "maxProperties": "maxProperties",
-    "minimum": "minimum",
-    "maximum": "maximum",
-    "required": "required",
-    "default": "default",
-    "x-kubernetes-validations": "x-kubernetes-validations",
-    "x-kubernetes-list-type": "x-kubernetes-list-type",
-    "x-kubernetes-list-map-keys": "x-kubernetes-list-map-keys",
-    "x-kubernetes-int-or-string": "x-kubernetes-int-or-string",
-}
+_KEPT: Final = frozenset(
+    {
+        "type", "format", "pattern", "enum", "required", "default", "minimum", "maximum",
+        "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
+        "x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
+        "x-kubernetes-int-or-string",
+    }
+)  # fmt: skip
 """Keywords that mean the same in pydantic's JSON Schema and in a structural schema."""
 
-_CONVERTED: Final = {"$ref", "$defs", "title", "const", "anyOf", "description", "properties", "items"}
+_DROPPED: Final = frozenset({"$defs", "title"})
 _INT_OR_STRING: Final = [{"type": "integer"}, {"type": "string"}]
 _NULL: Final = {"type": "null"}
 
@@ -49,58 +37,47 @@ def to_structural(schema: Mapping[str, Any]) -> Schema:
     return _convert(schema, schema.get("$defs", {}), "$")
 
 
-def without_defaults(schema: Schema) -> Schema:
-    """Give a copy without defaults: for status, where the API server must not invent what nobody observed."""
-    copy = {key: value for key, value in schema.items() if key != "default"}
-    if "properties" in copy:
-        copy["properties"] = {name: without_defaults(part) for name, part in copy["properties"].items()}
-    if "items" in copy:
-        copy["items"] = without_defaults(copy["items"])
-    return copy
-
-
 def _convert(schema: Mapping[str, Any], defs: Mapping[str, Any], path: str) -> Schema:
-    flat = _resolve(schema, defs, path)
-    unknown = set(flat) - set(_KEPT) - _CONVERTED - {"additionalProperties"}
-    if unknown:
-        msg = f"{path}: can't put {', '.join(sorted(unknown))} into a structural schema; express it otherwise"
-        raise UnsupportedSchemaError(msg)
     result: Schema = {}
-    if "description" in flat:
-        result["description"] = _one_paragraph(flat["description"])
-    result |= {name: _clean(flat[key]) for key, name in _KEPT.items() if key in flat}
-    if result.get("default", ...) is None:
-        del result["default"]
-    if "const" in flat:
-        result["enum"] = [flat["const"]]
-    if "anyOf" in flat:
-        result["anyOf"] = flat["anyOf"]
-    return result | _children(flat, defs, path)
+    for keyword, value in _resolve(schema, defs, path).items():
+        result |= _keyword(keyword, value, defs, path)
+    return result
 
 
-def _children(flat: Schema, defs: Mapping[str, Any], path: str) -> Schema:
-    children: Schema = {}
-    if flat.get("properties"):
-        parts = flat["properties"].items()
-        children["properties"] = {name: _convert(part, defs, f"{path}.{name}") for name, part in parts}
-    if "items" in flat:
-        children["items"] = _convert(flat["items"], defs, f"{path}[]")
-    if isinstance(flat.get("additionalProperties"), Mapping):
-        children["additionalProperties"] = _convert(flat["additionalProperties"], defs, f"{path}{{}}")
-    elif flat.get("type") == "object" and "properties" not in flat:
-        msg = f"{path}: an object without properties keeps no field; give it properties or typed values"
-        raise UnsupportedSchemaError(msg)
-    return children
+def _keyword(keyword: str, value: Any, defs: Mapping[str, Any], path: str) -> Schema:  # noqa: ANN401 - a JSON value
+    """Give what one keyword becomes; nothing for what a CRD has no use for."""
+    match keyword:
+        case "properties":
+            return {keyword: {name: _convert(part, defs, f"{path}.{name}") for name, part in value.items()}}
+        case "items":
+            return {keyword: _convert(value, defs, f"{path}[]")}
+        case "additionalProperties" if isinstance(value, Mapping):
+            return {keyword: _convert(value, defs, f"{path}{{}}")}
+        case "description":
+            return {keyword: _one_paragraph(value)}
+        case "const":
+            return {"enum": [value]}
+        case "default" if value is None:
+            return {}
+        case "anyOf":  # what is left of it after `_resolve` is int-or-string
+            return {}
+        case _ if keyword in _KEPT:
+            return {keyword: _clean(value)}
+        case _ if keyword in _DROPPED:
+            return {}
+        case _:
+            msg = f"{path}: can't put {keyword} into a structural schema; express it otherwise"
+            raise UnsupportedSchemaError(msg)
 
 
 def _resolve(schema: Mapping[str, Any], defs: Mapping[str, Any], path: str) -> Schema:
     """Follow `$ref` and unwrap `X | None` until neither is left; what stands outside wins over what it refers to."""
-    flat = dict(schema)
+    flat = _sized(schema)
     while "$ref" in flat or _is_optional(flat):
         if "$ref" in flat:
-            inner = dict(defs[flat.pop("$ref").removeprefix("#/$defs/")])
+            inner = _sized(defs[flat.pop("$ref").removeprefix("#/$defs/")])
         else:
-            inner = next(part for part in flat.pop("anyOf") if part != _NULL)
+            inner = _sized(next(part for part in flat.pop("anyOf") if part != _NULL))
         both = "x-kubernetes-validations"
         if both in inner and both in flat:
             inner[both] = [*inner[both], *flat[both]]
@@ -110,6 +87,11 @@ def _resolve(schema: Mapping[str, Any], defs: Mapping[str, Any], path: str) -> S
         msg = f"{path}: can't convert anyOf {flat['anyOf']}; only `X | None` and int-or-string are known"
         raise UnsupportedSchemaError(msg)
     return flat
+
+
+def _sized(schema: Mapping[str, Any]) -> Schema:
+    """Copy, and say how wide integers are: Kubernetes keeps them as int64."""
+    return {**schema, "format": "int64"} if schema.get("type") == "integer" else dict(schema)
 
 
 def _is_optional(schema: Mapping[str, Any]) -> bool:
