@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -16,15 +15,15 @@ def contains(live: Any, wanted: Any) -> bool:  # noqa: ANN401  # any JSON value
     >>> contains([{"name": "a"}], [{"name": "a"}, {"name": "b"}])
     False
     """
-    if isinstance(wanted, Mapping):
-        if not isinstance(live, Mapping):
+    if isinstance(wanted, dict):
+        if not isinstance(live, dict):
             return not wanted and live is None
         return all(_field_contains(key, live.get(key), value) for key, value in wanted.items())
-    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
+    if isinstance(wanted, list | tuple):
         if not wanted and live is None:
             return True
         return (
-            isinstance(live, Sequence)
+            isinstance(live, list | tuple)
             and len(live) == len(wanted)
             and all(contains(a, b) for a, b in zip(live, wanted, strict=True))
         )
@@ -33,5 +32,7 @@ def contains(live: Any, wanted: Any) -> bool:  # noqa: ANN401  # any JSON value
 
 def _field_contains(key: str, live: Any, wanted: Any) -> bool:  # noqa: ANN401  # any JSON value
     if key == "ownerReferences":
-        return all(any(contains(owner, one) for owner in live or ()) for one in wanted)
+        # Hundreds of deployments own what a namespace shares, and each compares it in every pass.
+        by_uid = {owner["uid"]: owner for owner in live or ()}
+        return all(contains(by_uid.get(one["uid"]), one) for one in wanted)
     return contains(live, wanted)
