@@ -18,7 +18,7 @@ from kingmaker.core.ledger import Ledger, fold
 from kingmaker.core.manifests.objects import Manifest
 from kingmaker.core.manifests.records import decision_body
 from kingmaker.core.manifests.settings import Settings
-from kingmaker.core.monitoring import is_persistent, watch_data
+from kingmaker.core.monitoring import finding_of, watch_data
 from kingmaker.core.observed import Observed
 from kingmaker.core.plan import Action, Delete, Event, Plan
 from kingmaker.core.policy import contest_policy, fixed_shares
@@ -56,7 +56,7 @@ def decide(observed: Observed, rules: Rules) -> Plan:
     folded = fold(observed.ledger, observed.profiles, pods=observed.pod_uids, oldest=_oldest_decision(before))
     watch = watch_data(observed, before, folded.ledger.watch, folded.cells) if observed.scraped else folded.ledger.watch
     ledger = replace(folded.ledger, watch=watch)
-    finding = DriftFinding(is_persistent(watch, observed.deployment), watch.features, watch.window, watch.broken)
+    finding = finding_of(watch, observed.deployment, before.champion)
     before = forget_skip(observed, before, finding)
     record = _first_record(observed, before, ledger.totals, finding)
     state = _numbered(observed, before, record) if record else before

@@ -11,7 +11,8 @@ from kingmaker.core.baseline import Baseline
 from kingmaker.core.drift import DriftPolicy, DriftVerdict, Severity, judge_drift, persisted
 from kingmaker.core.observed import Observed
 from kingmaker.core.quality import QualityPolicy, QualityState, QualityVerdict, watch_quality
-from kingmaker.core.state import State
+from kingmaker.core.retraining import DriftFinding
+from kingmaker.core.state import Seat, State
 from kingmaker.core.watch import Watch
 from kingmaker.core.windows import CellCounts, Windows, advance
 
@@ -68,12 +69,14 @@ def watch_data(observed: Observed, state: State, watch: Watch, cells: Cells) -> 
     return _with_drift(replace(watch, evaluated_at=observed.now), verdict, observed.now)
 
 
-def is_persistent(watch: Watch, deployment: ModelDeployment) -> bool:
-    """Whether drift was seen often enough to retrain."""
-    retraining = deployment.spec.retraining
-    if retraining is None:
-        return False
-    return persisted(watch.history, of=retraining.persistence.of, needed=retraining.persistence.needed)
+def finding_of(watch: Watch, deployment: ModelDeployment, champion: Seat | None) -> DriftFinding:
+    """Sum up what monitoring says of the present champion's data; nothing while it still speaks of a predecessor's."""
+    windows, retraining = watch.windows, deployment.spec.retraining
+    if windows is None or champion is None or windows.model != champion.digest:
+        return DriftFinding()
+    rule = retraining.persistence if retraining else None
+    persistent = rule is not None and persisted(watch.history, of=rule.of, needed=rule.needed)
+    return DriftFinding(persistent, watch.features, watch.window, watch.broken)
 
 
 def drift_policy(deployment: ModelDeployment) -> DriftPolicy:
@@ -124,7 +127,9 @@ def _with_drift(watch: Watch, verdict: DriftVerdict, now: datetime) -> Watch:
     features = tuple(f.name for f in verdict.features)
     history = watch.history
     if state is not DriftState.UNKNOWN:
-        history = (*history, state is DriftState.DRIFT)[-HISTORY:]
+        # Broken values look like drift, and go on doing so while the last of them leave the windows: they are no
+        # reason to train, neither now nor once the data is mended.
+        history = (*history, state is DriftState.DRIFT and not watch.broken)[-HISTORY:]
     # Figures change with every evaluation; status says what holds, `kingmaker explain` and the metrics say how much.
     named = ", ".join(f"{f.name} {f.direction}" for f in verdict.features[:5])
     message = f"{_LEAD[state]}{': ' if named else ''}{named}"
