@@ -17,6 +17,11 @@ from pydantic_core import CoreSchema, core_schema
 from typing_extensions import override
 
 
+def _matches(pattern: str, value: str) -> bool:
+    # `$` of RE2 is the end of the text; Python's would let a newline follow.
+    return re.search(pattern.replace("$", r"\Z"), value) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class TextRule:
     """One rule of a string; `pattern` stays within what RE2 and Python read alike."""
@@ -28,7 +33,7 @@ class TextRule:
 
     def allows(self, value: str) -> bool:
         """Tell whether `value` keeps this rule."""
-        return (re.search(self.pattern, value) is None) == self.refuse
+        return _matches(self.pattern, value) != self.refuse
 
     def as_cel(self) -> str:
         """Render the rule for `x-kubernetes-validations`."""
@@ -148,7 +153,7 @@ class BoundedNumber(Number):
 
     def __new__(cls, value: str) -> Self:
         """Check `value` against the form and the bounds."""
-        if re.search(cls.PATTERN, value) is None or not Decimal(cls.LOW) <= Decimal(value) <= Decimal(cls.HIGH):
+        if not _matches(cls.PATTERN, value) or not Decimal(cls.LOW) <= Decimal(value) <= Decimal(cls.HIGH):
             msg = f"{value!r}: {cls.message()}"
             raise ValueError(msg)
         return super().__new__(cls, value)
