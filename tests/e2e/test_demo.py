@@ -52,7 +52,7 @@ def test_every_step_is_reached_and_no_request_fails(tmp_path: Path) -> None:
         "Retrain",
     ):
         assert action in told
-    assert re.search(r"Promote screening-r1 .*screening-r1 100 %", told.replace("\n" + " " * 9, " "))
+    assert re.search(r"Promote screening-r1 .*screening-r1 100%", told.replace("\n" + " " * 9, " "))
     summary = re.search(r"^([0-9,]+) requests, (\d+) failed, in (\d+) s$", told, re.MULTILINE)
     assert summary is not None, told[-3000:]
     assert int(summary[1].replace(",", "")) > 1000

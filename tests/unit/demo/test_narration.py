@@ -19,7 +19,7 @@ def a_decision(action: str, *checks: dict[str, Any], **changes: Any) -> dict[str
 
 
 def test_a_check_shows_rates_counts_and_the_e_value_with_its_threshold() -> None:
-    assert describe(a_check()) == "wrong answers 3.1 % vs 17.2 %, n=812, e=41 > 20"
+    assert describe(a_check()) == "wrong answers 3.1% vs 17.2%, n=812, e=41 > 20"
 
 
 def test_evidence_below_the_threshold_reads_so() -> None:
@@ -31,12 +31,12 @@ def test_a_huge_e_value_stays_short() -> None:
 
 
 def test_a_decision_names_the_model_and_the_traffic_that_follows() -> None:
-    assert decision_line(a_decision("StartStage")) == "StartStage b (StagePassed): a 95 %, b 5 %"
+    assert decision_line(a_decision("StartStage")) == "StartStage b (StagePassed): a 95%, b 5%"
 
 
 def test_a_shadow_is_not_shown_as_traffic() -> None:
     weights = [{"model": "a", "weight": 100}, {"model": "b", "weight": 0, "shadowPercent": 100}]
-    assert decision_line(a_decision("StartStage", weights=weights)).endswith("a 100 %, b shadow 100 %")
+    assert decision_line(a_decision("StartStage", weights=weights)).endswith("a 100%, b shadow 100%")
 
 
 def test_a_rollback_is_about_whom_it_takes_out() -> None:
@@ -48,7 +48,7 @@ def test_a_rollback_shows_the_check_that_failed() -> None:
     passed = a_check("errors", verdict="Pass")
     failed = a_check("moreWrongAnswers", verdict="Fail", estimate="0.2", eValue="130", threshold="100")
     assert evidence_lines(a_decision("Rollback", passed, failed)) == [
-        "wrong answers 20.0 % vs 17.2 %, n=812, e=130 > 100"
+        "wrong answers 20.0% vs 17.2%, n=812, e=130 > 100"
     ]
 
 
@@ -59,14 +59,14 @@ def test_a_decision_without_figures_shows_its_sentence() -> None:
 def test_observed_errors_are_those_since_the_earlier_report() -> None:
     before = {"labelledRows": {"m": 100}, "wrongRows": {"m": 50}}
     now = {"labelledRows": {"m": 300}, "wrongRows": {"m": 60}}
-    assert observed_errors(now, before, "m") == "5.0 % of 200 labelled rows wrong"
+    assert observed_errors(now, before, "m") == "5.0% of 200 labelled rows wrong"
     assert observed_errors(now, before, "other") == "no labelled rows yet"
 
 
 def test_the_line_at_the_bottom_says_requests_failures_latency_and_traffic() -> None:
     report = {"sent": 12345, "failed": 0, "p99Milliseconds": 7.5}
     variants = [{"name": "a", "weight": 95}, {"name": "b", "weight": 5}]
-    assert traffic_line(report, variants) == "12,345 requests, 0 failed, p99 7.5 ms | a 95 %, b 5 %"
+    assert traffic_line(report, variants) == "12,345 requests, 0 failed, p99 7.5 ms | a 95%, b 5%"
 
 
 def test_a_pipe_gets_no_control_codes_and_no_live_line() -> None:

@@ -37,12 +37,12 @@ def traffic(weights: Sequence[Document]) -> str:
     """Say who answers which part of the requests.
 
     >>> traffic([{"model": "a", "weight": 95}, {"model": "b", "weight": 5}])
-    'a 95 %, b 5 %'
+    'a 95%, b 5%'
     """
     parts = []
     for weight in weights:
         shadow = weight.get("shadowPercent", 0)
-        share = f"shadow {shadow} %" if shadow and not weight["weight"] else f"{weight['weight']} %"
+        share = f"shadow {shadow}%" if shadow and not weight["weight"] else f"{weight['weight']}%"
         parts.append(f"{weight['model']} {share}")
     return ", ".join(parts) or "no traffic yet"
 
@@ -61,7 +61,7 @@ def describe(check: Document) -> str:
 
     >>> describe({"name": "wrongAnswers", "n": 812, "estimate": "0.031", "reference": "0.172", "eValue": "41.2",
     ...           "threshold": "20"})
-    'wrong answers 3.1 % vs 17.2 %, n=812, e=41 > 20'
+    'wrong answers 3.1% vs 17.2%, n=812, e=41 > 20'
     """
     parts = [_NAMES.get(str(check["name"]), str(check["name"]))]
     if "estimate" in check:
@@ -87,7 +87,7 @@ def observed_errors(report: Document, since: Document, model: str) -> str:
     """Say how often a model was wrong since an earlier report, by the generator's own count."""
     rows = report["labelledRows"].get(model, 0) - since["labelledRows"].get(model, 0)
     wrong = report["wrongRows"].get(model, 0) - since["wrongRows"].get(model, 0)
-    return f"{100 * wrong / rows:.1f} % of {rows} labelled rows wrong" if rows else "no labelled rows yet"
+    return f"{100 * wrong / rows:.1f}% of {rows} labelled rows wrong" if rows else "no labelled rows yet"
 
 
 def condition(deployment: Document, kind: str) -> Document:
@@ -102,11 +102,11 @@ def _name(spec: Document, side: str) -> str:
 
 def _share(variant: Document) -> str:
     shadow = variant.get("shadowPercent", 0)
-    return f"shadow {shadow} %" if shadow and not variant.get("weight") else f"{variant.get('weight', 0)} %"
+    return f"shadow {shadow}%" if shadow and not variant.get("weight") else f"{variant.get('weight', 0)}%"
 
 
 def _percent(rate: str) -> str:
-    return f"{100 * float(rate):.1f} %"
+    return f"{100 * float(rate):.1f}%"
 
 
 def _round(value: float) -> str:

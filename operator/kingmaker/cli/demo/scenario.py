@@ -111,8 +111,9 @@ async def _sum_up(stage: Stage) -> int:
     report = stage.load.report
     screen = stage.screen
     screen.heading("What is left, in the API")
-    screen.plain("$ kubectl get models,modeldeployments,decisions")
-    screen.plain(await stage.laptop.kubectl("get", "models,modeldeployments,decisions", "-n", NAMESPACE))
+    for kind in ("models", "modeldeployments", "decisions"):
+        screen.plain(f"$ kubectl get {kind} -n {NAMESPACE}")
+        screen.table(await stage.laptop.kubectl("get", kind, "-n", NAMESPACE))
     screen.heading(f"{report['sent']:,} requests, {report['failed']} failed, in {stage.seconds:.0f} s")
     screen.plain(f"  latency p50 {report['p50Milliseconds']:g} ms, p99 {report['p99Milliseconds']:g} ms")
     labels = f"{report['labelsPosted']:,} labels posted late, {report['labelsUnmatched']} for pods already gone"

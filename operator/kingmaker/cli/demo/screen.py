@@ -1,6 +1,7 @@
 """What a person sees: lines that stay, and on a terminal one line at the bottom that is rewritten."""
 
 import os
+import shutil
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,12 @@ class Screen:
         """Write lines as they are."""
         for line in text.rstrip().splitlines():
             self._write(line)
+
+    def table(self, text: str) -> None:
+        """Write a table of somebody else's: cut at the terminal's width, since wrapped rows can't be read."""
+        width = shutil.get_terminal_size((WIDTH, 24)).columns if self._is_terminal else None
+        for line in text.rstrip().splitlines():
+            self._write(line[:width])
 
     def live(self, text: str) -> None:
         """Rewrite the line at the bottom; nothing where there is no terminal."""

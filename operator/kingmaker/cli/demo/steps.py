@@ -21,6 +21,9 @@ RETRAINED: Final = "screening-r1"
 
 REQUESTS_PER_SECOND: Final = 60.0
 
+_BROKEN_SECONDS: Final = 15.0
+"""How long the unit stays broken after it was noticed: a whole window, so that drift would be seen too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Props:
@@ -87,7 +90,7 @@ async def promote_better(stage: Stage, props: Props) -> None:
 
 async def roll_back_harmful(stage: Stage, props: Props) -> None:
     """Step 3: somebody gives a hotfix a fifth of the traffic; it does harm."""
-    stage.screen.heading("3  A harmful hotfix, straight into 20 % of the traffic")
+    stage.screen.heading("3  A harmful hotfix, straight into 20% of the traffic")
     stage.screen.note("It loads, passes its own examples and is as fast as the champion. Only labels can tell.")
     before, report = stage.view.sequence, stage.load.report
     await _apply(stage, props.model(HOTFIX))
@@ -112,16 +115,18 @@ async def break_unit(stage: Stage) -> None:
     )
     broken = condition(view.deployment, "DataQualityBroken")
     stage.say(f"DataQualityBroken=True ({broken['reason']}): {broken['message']}", good=False)
+    mended = stage.seconds + _BROKEN_SECONDS
+    await stage.wait("a while of broken data", lambda _: stage.seconds >= mended, seconds=60)
     await stage.load.change_world(World.NORMAL)
-    stage.say("the unit is mended at the source")
+    stage.say("The unit is mended at the source.")
     await stage.wait(
         "data quality good again",
-        lambda view: not view.is_true("DataQualityBroken") and not view.is_true("ModelDriftDetected"),
+        lambda view: not view.is_true("DataQualityBroken") and _has_no_drift(view),
         seconds=60,
     )
     if stage.view.has("Retrain", after=before):
         raise DemoError("a model was retrained on broken data")
-    stage.say("DataQualityBroken=False; nothing was retrained", good=True)
+    stage.say("DataQualityBroken=False. Nothing was retrained.", good=True)
 
 
 async def retrain_after_shift(stage: Stage) -> None:
@@ -143,6 +148,8 @@ async def retrain_after_shift(stage: Stage) -> None:
     await stage.wait(f"{RETRAINED} promoted", lambda view: view.champion == RETRAINED, seconds=90)
     await _settle(stage)
     stage.screen.evidence(f"{RETRAINED} on shifted data: {observed_errors(stage.load.report, report, RETRAINED)}")
+    await stage.wait("no drift any more", _has_no_drift, seconds=60)
+    stage.say("ModelDriftDetected=False: the shifted data is what the new champion was trained on", good=True)
 
 
 async def _apply(stage: Stage, manifest: str) -> None:
@@ -158,6 +165,10 @@ async def _patch(stage: Stage, change: dict[str, Any]) -> None:
 async def _settle(stage: Stage) -> None:
     """Wait until traffic is as decided and losers are gone, so that steps don't run into each other."""
     await stage.wait("traffic settled", lambda view: view.is_true("Ready"), seconds=30)
+
+
+def _has_no_drift(view: View) -> bool:
+    return condition(view.deployment, "ModelDriftDetected").get("status") == "False"
 
 
 def _is_ready(view: View, model: str) -> bool:
