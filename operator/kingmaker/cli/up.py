@@ -8,6 +8,7 @@ from kingmaker.cli.verbs import Subparsers, add_home, add_verb, home_of
 from kingmaker.local.binary import ensure_binary
 from kingmaker.local.bringup import PARTS
 from kingmaker.local.progress import Progress
+from kingmaker.local.supervised import LONGEST_PAUSE
 from kingmaker.local.supervisor import Options
 from kingmaker.local.up import stay_up, up
 
@@ -52,6 +53,13 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--deadline", type=float, default=120.0, metavar="SECONDS", help="for all to be ready (default: %(default)g)"
     )
+    parser.add_argument(
+        "--longest-pause",
+        type=float,
+        default=LONGEST_PAUSE,
+        metavar="SECONDS",
+        help="before a program that keeps ending is started again (default: %(default)g)",
+    )
     return parser
 
 
@@ -65,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
         is_durable=not options.no_fsync,
         deadline_seconds=options.deadline,
         operator_arguments=tuple(options.operator_arg),
+        longest_pause_seconds=options.longest_pause,
     )
     if options.foreground:
         logging.basicConfig(level=logging.WARNING, format="kingmaker: %(message)s")

@@ -16,7 +16,7 @@ from kingmaker.local.errors import LocalError
 from kingmaker.local.home import Home
 from kingmaker.local.kube.client import ApiError
 from kingmaker.local.orphans import end_orphans
-from kingmaker.local.supervised import Supervised
+from kingmaker.local.supervised import LONGEST_PAUSE, Supervised
 
 logger = logging.getLogger(__name__)
 
@@ -37,14 +37,15 @@ _LINE_COLUMNS: Final = 400
 class Fleet:
     """The running programs of one cluster."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *, longest_pause_seconds: float = LONGEST_PAUSE) -> None:
         self._home = home
+        self._longest_pause = longest_pause_seconds
         self._running: dict[str, Supervised] = {}
 
     async def start(self, *components: Component) -> None:
         """Start programs; they are kept running from now on."""
         for component in components:
-            supervised = Supervised(component, self._home)
+            supervised = Supervised(component, self._home, longest_pause_seconds=self._longest_pause)
             self._running[component.name] = supervised
             await supervised.start()
 

@@ -15,7 +15,8 @@ from kingmaker.local.home import Home
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
+LONGEST_PAUSE: Final = 5.0
+"""Seconds before a program that keeps ending is started again, unless the command line says otherwise."""
 _STEADY_SECONDS: Final = 10.0
 """Who ran as long as this is started again without a pause that remembers earlier failures."""
 
@@ -25,11 +26,12 @@ _LARGEST_LOG_BYTES: Final = 64 * 1024 * 1024
 class Supervised:
     """One program that shall run."""
 
-    def __init__(self, component: Component, home: Home) -> None:
+    def __init__(self, component: Component, home: Home, *, longest_pause_seconds: float = LONGEST_PAUSE) -> None:
         self.component = component
         self.ended_with: int | None = None
         """Exit code of the last end, negative for a signal; None while the first process runs."""
         self._home = home
+        self._longest_pause = longest_pause_seconds
         self._record = home.records / f"{component.name}.json"
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -70,7 +72,7 @@ class Supervised:
                 pause = _FIRST_PAUSE
             logger.warning("%s ended with %d, starting again in %g s", self.component.name, self.ended_with, pause)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = min(2 * pause, self._longest_pause)
             await self._spawn()
 
     async def _spawn(self) -> None:

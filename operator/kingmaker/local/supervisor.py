@@ -25,6 +25,7 @@ from kingmaker.local.filelock import try_lock
 from kingmaker.local.fleet import Fleet, sweep
 from kingmaker.local.home import Home, write_private
 from kingmaker.local.ports import choose_ports
+from kingmaker.local.supervised import LONGEST_PAUSE
 
 RECORD: Final = "supervisor"
 LOCKED: Final = 3
@@ -45,6 +46,7 @@ class Options:
         is_durable: Whether etcd waits for the disk.
         deadline_seconds: For everything to be ready.
         operator_arguments: Passed to the operator as they are.
+        longest_pause_seconds: Before a program that keeps ending is started again.
     """
 
     home: Home
@@ -53,10 +55,12 @@ class Options:
     is_durable: bool = True
     deadline_seconds: float = 120.0
     operator_arguments: tuple[str, ...] = ()
+    longest_pause_seconds: float = LONGEST_PAUSE
 
     def command(self) -> list[str]:
         """Give the command line that starts a supervisor with these options."""
         flags = [f"--dir={self.home.folder}", f"--binary={self.binary}", f"--deadline={self.deadline_seconds}"]
+        flags += [f"--longest-pause={self.longest_pause_seconds}"]
         flags += [f"--without={part}" for part in sorted(self.without)]
         flags += [f"--operator-arg={argument}" for argument in self.operator_arguments]
         flags += [] if self.is_durable else ["--no-fsync"]
@@ -110,7 +114,7 @@ async def _supervise(
         write_status(cluster.home, "starting", step)
         report(step)
 
-    fleet = Fleet(cluster.home)
+    fleet = Fleet(cluster.home, longest_pause_seconds=options.longest_pause_seconds)
     bring_up = BringUp(cluster, fleet, options.without, tell)
     coming = asyncio.create_task(bring_up.run(deadline_seconds=options.deadline_seconds))
     stopping = asyncio.create_task(told.wait())
@@ -157,6 +161,7 @@ def main() -> int:
     parser.add_argument("--without", action="append", default=[], choices=PARTS)
     parser.add_argument("--operator-arg", action="append", default=[])
     parser.add_argument("--no-fsync", action="store_true")
+    parser.add_argument("--longest-pause", type=float, default=LONGEST_PAUSE)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     home = Home(given.dir)
@@ -167,6 +172,7 @@ def main() -> int:
         not given.no_fsync,
         given.deadline,
         tuple(given.operator_arg),
+        given.longest_pause,
     )
     try:
         run(options, report=lambda _: None, on_ready=lambda: None)

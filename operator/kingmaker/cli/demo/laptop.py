@@ -30,10 +30,12 @@ class Laptop:
 
     Args:
         folder: Where it keeps everything; created by `up`.
+        flags: More flags of `kingmaker up`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str) -> None:
         self.home = Home(folder)
+        self._flags = flags
 
     async def up(self) -> None:
         """Start it; progress goes to stderr.
@@ -42,7 +44,7 @@ class Laptop:
             DemoError: It did not start; stderr says why.
         """
         arguments = [f"--operator-arg={argument}" for argument in _OPERATOR_ARGUMENTS]
-        command = (*KINGMAKER, "up", "--no-fsync", "--dir", str(self.home.folder), *arguments)
+        command = (*KINGMAKER, "up", "--no-fsync", "--dir", str(self.home.folder), *arguments, *self._flags)
         # A session of its own: Ctrl-C in the terminal is for the demo, which then ends everything in order.
         child = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.DEVNULL, start_new_session=True
