@@ -133,7 +133,8 @@ def _check_content_type(headers: Mapping[bytes, bytes]) -> None:
     if b"inference-header-content-length" in headers:
         raise ServingError(ErrorCode.UNSUPPORTED_MEDIA, "binary tensor data is not read; send tensors as JSON")
     kind = headers.get(b"content-type", JSON).split(b";", maxsplit=1)[0].strip().lower()
-    if kind != JSON:
+    # The second is what curl says of any -d, and everybody's first request is a curl.
+    if kind not in (JSON, b"application/x-www-form-urlencoded"):
         found = kind.decode("latin1")[:80]
         message = f"content-type is {found!r}; send JSON with the header `content-type: application/json`"
         raise ServingError(ErrorCode.UNSUPPORTED_MEDIA, message)

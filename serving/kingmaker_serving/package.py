@@ -156,7 +156,7 @@ def _find_task(signature: Signature) -> Task | None:
     """Find the task of a classifier as converters write it: classes in one output, probabilities in the other."""
     classes = [s for s in signature.outputs if s.datatype in {"INT64", "INT32", "BYTES"} and len(s.shape) == 1]
     chances = [s for s in signature.outputs if s.datatype in {"FP32", "FP64"} and len(s.shape) == 2]
-    if len(classes) != 1 or len(signature.outputs) > 2:
+    if len(classes) != 1 or len(chances) > 1 or len(signature.outputs) != 1 + len(chances):
         return None
     return Task(TaskType.CLASSIFICATION, classes[0].name, chances[0].name if chances else None)
 
