@@ -24,7 +24,7 @@ from kingmaker.core.manifests.names import WORKLOAD
 from kingmaker.core.manifests.router import workload_service_account
 from kingmaker.core.plan import Action, Apply, Create, Delete, Plan
 from kingmaker.core.verification import ObservedModel, decide_model
-from kingmaker.ports import Body, Clock, Cluster, Key, NotFoundError, Profiles, RefusedError, Routers
+from kingmaker.ports import Body, Clock, Cluster, ClusterError, Key, NotFoundError, Profiles, RefusedError, Routers
 from kingmaker.snapshot import Snapshots, model_roles, name_and_uid
 
 logger = logging.getLogger(__name__)
@@ -52,8 +52,11 @@ class Reconciler:
             return await self._reconcile_model(key)
         try:
             return await self._reconcile_deployment(key)
+        except ClusterError:
+            # It passes: until then routers keep what they have, this deployment's route among it.
+            raise
         except Exception:
-            # The namespace's other deployments must not wait for one that can't be read.
+            # The namespace's other deployments must not wait for one that can't be decided about.
             self._routers.keep_route(key.namespace, key.name)
             raise
 

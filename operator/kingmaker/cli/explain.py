@@ -12,7 +12,7 @@ import aiohttp
 
 from kingmaker.adapters.clock import SystemClock
 from kingmaker.adapters.profiles import PodProfiles
-from kingmaker.cli.history import check_row, describe
+from kingmaker.cli.history import CHECK_HEADER, check_row, describe
 from kingmaker.cli.reading import Target, add_target, connected, read_deployment, target_of
 from kingmaker.cli.tables import render, wrap
 from kingmaker.cli.verbs import Subparsers, add_verb
@@ -94,5 +94,4 @@ def explain_contest(observed: Observed, contest: Contest, now: datetime) -> Iter
         wanted = int(stage.min_duration.total_seconds())
         yield f"  needs {wanted} s and {stage.min_requests} requests; has {held} s and {judgement.observations}"
     rows = [check_row(evidence_of(check).manifest()) for check in judgement.checks]
-    header = ("CHECK", "VERDICT", "N", "CHALLENGER", "CHAMPION", "E-VALUE", "NEEDED")
-    yield from ("  " + line for line in render(header, rows).splitlines())
+    yield from ("  " + line for line in render(CHECK_HEADER, rows).splitlines())

@@ -23,6 +23,8 @@ exit codes: 0 printed; 1 there is no such ModelDeployment, or no cluster; 2 wron
 
 Spec = Mapping[str, Any]
 
+CHECK_HEADER = ("CHECK", "VERDICT", "N", "CHALLENGER", "CHAMPION", "E/NEEDED")
+
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     """Declare the verb."""
@@ -87,7 +89,7 @@ def describe(spec: Spec) -> str:
     lines.append(f"   traffic: {traffic(spec) or 'unchanged'}")
     checks = [check_row(e) for e in spec.get("evidence") or ()]
     if checks:
-        header = ("CHECK", "VERDICT", "N", "CHALLENGER", "CHAMPION", "E-VALUE", "NEEDED")
+        header = CHECK_HEADER
         lines += ["   " + line for line in render(header, checks).splitlines()]
     return "\n".join(lines) + "\n"
 
@@ -100,8 +102,7 @@ def check_row(check: Spec) -> tuple[str, ...]:
         str(check["n"]),
         percent(check.get("estimate")),
         percent(check.get("reference")),
-        check.get("eValue", "-"),
-        check.get("threshold", "-"),
+        f"{check['eValue']}/{check.get('threshold', '-')}" if "eValue" in check else "-",
     )
 
 
