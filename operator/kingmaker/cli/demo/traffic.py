@@ -34,8 +34,6 @@ _MOST_IN_FLIGHT: Final = 400
 _FRESH_ROWS: Final = 2000
 _LABEL_DELAY_SECONDS: Final = (1.0, 3.0)
 
-_JSON = {"content-type": "application/json"}
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
