@@ -1,0 +1,55 @@
+"""What can't work is refused by the real API server, with a sentence that says what to do."""
+
+from typing import Any
+
+import pytest
+
+from kingmaker.local.kube.client import ApiError
+from support.badmanifests import ALL
+from support.manifests import a_decision, a_model, a_retraining_seat, a_seat
+
+from .conftest import Create
+
+BROKEN = [pytest.param(body, words, id=what) for what, body, words in ALL]
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(BROKEN) >= 60
+
+
+@pytest.mark.parametrize(("body", "words"), BROKEN)
+async def test_a_bad_manifest_is_refused_with_a_sentence(body: dict[str, Any], words: str, try_create: Create) -> None:
+    with pytest.raises(ApiError) as refused:
+        await try_create(body)
+    assert refused.value.status in {400, 422}
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [a_model(), a_seat(), a_retraining_seat(), a_decision()],
+    ids=["Model", "ModelDeployment", "retraining", "Decision"],
+)
+async def test_what_the_bad_ones_are_made_from_is_accepted(body: dict[str, Any], try_create: Create) -> None:
+    await try_create(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (a_model(artifact__mirror="s3://b/c"), "spec.artifact.mirror"),
+        (a_seat(routing__mode="Envoy"), "spec.routing.mode"),
+        (a_seat(serving__autoscaling={}), "spec.serving.autoscaling"),
+        (a_seat(monitoring__performance={}), "spec.monitoring.performance"),
+        (a_seat(contest__verdict__guardrails={"errors": {"maximum": 1}}), "guardrails.errors.maximum"),
+        (a_retraining_seat(template__nodeSelector={"gpu": "yes"}), "spec.retraining.template.nodeSelector"),
+        (a_decision(mood="good"), "spec.mood"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_field_that_is_not_honoured_is_not_accepted(
+    body: dict[str, Any], field: str, try_create: Create
+) -> None:
+    with pytest.raises(ApiError) as refused:
+        await try_create(body)
+    assert f'unknown field "{field}"' in str(refused.value)

@@ -1,0 +1,283 @@
+"""Manifests that can't work, as data: what is wrong, the manifest, and the words that a person must get."""
+
+from typing import Any
+
+from support.manifests import DIGEST, a_decision, a_model, a_retraining_seat, a_seat
+
+Bad = tuple[str, dict[str, Any], str]
+
+
+def _fixed(**entries: int) -> list[dict[str, Any]]:
+    return [{"name": name, "modelRef": {"name": f"churn-{name}"}, "weight": weight} for name, weight in entries.items()]
+
+
+def _entry(**fields: Any) -> list[dict[str, Any]]:
+    return [{"name": "b", "modelRef": {"name": "churn-b"}, **fields}]
+
+
+def _stage(**fields: Any) -> dict[str, Any]:
+    return {"name": "one", "minDuration": "1m", "minRequests": 10, **fields}
+
+
+def _volume(**fields: Any) -> list[dict[str, Any]]:
+    return [{"name": "scratch", "mountPath": "/scratch", **fields}]
+
+
+_EMPTY: dict[str, Any] = {"emptyDir": {}}
+_URI = "with one of these schemes: file:///path, http://, https://, s3://, gs://, az://, hf://"
+_DURATION = "must be a duration such as 30s, 10m, 24h, 14d, 26w or 1h30m"
+_POSITIVE = "must be a duration longer than 0s, such as 30s"
+
+MODELS: list[Bad] = [
+    ("no family", a_model(family=None), "spec.family: Required value"),
+    ("no artifact", a_model(artifact=None), "spec.artifact: Required value"),
+    ("no digest", a_model(artifact={"format": "ONNX", "uri": "s3://a/b"}), "spec.artifact.digest: Required value"),
+    ("short digest", a_model(artifact__digest="sha256:abc"), "must be sha256: and 64 lower-case hexadecimal digits"),
+    ("digest in capitals", a_model(artifact__digest="sha256:" + "A" * 64), "64 lower-case hexadecimal digits"),
+    ("bare digest", a_model(artifact__digest="a" * 64), "the first word that `sha256sum FILE` prints"),
+    ("another format", a_model(artifact__format="PyTorch"), 'supported values: "ONNX"'),
+    ("relative path", a_model(artifact__uri="model.onnx"), _URI),
+    ("relative file URI", a_model(artifact__uri="file://model.onnx"), _URI),
+    ("unknown scheme", a_model(artifact__uri="ftp://host/model.onnx"), _URI),
+    ("URI without host", a_model(artifact__uri="s3:///model.onnx"), _URI),
+    ("URI with a space", a_model(artifact__uri="s3://models/my model.onnx"), "without spaces"),
+    ("password in URI", a_model(artifact__uri="https://me:secret@host/m.onnx"), "put credentials into a Secret"),
+    ("URI going upwards", a_model(artifact__uri="file:///models/../etc/passwd"), "must not contain '..' segments"),
+    ("long URI", a_model(artifact__uri="s3://models/" + "a" * 1100), "may not be more than 1024 bytes"),
+    ("bad secret name", a_model(artifact__credentialsSecretRef={"name": "S3"}), "must be lower-case letters, digits"),
+    ("baseline without digest", a_model(baseline={"uri": "s3://a/b"}), "spec.baseline.digest: Required value"),
+    ("family in capitals", a_model(family="Churn"), "must be lower-case letters, digits and '-'"),
+    ("version as a number", a_model(version=3), "spec.version"),
+    ("regression without tolerance", a_model(task={"type": "Regression", "label": "label"}), "needs errorTolerance"),
+    ("tolerance of a classification", a_model(task__errorTolerance="1"), "errorTolerance is for type Regression"),
+    (
+        "score of a regression",
+        a_model(task={"type": "Regression", "label": "label", "score": "probabilities", "errorTolerance": "1"}),
+        "score is for type Classification: remove it",
+    ),
+    ("unknown task", a_model(task__type="Ranking"), 'supported values: "Classification", "Regression"'),
+    ("label that is no output", a_model(task__label="answer"), "task.label names no output of the signature"),
+    ("score that is no output", a_model(task__score="odds"), "task.score names no output of the signature"),
+    (
+        "unknown datatype",
+        a_model(signature__inputs=[{"name": "x", "datatype": "FLOAT", "shape": [-1]}]),
+        'supported values: "BOOL"',
+    ),
+    (
+        "dimension of size zero",
+        a_model(signature__inputs=[{"name": "x", "datatype": "FP32", "shape": [0]}]),
+        "every dimension of a shape is -1 (any size) or at least 1",
+    ),
+    ("no inputs", a_model(signature__inputs=[]), "should have at least 1 items"),
+    (
+        "one tensor twice",
+        a_model(signature__inputs=[{"name": "x", "datatype": "FP32", "shape": [-1]}] * 2),
+        "Duplicate value",
+    ),
+    (
+        "metric that is no number",
+        a_model(metrics=[{"name": "accuracy", "value": "good", "dataset": "holdout"}]),
+        'must be a decimal such as "0.942"',
+    ),
+    (
+        "one metric twice",
+        a_model(metrics=[{"name": "accuracy", "value": "0.9", "dataset": "holdout"}] * 2),
+        "Duplicate value",
+    ),
+    ("build time in words", a_model(lineage={"builtAt": "yesterday"}), "spec.lineage.builtAt"),
+    ("long name", a_model(metadata__name="a" * 64), "at most 63 lower-case letters, digits and '-', no dots"),
+    ("dots in the name", a_model(metadata__name="churn.1"), "a Model's name becomes part of Service names"),
+]
+
+SEATS: list[Bad] = [
+    ("no champion", a_seat(championRef=None, serving={}), "spec.championRef: Required value"),
+    ("champion without name", a_seat(championRef={}), "spec.championRef.name: Required value"),
+    ("name that is no Service's", a_seat(metadata__name="1churn"), "beginning with a letter"),
+    ("long name", a_seat(metadata__name="c" * 64), "at most 63 lower-case letters"),
+    (
+        "weight and shadow",
+        a_seat(challengers=_entry(weight=10, shadowPercent=10)),
+        "not both; leave both out to follow the contest's stages",
+    ),
+    ("weight of 95", a_seat(challengers=_entry(weight=95)), "should be less than or equal to 90"),
+    ("weight of 0", a_seat(challengers=_entry(weight=0)), "should be greater than or equal to 1"),
+    ("weights above 90", a_seat(challengers=_fixed(b=50, c=41)), "the champion keeps at least 10 percent"),
+    (
+        "no room for the stages",
+        a_seat(challengers=[*_fixed(b=50), {"name": "c", "modelRef": {"name": "churn-c"}}]),
+        "add up to more than 99: lower one of them",
+    ),
+    (
+        "no room for enrolled ones",
+        a_seat(challengers=_fixed(b=50), enrol={"selector": {"matchLabels": {"a": "b"}}}),
+        "add up to more than 99: lower one of them",
+    ),
+    ("one entry twice", a_seat(challengers=_entry() * 2), "Duplicate value"),
+    (
+        "one Model twice",
+        a_seat(challengers=[*_entry(), {"name": "c", "modelRef": {"name": "churn-b"}}]),
+        "two challengers name the same Model: keep one of them",
+    ),
+    (
+        "champion against itself",
+        a_seat(challengers=[{"name": "b", "modelRef": {"name": "churn-1"}}]),
+        "remove that challenger or name another championRef",
+    ),
+    (
+        "reserved entry",
+        a_seat(challengers=[{"name": "enrolled", "modelRef": {"name": "churn-b"}}]),
+        "'enrolled' stands for challengers that enter by themselves",
+    ),
+    (
+        "nine challengers",
+        a_seat(challengers=[{"name": f"c{n}", "modelRef": {"name": f"churn-c{n}"}} for n in range(9)]),
+        "must have at most 8 items",
+    ),
+    ("selector of everything", a_seat(enrol={"selector": {"matchLabels": {}}}), "should have at least 1 properties"),
+    (
+        "unknown policy",
+        a_seat(enrol={"selector": {"matchLabels": {"a": "b"}}, "onNewChallenger": "Drop"}),
+        'supported values: "Queue", "Replace", "Reject"',
+    ),
+    ("stage without traffic", a_seat(contest__stages=[_stage()]), "set exactly one of them"),
+    ("stage with both", a_seat(contest__stages=[_stage(weight=5, shadowPercent=5)]), "set exactly one of them"),
+    ("no stages", a_seat(contest__stages=[]), "should have at least 1 items"),
+    (
+        "falling weights",
+        a_seat(contest__stages=[_stage(weight=50), _stage(name="two", weight=5)]),
+        "put shadow stages first, then weights that do not fall",
+    ),
+    (
+        "shadow after a weight",
+        a_seat(contest__stages=[_stage(weight=5), _stage(name="two", shadowPercent=100)]),
+        "put shadow stages first, then weights that do not fall",
+    ),
+    ("stage of weight 100", a_seat(contest__stages=[_stage(weight=100)]), "should be less than or equal to 99"),
+    ("one stage twice", a_seat(contest__stages=[_stage(weight=5), _stage(weight=9)]), "Duplicate value"),
+    ("duration in words", a_seat(contest__stages=[_stage(weight=5, minDuration="ten minutes")]), _DURATION),
+    ("duration as a number", a_seat(contest__deadline=3600), "spec.contest.deadline"),
+    ("deadline of nothing", a_seat(contest__deadline="0s"), _POSITIVE),
+    ("negative window", a_seat(contest__rollbackWindow="-1h"), _DURATION),
+    ("unknown promotion", a_seat(contest__promotion="Sometimes"), 'supported values: "Automatic", "Manual", "Never"'),
+    (
+        "approvals without effect",
+        a_seat(contest__approval={"approvedDigests": [DIGEST]}),
+        "set required: true or remove the digests",
+    ),
+    ("unknown goal", a_seat(contest__verdict__goal="Better"), 'supported values: "Superior", "NonInferior"'),
+    ("margin in percent", a_seat(contest__verdict__margin="10%"), 'must be a decimal in quotes from "0.0001" to "1"'),
+    ("margin without quotes", a_seat(contest__verdict__margin=0.1), "spec.contest.verdict.margin"),
+    (
+        "no error budget",
+        a_seat(contest__verdict__falsePromotion="0"),
+        'must be a decimal in quotes from "0.0001" to "0.5"',
+    ),
+    (
+        "tolerance below one",
+        a_seat(contest__verdict__guardrails={"latency": {"tolerance": "0.9"}}),
+        'must be a decimal in quotes from "1.01" to "10"',
+    ),
+    ("no pods", a_seat(serving__replicas=0), "should be greater than or equal to 1"),
+    ("too many pods", a_seat(serving__replicas=101), "should be less than or equal to 100"),
+    (
+        "memory that is no quantity",
+        a_seat(serving__resources={"limits": {"memory": "lots"}}),
+        "such as 500m or 2 for cpu, 256Mi or 1Gi for memory",
+    ),
+    (
+        "request above limit",
+        a_seat(serving__resources={"requests": {"cpu": 2}, "limits": {"cpu": "500m"}}),
+        "requests.cpu must not be above limits.cpu",
+    ),
+    (
+        "memory request above limit",
+        a_seat(serving__resources={"requests": {"memory": "2Gi"}, "limits": {"memory": "512Mi"}}),
+        "requests.memory must not be above limits.memory",
+    ),
+    ("body of ten bytes", a_seat(serving__maxRequestBytes=10), "should be greater than or equal to 1024"),
+    ("header in capitals", a_seat(routing__affinity={"header": "X-User"}), "must be a header's name in lower case"),
+    ("the router's header", a_seat(routing__affinity={"header": "kingmaker-decision"}), "choose another"),
+    ("no windows", a_seat(monitoring__drift__windows=[]), "should have at least 1 items"),
+    ("window of nothing", a_seat(monitoring__drift__windows=["0s"]), _POSITIVE),
+    ("one window twice", a_seat(monitoring__drift__windows=["1h", "1h"]), "Duplicate value"),
+    (
+        "warning above tolerance",
+        a_seat(monitoring__drift={"warning": "0.2", "tolerance": "0.1"}),
+        "warning must not be above tolerance",
+    ),
+    ("few rows", a_seat(monitoring__drift__minRows=5), "should be greater than or equal to 50"),
+    ("quality of nothing", a_seat(monitoring__dataQuality={"maximumPercent": 0}), "greater than or equal to 1"),
+]
+
+RETRAININGS: list[Bad] = [
+    ("no template", a_retraining_seat(template=None), "spec.retraining.template: Required value"),
+    ("no output", a_retraining_seat(output=None), "spec.retraining.output: Required value"),
+    (
+        "output that is read-only",
+        a_retraining_seat(output__uriPrefix="https://store/out/"),
+        "that can be written to: file:///path, s3://, gs://, az://",
+    ),
+    ("unknown trigger", a_retraining_seat(triggers=["Performance"]), 'supported values: "Drift", "Age"'),
+    ("no trigger", a_retraining_seat(triggers=[]), "should have at least 1 items"),
+    ("more needed than seen", a_retraining_seat(persistence={"of": 2, "needed": 3}), "needed must not be above of"),
+    ("no budget", a_retraining_seat(budget={"runs": 0}), "should be greater than or equal to 1"),
+    ("budget per nothing", a_retraining_seat(budget={"per": "0s"}), _POSITIVE),
+    ("many retries", a_retraining_seat(template__backoffLimit=7), "should be less than or equal to 6"),
+    (
+        "the operator's variable",
+        a_retraining_seat(template__env=[{"name": "KINGMAKER_OUTPUT_URI", "value": "x"}]),
+        "names that begin with KINGMAKER_ are set by the operator",
+    ),
+    (
+        "bad variable",
+        a_retraining_seat(template__env=[{"name": "2ND", "value": "x"}]),
+        "must be letters, digits and '_', not beginning with a digit",
+    ),
+    ("variable of nothing", a_retraining_seat(template__env=[{"name": "A"}]), "exactly one of value and valueFrom"),
+    (
+        "variable from nowhere",
+        a_retraining_seat(template__env=[{"name": "A", "valueFrom": {}}]),
+        "set exactly one of secretKeyRef and configMapKeyRef",
+    ),
+    ("volume of nothing", a_retraining_seat(template__volumes=_volume()), "set exactly one of persistentVolumeClaim"),
+    (
+        "volume of two kinds",
+        a_retraining_seat(template__volumes=_volume(configMap={"name": "a"}, **_EMPTY)),
+        "set exactly one of persistentVolumeClaim",
+    ),
+    (
+        "relative mount",
+        a_retraining_seat(template__volumes=[{"name": "a", "mountPath": "a", **_EMPTY}]),
+        "must be an absolute path below /",
+    ),
+    (
+        "mount below /dev",
+        a_retraining_seat(template__volumes=[{"name": "a", "mountPath": "/dev/shm", **_EMPTY}]),
+        "must not be below /dev, /proc or /sys",
+    ),
+    (
+        "two mounts at one path",
+        a_retraining_seat(template__volumes=[*_volume(**_EMPTY), {"name": "b", "mountPath": "/scratch", **_EMPTY}]),
+        "two volumes are mounted at the same mountPath",
+    ),
+]
+
+DECISIONS: list[Bad] = [
+    ("unknown action", a_decision(action="Dethrone"), 'Unsupported value: "Dethrone"'),
+    ("sequence of zero", a_decision(sequence=0), "should be greater than or equal to 1"),
+    ("reason of two words", a_decision(reason="Contest Won"), "spec.reason"),
+    ("evidence as a float", a_decision(evidence=[{"name": "e", "n": 1, "estimate": 0.5}]), "spec.evidence[0].estimate"),
+    ("weight above 100", a_decision(weights=[{"model": "a", "weight": 101}]), "less than or equal to 100"),
+]
+
+ALL: list[Bad] = [
+    (f"{kind}: {what}", body, words)
+    for kind, table in (
+        ("Model", MODELS),
+        ("ModelDeployment", SEATS),
+        ("retraining", RETRAININGS),
+        ("Decision", DECISIONS),
+    )
+    for what, body, words in table
+]
+"""Every bad manifest: (what is wrong, manifest, words that the API server must say)."""
