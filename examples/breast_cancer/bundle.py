@@ -21,6 +21,7 @@ def package_model(
     version: str,
     names: Sequence[str],
     rows: Rows,
+    source: str,
     out: Path,
     uri_prefix: str | None = None,
     accuracy: float | None = None,
@@ -33,6 +34,7 @@ def package_model(
         version: Version within the family.
         names: Names of the features, in the order of the columns.
         rows: The training rows, reference of the baseline.
+        source: Where the rows are from, for the lineage.
         out: Folder; created.
         uri_prefix: Where the files can be read from once they are there; None for `out` itself.
         accuracy: Measured on rows that the model did not see, 0..1; None when there were none.
@@ -51,5 +53,6 @@ def package_model(
         out=out,
         uri_prefix=uri_prefix,
         metrics={} if accuracy is None else {"accuracy": f"{accuracy:.4f}"},
+        training_data=[{"uri": source, "rows": len(rows)}],
         framework=f"scikit-learn {sklearn.__version__}",
     ).report

@@ -67,6 +67,7 @@ def train(data: Path, min_rows: int, wait_seconds: float) -> dict[str, Any]:
             version="retrained",
             names=names,
             rows=rows,
+            source=data.absolute().as_uri(),
             out=Path(folder, "package"),
             uri_prefix=output,
         )
