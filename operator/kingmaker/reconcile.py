@@ -76,7 +76,8 @@ class Reconciler:
         self._routers.set_route(key.namespace, key.name, plan.route)
         refusals = await self._act(plan.actions, key.namespace, about)
         if plan.ledger is not None:
-            await self._cluster.apply(ledger_config_map(observed.deployment, plan.ledger))
+            ledger = Apply(ledger_config_map(observed.deployment, plan.ledger))
+            refusals += await self._act((ledger,), key.namespace, about)
         if plan.status is not None:
             await self._write_status(about, plan.status)
         for event in plan.events:

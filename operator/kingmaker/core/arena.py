@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from kingmaker.api import Action, Actor, OnNewChallenger, Reason
-from kingmaker.core.candidates import Candidate, find_candidates, is_own_retraining, mismatch
+from kingmaker.core.candidates import Candidate, find_candidates, is_own_retraining, is_still_enrolled, mismatch
 from kingmaker.core.contest import Continue, Crown, Drop, Enter, Expire, Halt, Stage, next_step
 from kingmaker.core.evidence import Totals
 from kingmaker.core.judgement import Check, Judgement, judge
@@ -37,10 +37,14 @@ def withdraw(observed: Observed, state: State) -> Record | None:
     for contest in state.contests:
         gone = observed.digest_of(contest.model) != contest.digest
         entry = declared.get(contest.model)
-        undeclared = bool(contest.entry) and (entry is None or entry.name != contest.entry)
+        undeclared = (
+            entry is None or entry.name != contest.entry
+            if contest.entry
+            else (not is_still_enrolled(observed, contest.model))
+        )
         changed = contest.fixed != (contest.model in fixed)
         if gone or undeclared or changed:
-            what = "its Model is gone" if gone else "spec.challengers was changed"
+            what = "its Model is gone" if gone else "it is no longer named, or selected, in the spec"
             message = f"{contest.model} leaves the contest: {what}"
             after = state.without_contest(contest.model)
             return _end(state, contest, after, Reason.CHALLENGER_WITHDRAWN, message, actor=Actor.HUMAN)

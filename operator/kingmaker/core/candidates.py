@@ -85,6 +85,12 @@ def _enrolled(observed: Observed, state: State) -> Iterator[Candidate]:
             yield Candidate("", name, model.spec.artifact.digest)
 
 
+def is_still_enrolled(observed: Observed, name: str) -> bool:
+    """Whether a model that entered by itself still may: people can take the rule, or the label, away."""
+    model = observed.models.get(name)
+    return model is not None and (_is_selected(observed, model) or is_own_retraining(observed, model))
+
+
 def _age(model: Model) -> tuple[float, str]:
     created = model.metadata.creation_timestamp
     return (created.timestamp() if created else 0.0, model.metadata.name)

@@ -14,7 +14,7 @@ from kingmaker.core.children import RouterContainer, remove_variants, wanted_chi
 from kingmaker.core.contest import Hold, next_step
 from kingmaker.core.evidence import Totals
 from kingmaker.core.judgement import Check
-from kingmaker.core.ledger import Ledger, fold
+from kingmaker.core.ledger import Ledger, fold, has_news
 from kingmaker.core.manifests.objects import Manifest
 from kingmaker.core.manifests.records import decision_body
 from kingmaker.core.manifests.settings import Settings
@@ -66,7 +66,7 @@ def decide(observed: Observed, rules: Rules) -> Plan:
         record=body,
         actions=(*_actions(observed, state, rules),),
         route=plan_route(observed, state),
-        ledger=ledger if ledger != observed.ledger else None,
+        ledger=ledger if has_news(observed.ledger, ledger) else None,
         status=_changed_status(observed, state, ledger),
         events=(_event(record),) if record else (),
         requeue_at=_requeue_at(observed, state, ledger.totals, rules, decided=record is not None),

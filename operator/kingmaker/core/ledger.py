@@ -72,6 +72,24 @@ def _kept(counts: Mapping[str, int], oldest: int) -> dict[str, int]:
     return {key: count for key, count in counts.items() if (parse_key(key).decision or 0) >= oldest}
 
 
+def has_news(before: Ledger, after: Ledger) -> bool:
+    """Tell whether a ledger is worth writing: when rows were counted, or monitoring says something else.
+
+    That time passed is no news: the next complete look covers it all the same, and an idle deployment writes nothing.
+    """
+    return _substance(before) != _substance(after)
+
+
+def _substance(ledger: Ledger) -> tuple[object, ...]:
+    windows = ledger.watch.windows
+    kept = windows and (
+        windows.model,
+        windows.baseline,
+        [(s.length, s.since, [(t.index, t.counts) for t in s.slots if t.counts.rows]) for s in windows.scales],
+    )
+    return ledger.totals, ledger.seen, replace(ledger.watch, windows=None), kept
+
+
 _CODEC: Final[TypeAdapter[Ledger]] = TypeAdapter(Ledger)
 
 

@@ -359,3 +359,9 @@ def test_a_newer_model_is_turned_away_when_asked_to() -> None:
     world = two_enrolled("Reject")
     assert world.status["contest"]["challenger"] == "b"
     assert world.last["reason"] == "ContestRunning"
+
+
+def test_a_model_that_is_no_longer_selected_leaves() -> None:
+    world = a_world(enrol=ENROL).settle()
+    world.models["b"] = a_model("b", "b", labels={})
+    assert world.settle().last["reason"] == "ChallengerWithdrawn"
