@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup quickstart demo quickstart test unit integration e2e lint generate verify bench lock clean
+.PHONY: help setup quickstart demo test unit integration e2e lint generate verify bench lock clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,9 +22,6 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: setup ## Watch a model being served, challenged, promoted, harmed, rolled back and retrained (KEEP=1 keeps it)
 	@$(BIN)/kingmaker demo $(if $(KEEP),--keep)
-
-quickstart: setup ## Train the two models of examples/quickstart and write their manifests there
-	$(BIN)/python examples/quickstart/build.py
 
 quickstart: setup ## Train the quickstart's two small models and write their manifests
 	@$(BIN)/python examples/quickstart/build.py
