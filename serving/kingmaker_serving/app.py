@@ -97,25 +97,31 @@ class RequestsApp:
             self._shadow.offer(answer)
 
     async def _route(self, method: str, path: str, scope: Scope, receive: Receive) -> Reply:
-        if path == f"{self._model}/feedback":
+        if path in {f"{self._model}/feedback", f"{self._model}/infer"}:
             _only(method, "POST")
             return await self._feedback(await self._bodies.read(dict(scope["headers"]), receive))
-        if path == f"{self._model}/infer":
-            _only(method, "POST")
+        page = self._page(path)
+        if page is None:
+            message = f"there is nothing at {path[:200]!r}; the model here is {self._service.settings.model_name!r}"
+            raise ServingError(ErrorCode.NOT_FOUND, message)
         _only(method, "GET")
+        return page
+
+    def _page(self, path: str) -> Reply | None:
+        """Give what can be read here: the server, its health, its model."""
         settings, signature = self._service.settings, self._service.session.signature
         is_ready = not self._state.is_draining
-        match path:
+        match path.removeprefix(self._model) if path.startswith(self._model) else path:
             case "/v2" | "/v2/":
                 return json_reply({"name": "kingmaker-serving", "version": self._version, "extensions": []})
             case "/v2/health/live":
                 return json_reply({"live": True})
             case "/v2/health/ready":
                 return json_reply({"ready": is_ready}, status=200 if is_ready else 503)
-            case _ if path == f"{self._model}/ready":
+            case "/ready":
                 content = {"name": settings.model_name, "ready": is_ready}
                 return json_reply(content, status=200 if is_ready else 503)
-            case _ if path == self._model:
+            case "":
                 return json_reply(
                     {
                         "name": settings.model_name,
@@ -126,8 +132,7 @@ class RequestsApp:
                     }
                 )
             case _:
-                message = f"there is nothing at {path[:200]!r}; the model here is {settings.model_name!r}"
-                raise ServingError(ErrorCode.NOT_FOUND, message)
+                return None
 
     async def _feedback(self, body: bytes) -> Reply:
         service = self._service

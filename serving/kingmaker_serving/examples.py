@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from kingmaker_serving.errors import Reason, ServingError, VerbError
+from kingmaker_serving.errors import ErrorCode, Reason, ServingError, VerbError
 from kingmaker_serving.protocol import InferRequest, InputTensor
 from kingmaker_serving.session import ModelSession, Stop
 from kingmaker_serving.signature import Signature
@@ -68,7 +68,7 @@ def run_examples(session: ModelSession, document: Examples) -> int:
             feeds = read_inputs(InferRequest(inputs=example.inputs), session.signature, session.symbols)
             given = session.run(feeds, [], Stop()).outputs
         except ServingError as error:
-            raise VerbError(Reason.INVALID_EXAMPLES, f"example {number}: {error.message}") from error
+            raise _failure(f"example {number}", error) from error
         for tensor in example.outputs:
             _compare(f"example {number}", tensor, given, session.signature, document.tolerance)
     return len(document.examples)
@@ -87,6 +87,13 @@ def write_examples(session: ModelSession, requests: Sequence[Mapping[str, np.nda
             }
         )
     return msgspec.json.encode({"format": FORMAT, "examples": entries, "tolerance": TOLERANCE})
+
+
+def _failure(place: str, error: ServingError) -> VerbError:
+    """Tell a request that does not fit from a model that breaks on one that does."""
+    if error.code is ErrorCode.MODEL_FAILED:
+        return VerbError(Reason.INVALID_MODEL, f"{place}: the model failed: {str(error.__cause__)[:1000]}")
+    return VerbError(Reason.INVALID_EXAMPLES, f"{place}: {error.message}")
 
 
 def _compare(

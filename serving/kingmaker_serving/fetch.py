@@ -6,6 +6,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,7 +176,7 @@ def _transient(uri: str) -> Iterator[None]:
     except (VerbError, _PassingError):
         raise
     except Exception as error:  # every plugin of fsspec has errors of its own
-        message = f"{type(error).__name__}: {error}"
+        message = f"{type(error).__name__}: {error}".replace(uri, plain(uri))
         raise _PassingError(message[:300]) from error
 
 
@@ -213,12 +214,23 @@ def _opener(uri: str) -> Callable[[], Any]:
     if scheme == "file" and parts.hostname in {None, "localhost"}:
         return lambda: Path(unquote(parts.path)).open("rb")
     if scheme in {"http", "https"} and parts.hostname:
-        web = urllib.request.build_opener(_SameHost())
-        return lambda: web.open(uri, timeout=_READ_SECONDS)
+        return _web(uri)
     if scheme in PLUGINS:
         return _plugin(uri, scheme)
     message = f"{plain(uri)[:300]!r} has no scheme that can be read; use file, http, https, {', '.join(PLUGINS)}"
     raise VerbError(Reason.UNSUPPORTED_SCHEME, message.replace(", memory", ""))
+
+
+def _web(uri: str) -> Callable[[], Any]:
+    """Open by HTTP; a user and password in the address become the header that they stand for."""
+    parts = urlsplit(uri)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    request = urllib.request.Request(bare, headers={"user-agent": "kingmaker-serving"})  # noqa: S310  # http(s) only
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        request.add_unredirected_header("authorization", f"Basic {b64encode(pair.encode()).decode()}")
+    web = urllib.request.build_opener(_SameHost())
+    return lambda: web.open(request, timeout=_READ_SECONDS)
 
 
 def _plugin(uri: str, scheme: str) -> Callable[[], Any]:

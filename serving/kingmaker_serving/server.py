@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import time
@@ -72,8 +73,6 @@ async def _serve(settings: Settings, *, started: float) -> None:
     management = ManagementApp(state, max_bytes=settings.max_request_bytes)
     async with _listening(management, settings.host, settings.management_port, settings):
         service = await _load(settings, started=started, asked=asked)
-        if service is None:
-            return
         try:
             await _answer(state, service, asked)
         finally:
@@ -81,8 +80,8 @@ async def _serve(settings: Settings, *, started: float) -> None:
     logger.info("ended")
 
 
-async def _load(settings: Settings, *, started: float, asked: asyncio.Event) -> Service | None:
-    """Load beside the probes; None when the process is told to end before that is done."""
+async def _load(settings: Settings, *, started: float, asked: asyncio.Event) -> Service:
+    """Load beside the probes; end the process when it is told to before that is done."""
 
     def work() -> Service:
         loaded = load_model(settings.folder, settings.digests, task=settings.task, threads=settings.threads)
@@ -95,7 +94,9 @@ async def _load(settings: Settings, *, started: float, asked: asyncio.Event) -> 
     waiting.cancel()
     if not loading.done():
         logger.info("told to end while loading")
-        return None
+        logging.shutdown()
+        # ONNX Runtime can't be interrupted while it loads, and a normal exit would wait for its thread.
+        os._exit(0)
     service = loading.result()
     seconds = round(time.perf_counter() - begin, 3)
     logger.info("loaded", extra={"model": settings.model_version, "seconds": seconds})

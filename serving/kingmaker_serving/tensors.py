@@ -142,7 +142,7 @@ def _check_shape(tensor: InputTensor, spec: TensorSpec) -> int:
         raise invalid_tensor(message)
     count = prod(found)
     if count > MAX_ELEMENTS:
-        message = f'input "{spec.name}": shape {found} has {count} elements, at most {MAX_ELEMENTS} are accepted'
+        message = f'input "{spec.name}": shape {str(found)[:200]} has over {MAX_ELEMENTS} elements; send fewer rows'
         raise invalid_tensor(message)
     return count
 

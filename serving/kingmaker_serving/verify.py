@@ -104,6 +104,9 @@ def _failure(done: subprocess.CompletedProcess[bytes]) -> VerbError:
         message = f"ONNX Runtime died of {name} while it loaded or ran the model; the file is broken or asks too much"
         return VerbError(Reason.INVALID_MODEL, message)
     reason, _, message = text[text.rfind("\n") + 1 :].partition(": ")
+    if "MemoryError" in message or "bad_alloc" in message:
+        text = "loading the model or running its examples needs more memory than --memory-bytes allows"
+        return VerbError(Reason.INVALID_MODEL, text)
     if done.returncode == _FAILED and reason in {known.value for known in Reason}:
         return VerbError(Reason(reason), message)
     return VerbError(Reason.INTERNAL, f"the verifying process exited with {done.returncode}: {text[-2000:]}")

@@ -88,7 +88,7 @@ BAD = [
     ("a wrong dimension", tensor(shape=[1, 3], data=[1, 2, 3]), "(dimension 1 must be 2, got 3)"),
     ("no rows", tensor(shape=[0, 2], data=[]), "every dimension must be at least 1"),
     ("a negative dimension", tensor(shape=[-1, 2]), "every dimension must be at least 1"),
-    ("a product beyond 64 bits", tensor(shape=[2**40, 2]), "elements, at most"),
+    ("a product beyond 64 bits", tensor(shape=[2**40, 2]), "elements; send fewer rows"),
     ("too few elements", tensor(data=[1]), "1 elements do not fill shape [1, 2] (2 expected)"),
     ("too many elements", tensor(data=[1, 2, 3]), "3 elements do not fill shape"),
     ("text in a number's place", tensor(data=[1, "2"]), "expected float | null, got str - at data[1]"),

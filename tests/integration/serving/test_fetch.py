@@ -1,0 +1,161 @@
+"""Downloads from a server that does to them what servers do."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.servers import an_address, run_verb
+
+CONTENT = bytes(range(256)) * 4096
+DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+
+
+class Store(ThreadingHTTPServer):
+    """Answers by path; `asked` counts."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__((an_address(), 0), Handler)
+        self.asked: dict[str, int] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.server_address[0]!s}:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Store
+
+    def do_GET(self) -> None:
+        path = self.path
+        times = self.server.asked[path] = self.server.asked.get(path, 0) + 1
+        if path == "/busy" and times < 3:
+            self.answer(503, b"")
+        elif path == "/cut" and times < 2:
+            self.answer(200, CONTENT, sent=CONTENT[:5000])
+        elif path == "/forbidden":
+            self.answer(403, b"")
+        elif path == "/here":
+            self.answer(302, b"", location="/model.onnx")
+        elif path == "/elsewhere":
+            self.answer(302, b"", location="http://127.0.0.1:9/model.onnx")
+        elif path == "/down":
+            self.answer(500, b"")
+        elif path == "/other":
+            self.answer(200, CONTENT + b"x")
+        else:
+            self.answer(200, CONTENT)
+
+    def answer(self, status: int, body: bytes, *, sent: bytes | None = None, location: str = "") -> None:
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        if location:
+            self.send_header("location", location)
+        self.end_headers()
+        self.wfile.write(body if sent is None else sent)
+        if sent is not None:
+            self.close_connection = True
+
+    def log_request(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    running = Store()
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield running
+    running.shutdown()
+    thread.join()
+    running.server_close()
+
+
+def fetched(tmp_path: Path, uri: str, *arguments: str, digest: str = DIGEST) -> tuple[int, Any, str]:
+    options = ["--dir", str(tmp_path / "model"), "--model-uri", uri, "--model-digest", digest]
+    return run_verb("fetch", *options, *arguments, log=tmp_path / "log")
+
+
+def files(tmp_path: Path) -> list[str]:
+    folder = tmp_path / "model"
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+@pytest.mark.parametrize("path", ["/model.onnx", "/busy", "/cut", "/here"])
+def test_a_file_arrives_whole(store: Store, tmp_path: Path, path: str) -> None:
+    code, message, stderr = fetched(tmp_path, store.url + path)
+    assert (code, message) == (0, None), stderr
+    assert files(tmp_path) == ["model.onnx"]
+    assert (tmp_path / "model" / "model.onnx").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments", "reason", "words"),
+    [
+        ("/other", [], "DigestMismatch", "the file is not the one of the Model"),
+        ("/forbidden", [], "DownloadFailed", "status 403"),
+        ("/elsewhere", [], "DownloadFailed", "redirects to 127.0.0.1"),
+        ("/down", ["--deadline", "1"], "DownloadFailed", "HTTP status 500; the time for retries is used up"),
+        ("/model.onnx", ["--max-bytes", "1000"], "TooLarge", "at most 1000 are accepted"),
+    ],
+)
+def test_what_does_not_arrive_leaves_nothing(
+    store: Store, tmp_path: Path, path: str, arguments: list[str], reason: str, words: str
+) -> None:
+    code, message, _ = fetched(tmp_path, store.url + path, *arguments)
+    assert (code, message["reason"]) == (1, reason)
+    assert words in message["message"]
+    assert files(tmp_path) == []
+
+
+def test_files_by_path_and_by_uri(tmp_path: Path) -> None:
+    source = tmp_path / "a b.onnx"
+    source.write_bytes(CONTENT)
+    for uri in (str(source), source.as_uri()):
+        assert fetched(tmp_path, uri)[0] == 0
+        (tmp_path / "model" / "model.onnx").unlink()
+    code, message, _ = fetched(tmp_path, "/nowhere/model.onnx")
+    assert (code, message["reason"]) == (1, "DownloadFailed")
+
+
+def test_a_restarted_container_does_not_download_again(store: Store, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert fetched(tmp_path, f"{store.url}/model.onnx")[0] == 0
+    assert store.asked == {"/model.onnx": 1}
+
+
+def test_all_three_files_are_fetched(store: Store, tmp_path: Path) -> None:
+    url = f"{store.url}/model.onnx"
+    more = [item for part in ("baseline", "examples") for item in (f"--{part}-uri", url, f"--{part}-digest", DIGEST)]
+    assert fetched(tmp_path, url, *more)[0] == 0
+    assert files(tmp_path) == ["baseline.json", "examples.json", "model.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("s3://models/model.onnx", "needs the package 's3fs'"),
+        ("gs://models/model.onnx", "needs the package 'gcsfs'"),
+        ("az://models/model.onnx", "needs the package 'adlfs'"),
+        ("ftp://host/model.onnx", "has no scheme that can be read"),
+        ("model.onnx", "has no scheme that can be read"),
+    ],
+)
+def test_a_scheme_that_can_not_be_read_says_what_to_do(tmp_path: Path, uri: str, words: str) -> None:
+    code, message, _ = fetched(tmp_path, uri)
+    assert (code, message["reason"]) == (1, "UnsupportedScheme")
+    assert words in message["message"]
+
+
+def test_secrets_in_an_address_are_not_told(store: Store, tmp_path: Path) -> None:
+    address = store.url.removeprefix("http://")
+    code, message, stderr = fetched(tmp_path, f"http://user:hunter2@{address}/forbidden?sig=hunter3")
+    assert code == 1
+    assert "hunter" not in json.dumps(message) + stderr
