@@ -52,6 +52,11 @@ def test_a_rollback_shows_the_check_that_failed() -> None:
     ]
 
 
+def test_a_stage_shows_its_sentence_and_the_figures() -> None:
+    lines = evidence_lines(a_decision("StartStage", a_check(), message="b goes from stage shadow to canary"))
+    assert lines == ["b goes from stage shadow to canary", "wrong answers 3.1% vs 17.2%, n=812, e=41 > 20"]
+
+
 def test_a_decision_without_figures_shows_its_sentence() -> None:
     assert evidence_lines(a_decision("SkipRetraining")) == ["in words"]
 

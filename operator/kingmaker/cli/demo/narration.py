@@ -48,12 +48,14 @@ def traffic(weights: Sequence[Document]) -> str:
 
 
 def evidence_lines(spec: Document) -> list[str]:
-    """Say what a Decision rests on: its deciding checks with their figures, or its sentence where it has none."""
+    """Say what a Decision rests on: its deciding check with its figures, its sentence where those don't say enough."""
     wanted = _DECIDING.get(str(spec["action"]), ())
     checks = [check for check in spec.get("evidence", ()) if check["name"] in wanted and check["n"]]
     failed = [check for check in checks if check.get("verdict") == "Fail"]
     lines = [describe(check) for check in (failed or checks)[:1]]
-    return lines or [str(spec.get("message") or spec.get("rule") or "")]
+    sentence = [str(spec.get("message") or spec.get("rule") or "")]
+    # A stage's name is in the sentence alone; of a verdict the figures say it all.
+    return [*sentence, *lines] if spec["action"] == "StartStage" else lines or sentence
 
 
 def describe(check: Document) -> str:

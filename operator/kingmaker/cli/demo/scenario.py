@@ -58,7 +58,9 @@ async def show(screen: Screen, *, folder: Path | None, keep: bool) -> int:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
         await asyncio.to_thread(laptop.down)
-        screen.plain(f"Everything is ended. Logs: {laptop.home.logs}, of pods: {laptop.home.node}")
+        screen.plain("Everything is ended. Logs are kept:")
+        screen.plain(f"  {laptop.home.logs}")
+        screen.plain(f"  {laptop.home.node} (pods)")
 
 
 async def _perform(screen: Screen, laptop: Laptop, *, keep: bool) -> int:
@@ -133,7 +135,9 @@ async def _stay(stage: Stage) -> None:
     stage.screen.plain(f"  kingmaker kubectl --dir {home.folder} -- get mdep -n {NAMESPACE} -w")
     stage.screen.plain(f"  kingmaker history {DEPLOYMENT} -n {NAMESPACE}")
     stage.screen.plain(f"  curl {url}/v2/models/{DEPLOYMENT}")
-    await stage.wait("Ctrl-C", lambda _: False, seconds=float("inf"))
+    # Here Ctrl-C is the way to end it, not an interruption.
+    with contextlib.suppress(asyncio.CancelledError):
+        await stage.wait("Ctrl-C", lambda _: False, seconds=float("inf"))
 
 
 def main(*, folder: Path | None, keep: bool) -> int:
