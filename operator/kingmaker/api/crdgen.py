@@ -78,6 +78,7 @@ KINDS: Final = (
             Column("Champion", ".status.champion.name"),
             Column("Challenger", ".status.contest.challenger"),
             Column("Stage", ".status.contest.stage"),
+            Column("Traffic", ".status.traffic"),
             Column("Verdict", ".status.contest.verdict"),
             Column("Drift", ".status.drift.state"),
             Column("Ready", f"{_READY}.status"),

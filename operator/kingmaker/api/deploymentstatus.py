@@ -156,6 +156,8 @@ class ModelDeploymentStatus(ApiModel):
     """Who held the seat before, kept warm for a rollback."""
     observed_champion_ref: Name | None = None
     """The spec.championRef that was followed last; another one is a person's new decision."""
+    traffic: Annotated[str, Field(max_length=128)] | None = None
+    """Percent of requests per model, the champion first, such as 95/5; copies for a shadow as in 100+100s."""
     variants: tuple[VariantStatus, ...] = Field(default=(), max_length=32, json_schema_extra=map_of("name"))
     """Models that have pods, and the traffic of each."""
     contest: ContestStatus | None = None

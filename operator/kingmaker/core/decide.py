@@ -33,7 +33,7 @@ from kingmaker.core.traffic import is_acknowledged, kept_variants, plan_route, p
 RETENTION: Final = 200
 """Decisions kept per deployment; the state that matters is in the newest."""
 
-_POLL: Final = timedelta(seconds=2)
+_POLL: Final = timedelta(seconds=10)
 """While pods start or routers acknowledge: what is waited for shows outside the objects that are watched."""
 
 

@@ -49,7 +49,8 @@ def watch_data(observed: Observed, state: State, watch: Watch, cells: Cells) -> 
     champion = state.champion
     baseline = _baseline(observed, state)
     if champion is None or baseline is None:
-        return Watch(drift_message=_without_baseline(observed, state))
+        reason, message = _without_baseline(observed, state)
+        return Watch(drift_reason=reason, drift_message=message, quality_reason=reason, quality_message=message)
     scales = [w.timedelta for w in observed.deployment.spec.monitoring.drift.windows]
     windows = Windows.for_baseline(
         watch.windows, model=champion.digest, baseline=baseline, scales=scales, now=observed.now
@@ -107,11 +108,13 @@ def _baseline(observed: Observed, state: State) -> Baseline | None:
     return observed.baselines.get(file.digest) if file else None
 
 
-def _without_baseline(observed: Observed, state: State) -> str:
-    model = observed.models.get(state.champion.name) if state.champion else None
+def _without_baseline(observed: Observed, state: State) -> tuple[Reason, str]:
+    if state.champion is None:
+        return Reason.CHAMPION_UNAVAILABLE, "no model holds the seat yet"
+    model = observed.models.get(state.champion.name)
     if model and model.spec.baseline:
-        return "the champion's baseline could not be read from its pods yet"
-    return "the champion's Model has no baseline: package it with one to have its data watched"
+        return Reason.CHAMPION_UNAVAILABLE, "the champion's baseline could not be read from its pods yet"
+    return Reason.NO_BASELINE, "the champion's Model has no baseline: package it with one to have its data watched"
 
 
 def _is_due(watch: Watch, windows: Windows, now: datetime) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +32,7 @@ from kingmaker.core.observed import Observed
 from kingmaker.core.policy import contest_policy
 from kingmaker.core.retraining import next_allowed_at
 from kingmaker.core.seat import wanted_champion
-from kingmaker.core.state import Contest, State
+from kingmaker.core.state import Contest, Share, State
 from kingmaker.core.traffic import is_acknowledged, kept_variants, previous_is_warm
 from kingmaker.core.watch import Watch
 
@@ -57,6 +57,7 @@ def build_status(observed: Observed, state: State, watch: Watch, totals: Totals)
         champion=_champion(state),
         previous_champion=_previous(observed, state),
         observed_champion_ref=state.observed_champion_ref or None,
+        traffic=split_text(state.traffic) or None,
         variants=tuple(_variants(observed, state)),
         contest=contest,
         queue=tuple(c.model for c in find_candidates(observed, state))[:50],
@@ -70,6 +71,13 @@ def build_status(observed: Observed, state: State, watch: Watch, totals: Totals)
         else None,
     )
     return status.manifest()
+
+
+def split_text(traffic: Iterable[Share]) -> str:
+    """Put a split into a word: answers as `95/5`, champion first, copies as `+100s`."""
+    shares = tuple(traffic)
+    answers = "/".join(str(s.weight) for s in shares if s.weight)
+    return answers + "".join(f"+{s.shadow_percent}s" for s in shares if s.shadow_percent)
 
 
 def _champion(state: State) -> ChampionStatus | None:
@@ -211,7 +219,9 @@ def _find(observed: Observed, state: State, watch: Watch, holding: Reason | None
     blocked = _blocked(observed, state)
     working = _working(observed, state)
     yes, no = ConditionStatus.TRUE, ConditionStatus.FALSE
-    ready = serving[1] is yes and routed[1] is yes and working is None and blocked is None
+    # While routers take over new weights they answer by the old ones: a contest's steps don't make anybody unready.
+    answering = routed[1] is yes or (routed[2] is Reason.ROUTER_PENDING and _was_ready(observed))
+    ready = serving[1] is yes and answering and working is None and blocked is None
     failing = next((f for f in (serving, routed) if f[1] is not yes), serving)
     reason, message = (Reason.SERVING, f"{state.champion.name} serves") if ready and state.champion else failing[2:]
     if blocked:
@@ -275,6 +285,11 @@ def _router_configured(observed: Observed, state: State) -> Finding:
     if state.champion is None or not is_acknowledged(observed, state):
         return kind, ConditionStatus.FALSE, Reason.ROUTER_PENDING, "a router pod has not acknowledged the weights yet"
     return kind, ConditionStatus.TRUE, Reason.ROUTER_ACKNOWLEDGED, "every router pod has the present weights"
+
+
+def _was_ready(observed: Observed) -> bool:
+    conditions = observed.deployment.status.conditions
+    return any(c.type == ConditionType.READY and c.status == ConditionStatus.TRUE for c in conditions)
 
 
 def _blocked(observed: Observed, state: State) -> tuple[Reason, str] | None:

@@ -20,11 +20,11 @@ class Watch:
     features: tuple[str, ...] = ()
     window: str = ""
     since: datetime | None = None
-    drift_reason: Reason = Reason.NO_BASELINE
+    drift_reason: Reason = Reason.TOO_FEW_ROWS
     drift_message: str = "nothing was counted yet"
     broken: tuple[str, ...] = ()
     quality_status: ConditionStatus = ConditionStatus.UNKNOWN
-    quality_reason: Reason = Reason.NO_BASELINE
+    quality_reason: Reason = Reason.TOO_FEW_ROWS
     quality_message: str = "nothing was counted yet"
 
     @property
