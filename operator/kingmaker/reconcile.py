@@ -23,9 +23,10 @@ from kingmaker.core.decide import Rules, decide
 from kingmaker.core.manifests.names import WORKLOAD
 from kingmaker.core.manifests.router import workload_service_account
 from kingmaker.core.plan import Action, Apply, Create, Delete, Plan
+from kingmaker.core.sightings import model_roles
 from kingmaker.core.verification import ObservedModel, decide_model
 from kingmaker.ports import Body, Clock, Cluster, ClusterError, Key, NotFoundError, Profiles, RefusedError, Routers
-from kingmaker.snapshot import Snapshots, model_roles, name_and_uid
+from kingmaker.snapshot import Snapshots, name_and_uid
 
 logger = logging.getLogger(__name__)
 

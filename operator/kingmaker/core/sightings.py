@@ -1,0 +1,107 @@
+"""What Kubernetes objects say of pods, Jobs and variants: pure, from bodies to values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kingmaker.api import Role, RoleStatus
+from kingmaker.core.manifests.objects import MODEL
+from kingmaker.core.observed import Body, ObservedJob, ObservedVariant
+
+
+def has_ended(pod: Body) -> bool:
+    """Whether a pod will run nothing more."""
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def is_pod_ready(pod: Body) -> bool:
+    """Whether a pod may get requests: Ready, and not on its way out."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return False
+    conditions = pod.get("status", {}).get("conditions") or ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def observe_variants(objects: Mapping[tuple[str, str], Body], pods: Iterable[Body]) -> dict[str, ObservedVariant]:
+    """Sum up the Deployments, Services and pods of every variant, by model name."""
+    by_model: dict[str, list[Body]] = {}
+    for pod in pods:
+        by_model.setdefault(pod["metadata"]["labels"].get(MODEL, ""), []).append(pod)
+    variants = {}
+    for (kind, name), body in objects.items():
+        model = body["metadata"].get("labels", {}).get(MODEL)
+        if kind != "Deployment" or not model:
+            continue
+        ready = sorted(p["status"]["podIP"] for p in by_model.get(model, ()) if is_pod_ready(p))
+        service = objects.get(("Service", name), {})
+        variants[model] = ObservedVariant(
+            model=model,
+            desired=body["spec"].get("replicas", 1),
+            ready=len(ready),
+            endpoints=tuple(ready),
+            service_ip=service.get("spec", {}).get("clusterIP"),
+            stalled=_stalled(body, by_model.get(model, ())),
+        )
+    return variants
+
+
+def _stalled(deployment: Body, pods: Iterable[Body]) -> str:
+    for condition in deployment.get("status", {}).get("conditions") or ():
+        late = condition["type"] == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded"
+        if late and condition["status"] == "False":
+            return "; ".join([condition.get("message", "the pods do not come up"), *_complaints(pods)])
+    return ""
+
+
+def _complaints(pods: Iterable[Body]) -> list[str]:
+    """What containers that wait or failed say, each once."""
+    found: dict[str, None] = {}
+    for pod in pods:
+        status = pod.get("status", {})
+        for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+            waiting = container.get("state", {}).get("waiting") or {}
+            last = container.get("lastState", {}).get("terminated") or {}
+            text = last.get("message") or waiting.get("message") or waiting.get("reason")
+            if text and waiting.get("reason") not in ("PodInitializing", "ContainerCreating"):
+                found[f"{container['name']}: {text}"[:500]] = None
+    return list(found)
+
+
+def job_state(job: Body, pods: Iterable[Body]) -> ObservedJob:
+    """Sum up a Job and what its last pod said when it ended."""
+    meta = job["metadata"]
+    conditions = {c["type"]: c for c in job.get("status", {}).get("conditions") or () if c["status"] == "True"}
+    failed = conditions.get("Failed", {})
+    own = [p for p in pods if any(o.get("uid") == meta["uid"] for o in p["metadata"].get("ownerReferences", ()))]
+    own.sort(key=lambda p: p["metadata"]["creationTimestamp"])
+    message = next((m for pod in reversed(own) if (m := termination_message(pod))), "")
+    return ObservedJob(
+        name=meta["name"],
+        uid=meta["uid"],
+        succeeded="Complete" in conditions,
+        failed=bool(failed),
+        message=message,
+        reason=": ".join(str(failed[k]) for k in ("reason", "message") if failed.get(k)),
+    )
+
+
+def termination_message(pod: Body) -> str:
+    """What a pod's containers said last: the main one first, else the init container that failed."""
+    status: Mapping[str, Any] = pod.get("status", {})
+    for container in (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())):
+        for state in (container.get("state", {}), container.get("lastState", {})):
+            terminated = state.get("terminated") or {}
+            if terminated.get("message"):
+                return str(terminated["message"])
+    return ""
+
+
+def model_roles(deployments: Iterable[Body], model: str) -> tuple[RoleStatus, ...]:
+    """Where a Model serves, read from the status of the namespace's deployments."""
+    return tuple(
+        RoleStatus(model_deployment=body["metadata"]["name"], role=Role(variant["role"]))
+        for body in sorted(deployments, key=lambda b: b["metadata"]["name"])
+        for variant in body.get("status", {}).get("variants") or ()
+        if variant["name"] == model
+    )
