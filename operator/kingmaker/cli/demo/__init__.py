@@ -9,8 +9,8 @@ _EPILOG = """\
 It starts a cluster of its own in a new folder, shows five things that happen to a model while a load generator never
 stops, and ends everything it started. It takes less than 5 minutes after the one-time build of the control plane.
 
-exit codes: 0 every step was reached and no request failed (with --keep: also after Ctrl-C); 1 not so, and stdout says what was seen; 2 wrong usage;
-130 interrupted, and no process is left
+exit codes: 0 every step was reached and no request failed, with --keep after Ctrl-C; 1 not so, and stdout says what was
+seen; 2 wrong usage; 130 interrupted, and no process is left
 """
 
 
