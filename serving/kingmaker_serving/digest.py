@@ -32,11 +32,12 @@ def read_verified(path: Path, digest: str, *, max_bytes: int = MAX_MODEL_BYTES) 
     except OSError as error:
         message = f"{path.name} can't be opened: {error.strerror}; `fetch` must have put a plain file there"
         raise VerbError(Reason.DIGEST_MISMATCH, message) from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        os.close(descriptor)
+        message = f"{path.name} is not a plain file with one name (links: {status.st_nlink}); links are refused"
+        raise VerbError(Reason.DIGEST_MISMATCH, message)
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            message = f"{path.name} is not a plain file with one name (links: {status.st_nlink}); links are refused"
-            raise VerbError(Reason.DIGEST_MISMATCH, message)
         if status.st_size > max_bytes:
             raise too_large(path.name, status.st_size, max_bytes)
         content = file.read(max_bytes + 1)

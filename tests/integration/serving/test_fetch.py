@@ -34,7 +34,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Store
 
     def do_GET(self) -> None:
-        path = self.path
+        path = self.path.partition("?")[0]
         times = self.server.asked[path] = self.server.asked.get(path, 0) + 1
         if path == "/busy" and times < 3:
             self.answer(503, b"")

@@ -178,7 +178,7 @@ BAD: list[tuple[str, str, str, bytes | None, dict[str, str], int, str]] = [
     ("gzip that is none", "POST", INFER, GOOD, {"content-encoding": "gzip"}, 400, "is not gzip"),
     ("gzip that is cut off", "POST", INFER, gzip.compress(GOOD)[:-4], {"content-encoding": "gzip"}, 400, "cut off"),
     ("another encoding", "POST", INFER, GOOD, {"content-encoding": "br"}, 415, "use gzip or none"),
-    ("plain text", "POST", INFER, GOOD, {"content-type": "text/plain"}, 415, "application/json"),
+    ("another type", "POST", INFER, GOOD, {"content-type": "xml"}, 415, "content-type is 'xml'; send JSON"),
     ("binary tensors", "POST", INFER, GOOD, {"inference-header-content-length": "9"}, 415, "binary tensor data"),
     ("feedback without id", "POST", FEEDBACK, b'{"labels": [1]}', {}, 400, "id"),
     ("feedback without labels", "POST", FEEDBACK, b'{"id": "x"}', {}, 400, 'either "labels"'),

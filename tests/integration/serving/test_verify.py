@@ -82,7 +82,8 @@ BAD: list[tuple[str, list[str], dict[str, bytes], str, str]] = [
             {"name": "f", "input": "z", "column": 0, "kind": "Numeric", "cells": []}]}).encode()},
      "InvalidBaseline", "reads tensor 'z'"),
     ("no end", ["--deadline", "3"], {"model": endless(), "examples": ONE_EXAMPLE}, "InvalidModel", "took over 3 s"),
-    ("a terabyte", ["--memory-bytes", str(2 * 1024**3)], {"model": greedy(), "examples": ONE_EXAMPLE}, "InvalidModel", ""),
+    ("a terabyte", ["--memory-bytes", str(2 * 1024**3)], {"model": greedy(), "examples": ONE_EXAMPLE}, "InvalidModel",
+     "memory"),
 ]  # fmt: skip
 
 
