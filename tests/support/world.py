@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kingmaker.api import Model, ModelDeployment
+from kingmaker.core.baseline import Baseline
 from kingmaker.core.children import RouterContainer
 from kingmaker.core.decide import Rules, decide
 from kingmaker.core.ledger import Ledger
@@ -22,6 +23,8 @@ from kingmaker.core.observed import Observed, ObservedJob, ObservedRouter, Obser
 from kingmaker.core.plan import Apply, Create, Delete, Plan, RoutePlan
 from kingmaker.core.profile import Profile
 from kingmaker.core.state import State, load_state
+from kingmaker.core.watch import Watch
+from kingmaker.core.windows import Windows
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SETTINGS = Settings(
@@ -85,6 +88,8 @@ class World:
     creates: Counter[str] = field(default_factory=Counter)
     deletes: Counter[str] = field(default_factory=Counter)
     generation: int = 1
+    watch: Watch | None = None
+    """What monitoring says; None lets it look at the counts."""
 
     @property
     def deployment(self) -> ModelDeployment:
@@ -132,11 +137,21 @@ class World:
             variants=variants,
             routers=(router,),
             jobs=self.jobs,
-            ledger=self.ledger,
+            ledger=replace(self.ledger, watch=self._watched(self.watch)) if self.watch else self.ledger,
             profiles=profiles,
-            scraped=True,
+            scraped=self.watch is None,
             pod_uids=frozenset(p.pod_uid for p in profiles),
         )
+
+    def _watched(self, watch: Watch) -> Watch:
+        """What monitoring says is about the champion of the moment."""
+        champion = self.state.champion
+        if champion is None:
+            return watch
+        baseline = Baseline("sha256:" + "b" * 64, 100, ())
+        scales = [timedelta(hours=1)]
+        windows = Windows.for_baseline(None, model=champion.digest, baseline=baseline, scales=scales, now=START)
+        return replace(watch, windows=windows)
 
     def step(self, crash_after: int | None = None) -> Plan:
         """One pass; with `crash_after`, only that many of its writes happen."""
