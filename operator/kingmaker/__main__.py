@@ -26,6 +26,7 @@ from kingmaker.core.manifests.settings import Settings
 from kingmaker.handlers.events import configure, register
 from kingmaker.handlers.interest import Interest
 from kingmaker.loop import Loop
+from kingmaker.ports import Key
 from kingmaker.reconcile import Reconciler
 from kingmaker.routing.bootstrap import router_container
 from kingmaker.routing.routers import AdsRouters
@@ -109,9 +110,8 @@ async def serve(args: argparse.Namespace) -> None:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         clock = SystemClock()
 
-        def on_router_change(namespace: str) -> None:
-            for key in interest.deployments(namespace):
-                loop.add(key)
+        def on_router_change(namespace: str, deployment: str) -> None:
+            loop.add(Key("ModelDeployment", namespace, deployment))
 
         routers = AdsRouters(on_router_change)
         reconciler = Reconciler(cluster, PodProfiles(session), routers, clock, rules_of(args))

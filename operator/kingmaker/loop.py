@@ -12,8 +12,8 @@ from kingmaker.ports import Clock, ClusterError, ConflictError, Key
 
 logger = logging.getLogger(__name__)
 
-WORKERS: Final = 8
-"""Reconciles at one time; they mostly wait for the API server and for pods."""
+WORKERS: Final = 32
+"""Reconciles at one time; they mostly wait for the API server and for pods, and share what they read of a namespace."""
 
 _BACKOFF_FIRST: Final = 0.5
 _BACKOFF_LAST: Final = 60.0

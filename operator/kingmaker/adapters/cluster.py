@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from kubernetes.aio import client, config
 
+from kingmaker.adapters.sharedreads import SharedReads
 from kingmaker.ports import Body, ClusterError, ConflictError, NotFoundError, RefusedError, UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ _APPLY: Final = "application/apply-patch+yaml"
 _TIMEOUT: Final = 15.0
 """Seconds for one request; a watch is kopf's business, not ours."""
 _PAGE: Final = 500
+_Bodies = list[Body]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class KubernetesCluster:
     def __init__(self, api: client.ApiClient) -> None:
         """Take a configured client."""
         self._api = api
+        self._shared = SharedReads()
         self.writes = 0
         """Writes that were sent, Events apart; an idle operator sends none."""
 
@@ -87,11 +90,17 @@ class KubernetesCluster:
         return _typed(kind, body)
 
     async def list(self, kind: str, namespace: str, labels: Mapping[str, str] | None = None) -> list[Body]:
-        """Read all objects that have these labels, page by page."""
+        """Read all objects that have these labels. Who asks at the same time gets the same ones, not to be changed."""
+        selector = ",".join(f"{k}={v}" for k, v in sorted((labels or {}).items()))
+        what = f"{RESOURCES[kind].path(namespace)}?{selector}"
+        found: _Bodies = await self._shared.read(what, lambda: self._list(kind, namespace, selector))
+        return found
+
+    async def _list(self, kind: str, namespace: str, selector: str) -> _Bodies:
         query = {"limit": str(_PAGE)}
-        if labels:
-            query["labelSelector"] = ",".join(f"{k}={v}" for k, v in sorted(labels.items()))
-        items: list[Body] = []
+        if selector:
+            query["labelSelector"] = selector
+        items: _Bodies = []
         while True:
             page = await self._request("GET", RESOURCES[kind].path(namespace), query)
             items += [_typed(kind, item) for item in page.get("items") or ()]

@@ -13,18 +13,26 @@ from kingmaker.routing.snapshot import Backend, Endpoint, Route, build_snapshot
 
 @dataclass(slots=True)
 class _Namespace:
-    """What is known of one namespace; `routes` has an entry for every deployment whose route is known."""
+    """What is known of one namespace.
+
+    Attributes:
+        deployments: Who is there.
+        routes: Has an entry for every deployment whose route is known.
+        told: What was said last of the routers, by deployment.
+    """
 
     deployments: frozenset[str] = frozenset()
     routes: dict[str, RoutePlan | None] = field(default_factory=dict)
+    told: dict[str, Mapping[str, ObservedRouter]] = field(default_factory=dict)
 
 
 class AdsRouters:
     """Implements the port `Routers`."""
 
-    def __init__(self, on_change: Callable[[str], None]) -> None:
-        """Take what to call with a namespace whose routers said something."""
-        self.server = AdsServer(on_change=on_change)
+    def __init__(self, on_change: Callable[[str, str], None]) -> None:
+        """Take what to call with a namespace and a deployment of which `routers` says something else than last time."""
+        self.server = AdsServer(on_change=self._compare)
+        self._on_change = on_change
         self._namespaces: dict[str, _Namespace] = {}
 
     def set_namespace(self, namespace: str, *, deployments: frozenset[str], routers: Mapping[str, str]) -> None:
@@ -34,6 +42,7 @@ class AdsRouters:
         if known.deployments != deployments:
             known.deployments = deployments
             known.routes = {name: route for name, route in known.routes.items() if name in deployments}
+            known.told = {name: told for name, told in known.told.items() if name in deployments}
             self._push(namespace, known)
 
     def set_route(self, namespace: str, deployment: str, route: RoutePlan | None) -> None:
@@ -53,11 +62,24 @@ class AdsRouters:
         """Drop a deployment that is gone."""
         known = self._namespaces.setdefault(namespace, _Namespace())
         known.deployments -= {deployment}
+        known.told.pop(deployment, None)
         if known.routes.pop(deployment, None) is not None:
             self._push(namespace, known)
 
     def routers(self, namespace: str, deployment: str) -> Mapping[str, ObservedRouter]:
         """Say what each connected router acknowledged."""
+        found = self._look(namespace, deployment)
+        self._namespaces.setdefault(namespace, _Namespace()).told[deployment] = found
+        return found
+
+    def _compare(self, namespace: str) -> None:
+        """Call whom a change of the routers concerns: an answer to one deployment's route is no news to all."""
+        known = self._namespaces.get(namespace, _Namespace())
+        for deployment in sorted(known.deployments):
+            if self._look(namespace, deployment) != known.told.get(deployment):
+                self._on_change(namespace, deployment)
+
+    def _look(self, namespace: str, deployment: str) -> dict[str, ObservedRouter]:
         found = {}
         for state in self.server.routers(namespace):
             if not state.connected:
