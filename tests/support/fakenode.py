@@ -1,0 +1,213 @@
+"""A node that starts no process: pods are ready at once, their counts stand still, verify Jobs find what they should.
+
+It stands in for kubelets where hundreds of pods are needed and only the operator is looked at.
+"""
+
+import asyncio
+import ipaddress
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from kingmaker.local.kube.client import STRATEGIC, ApiError, KubeClient
+from kingmaker.local.kube.reflector import Reflector
+from kingmaker.local.node.registration import Registration
+from kingmaker.local.node.times import format_time, utc_now
+from support.fakerouter import FakeRouter
+
+Pod = dict[str, Any]
+
+RESOURCES = {"cpu": "10000", "memory": "10000Gi", "ephemeral-storage": "10000Gi", "pods": "10000"}
+WORKERS = 8
+MANAGEMENT_PORT = 8082
+
+
+class FakeNode:
+    """A node's work, without the work.
+
+    Args:
+        client: Of an administrator.
+        name: Of the Node.
+        network: Loopback network from which pods get their addresses.
+        xds_port: Where the operator listens for routers, on 127.0.0.1.
+        folder: For the routers' sockets; its path must be short.
+    """
+
+    def __init__(self, client: KubeClient, *, name: str, network: str, xds_port: int, folder: Path) -> None:
+        self._client = client
+        self._name = name
+        self._addresses = ipaddress.ip_network(network).hosts()
+        self._xds_port = xds_port
+        self._folder = folder
+        self._queue: asyncio.Queue[Pod] = asyncio.Queue()
+        self._started: dict[str, str] = {}
+        self._by_address: dict[str, Pod] = {}
+        self._routers: dict[str, asyncio.Task[None]] = {}
+        self._sites: dict[str, web.TCPSite] = {}
+        application = web.Application()
+        application.router.add_get("/profile", self._profile)
+        self._runner = web.AppRunner(application, access_log=None)
+
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Be a node until cancelled."""
+        registration = Registration(self._client, name=self._name, resources=RESOURCES, port=1)
+        await registration.register()
+        await self._runner.setup()
+        watch = {"fieldSelector": f"spec.nodeName={self._name}"}
+        pods = Reflector(self._client, "/api/v1/pods", params=watch, on_change=self._on_change, on_sync=on_ready)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(registration.run())
+                group.create_task(pods.run())
+                for _ in range(WORKERS):
+                    group.create_task(self._work())
+        finally:
+            for router in self._routers.values():
+                router.cancel()
+            await asyncio.gather(*self._routers.values(), return_exceptions=True)
+            await self._runner.cleanup()
+
+    def _on_change(self, pod: Pod, gone: bool) -> None:
+        if not gone:
+            self._queue.put_nowait(pod)
+
+    async def _work(self) -> None:
+        while True:
+            pod = await self._queue.get()
+            with suppress(ApiError):  # Gone meanwhile.
+                if pod["metadata"].get("deletionTimestamp"):
+                    await self._end(pod)
+                elif pod["metadata"]["uid"] not in self._started:
+                    await self._start(pod)
+
+    async def _start(self, pod: Pod) -> None:
+        address = str(next(self._addresses))
+        self._started[pod["metadata"]["uid"]] = address
+        if pod["spec"]["restartPolicy"] == "Never":
+            await self._write(pod, _finished(pod, address))
+            return
+        if pod["metadata"]["labels"]["app.kubernetes.io/component"] == "router":
+            await self._write(pod, _running(pod, address, is_ready=False))
+            self._routers[pod["metadata"]["uid"]] = asyncio.create_task(self._route(pod, address))
+            return
+        self._by_address[address] = pod
+        site = self._sites[pod["metadata"]["uid"]] = web.TCPSite(self._runner, address, MANAGEMENT_PORT)
+        await site.start()
+        await self._write(pod, _running(pod, address, is_ready=True))
+
+    async def _route(self, pod: Pod, address: str) -> None:
+        configured = asyncio.Event()
+        router = FakeRouter(
+            pod["metadata"]["name"],
+            address,
+            xds_port=self._xds_port,
+            folder=self._folder,
+            on_configured=configured.set,
+        )
+        running = asyncio.create_task(router.run())
+        try:
+            await configured.wait()
+            await self._write(pod, _running(pod, address, is_ready=True))
+            await running
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def _end(self, pod: Pod) -> None:
+        uid = pod["metadata"]["uid"]
+        if router := self._routers.pop(uid, None):
+            router.cancel()
+        if site := self._sites.pop(uid, None):
+            await site.stop()
+        await self._client.delete(_path(pod), {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}})
+
+    async def _write(self, pod: Pod, status: dict[str, Any]) -> None:
+        await self._client.patch(f"{_path(pod)}/status", {"status": status}, kind=STRATEGIC)
+
+    async def _profile(self, request: web.Request) -> web.Response:
+        assert request.transport is not None
+        pod = self._by_address[request.transport.get_extra_info("sockname")[0]]
+        given = _arguments(pod)
+        model, digest = given["--model-version"], given["--model-digest"]
+        info = f'{{model="{model}",model_digest="{digest}",baseline_digest="",pod="{pod["metadata"]["name"]}"}}'
+        lines = (
+            f"kingmaker_profile_info{info} 1",
+            "kingmaker_profile_start_time_seconds 1700000000.000",
+            'kingmaker_profile_requests_total{decision="1",outcome="ok"} 1000',
+            'kingmaker_profile_rows_total{decision="1"} 1000',
+            'kingmaker_profile_latency_total{decision="1",le="0.01"} 1000',
+        )
+        return web.Response(text="\n".join([*lines, ""]))
+
+
+@asynccontextmanager
+async def fake_node(client: KubeClient, *, network: str, xds_port: int, folder: Path) -> AsyncIterator[FakeNode]:
+    """Run a fake node while the block runs; pods can be bound to it when it begins."""
+    node = FakeNode(client, name="fake", network=network, xds_port=xds_port, folder=folder)
+    ready = asyncio.Event()
+    running = asyncio.create_task(node.run(ready.set))
+    try:
+        await asyncio.wait_for(ready.wait(), 30)
+        yield node
+        assert not running.done(), running.exception()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def _path(pod: Pod) -> str:
+    return f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
+
+
+def _arguments(pod: Pod) -> dict[str, str]:
+    container = pod["spec"]["containers"][0]
+    words = [*container.get("command", ()), *container.get("args", ())]
+    return dict(itertools.pairwise(words))
+
+
+def _running(pod: Pod, address: str, *, is_ready: bool) -> dict[str, Any]:
+    state = {"running": {"startedAt": format_time(utc_now())}}
+    return _status(pod, address, "Running", state, is_ready=is_ready)
+
+
+def _finished(pod: Pod, address: str) -> dict[str, Any]:
+    tensors = {"datatype": "FP32", "shape": [-1, 1]}
+    report = {
+        "digest": _arguments(pod)["--model-digest"],
+        "sizeBytes": 1000,
+        "opset": 18,
+        "producer": "fake 1",
+        "inputs": [{"name": "features", **tensors}],
+        "outputs": [{"name": "scores", **tensors}],
+        "examples": 0,
+    }
+    moment = format_time(utc_now())
+    ended = {"exitCode": 0, "reason": "Completed", "startedAt": moment, "finishedAt": moment}
+    return _status(pod, address, "Succeeded", {"terminated": ended | {"message": json.dumps(report)}}, is_ready=False)
+
+
+def _status(pod: Pod, address: str, phase: str, state: dict[str, Any], *, is_ready: bool) -> dict[str, Any]:
+    def container(spec: dict[str, Any], condition: dict[str, Any], *, ready: bool) -> dict[str, Any]:
+        known = {"name": spec["name"], "image": spec["image"], "imageID": "", "restartCount": 0, "started": ready}
+        return known | {"ready": ready, "state": condition}
+
+    moment = format_time(utc_now())
+    conditions = {"Initialized": True, "ContainersReady": is_ready, "Ready": is_ready}
+    over = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": moment, "finishedAt": moment}}
+    return {
+        "phase": phase,
+        "hostIP": "127.0.0.1",
+        "podIP": address,
+        "podIPs": [{"ip": address}],
+        "startTime": moment,
+        "conditions": [
+            {"type": name, "status": str(holds), "lastTransitionTime": moment} for name, holds in conditions.items()
+        ],
+        "initContainerStatuses": [container(c, over, ready=True) for c in pod["spec"].get("initContainers", ())],
+        "containerStatuses": [container(c, state, ready=is_ready) for c in pod["spec"]["containers"]],
+    }
