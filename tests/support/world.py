@@ -70,7 +70,10 @@ def a_spec(champion: str = "a", **extra: Any) -> dict[str, Any]:
 
 @dataclass
 class World:
-    """One deployment and its surroundings. `broken` models never get ready pods; `frozen` routers acknowledge nothing."""
+    """One deployment and its surroundings.
+
+    `broken` models never get ready pods; `frozen` routers acknowledge nothing.
+    """
 
     spec: dict[str, Any]
     models: dict[str, Model]

@@ -22,6 +22,12 @@ REPORT = {
     "examples": 5,
     "baseline": {"digest": digest("b"), "rows": 100, "features": 2},
 }
+
+
+def failed(message: str) -> ObservedJob:
+    return ObservedJob("j", "u", failed=True, message=message)
+
+
 DONE = ObservedJob("job", "uid", succeeded=True, message=json.dumps(REPORT))
 
 
