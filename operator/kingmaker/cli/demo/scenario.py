@@ -133,7 +133,7 @@ async def _stay(stage: Stage) -> None:
     stage.screen.heading("It goes on running, traffic too, until Ctrl-C. In another terminal:")
     stage.screen.plain(f"  export KUBECONFIG={home.kubeconfig}")
     stage.screen.plain(f"  kingmaker kubectl --dir {home.folder} -- get mdep -n {NAMESPACE} -w")
-    stage.screen.plain(f"  kingmaker history {DEPLOYMENT} -n {NAMESPACE}")
+    stage.screen.plain(f"  kingmaker history --dir {home.folder} -n {NAMESPACE} {DEPLOYMENT}")
     stage.screen.plain(f"  curl {url}/v2/models/{DEPLOYMENT}")
     # Here Ctrl-C is the way to end it, not an interruption.
     with contextlib.suppress(asyncio.CancelledError):
