@@ -206,7 +206,7 @@ class Retraining(ApiModel):
     persistence: Persistence = Persistence()
     """How often drift must be seen before it counts."""
     cooldown: Duration = Duration("24h")
-    """Time between the end of a run and the next; doubles, up to 14d, while candidates lose."""
+    """Time from the beginning of a run to the next one; doubles, up to 14d, while candidates lose."""
     budget: Budget = Budget()
     """How many runs there may be."""
     output: Output
