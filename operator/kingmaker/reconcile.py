@@ -24,6 +24,7 @@ from kingmaker.core.manifests.names import WORKLOAD
 from kingmaker.core.manifests.router import workload_service_account
 from kingmaker.core.plan import Action, Apply, Create, Delete, Plan
 from kingmaker.core.sightings import model_roles
+from kingmaker.core.traffic import plan_route
 from kingmaker.core.verification import ObservedModel, decide_model
 from kingmaker.ports import Body, Clock, Cluster, ClusterError, Key, NotFoundError, Profiles, RefusedError, Routers
 from kingmaker.snapshot import Snapshots, name_and_uid
@@ -72,8 +73,11 @@ class Reconciler:
         plan = decide(observed, self._rules)
         about = observed.deployment.manifest()
         if plan.record is not None:
+            # Should the record be refused, what was decided before goes on: the namespace's router waits for nobody.
+            self._routers.set_route(key.namespace, key.name, plan_route(observed, observed.state))
             await self._cluster.create(plan.record)
-            logger.info("decided", extra={"object": str(key), "record": plan.record["metadata"]["name"]})
+            spec = plan.record["spec"]
+            logger.info("%s: decision %d, %s: %s", key, spec["sequence"], spec["action"], spec["message"])
         self._routers.set_route(key.namespace, key.name, plan.route)
         refusals = await self._act(plan.actions, key.namespace, about)
         if plan.ledger is not None:
