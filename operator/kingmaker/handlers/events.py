@@ -37,8 +37,8 @@ def register(registry: kopf.OperatorRegistry, interest: Interest, add: Add) -> N
     async def model(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002, ANN401  # kopf's names
         put(interest.of_model(body, deleted=type == "DELETED"))
 
-    async def child(body: kopf.Body, **_: Any) -> None:  # noqa: ANN401  # kopf's names
-        put(interest.of_child(body))
+    async def child(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002, ANN401  # kopf's names
+        put(interest.of_child(body, deleted=type == "DELETED"))
 
     for group_version, plural in _CHILDREN:
         kopf.on.event(group_version, plural, id=f"child-{plural}", registry=registry)(child)

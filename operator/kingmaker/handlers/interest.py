@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from kingmaker.core.manifests.names import ROUTER
 from kingmaker.core.manifests.objects import COMPONENT, DEPLOYMENT, MODEL
 from kingmaker.ports import Key
 
 Body = Mapping[str, Any]
+
+_TELLING: Final = frozenset({"Ready", "Progressing", "Complete", "Failed"})
+"""Conditions of pods, Deployments and Jobs that a pass looks at. Their counts change often and tell nothing more."""
+
+_MOST_NEWS: Final = 100_000
+"""Children whose last news is remembered; without a memory a pass too many is made, and none too few."""
 
 
 @dataclass(slots=True)
@@ -28,6 +34,7 @@ class Interest:
 
     _known: dict[str, dict[str, _Known]] = field(default_factory=dict)
     _ready: dict[Key, str] = field(default_factory=dict)
+    _news: dict[str, tuple[object, ...]] = field(default_factory=dict)
 
     def deployments(self, namespace: str) -> Iterator[Key]:
         """All deployments of a namespace: they share its router."""
@@ -67,9 +74,18 @@ class Interest:
             if known.open or key.name in known.refs | known.variants:
                 yield Key("ModelDeployment", key.namespace, name)
 
-    def of_child(self, body: Body) -> Iterator[Key]:
-        """A child concerns its owner; a router everybody in its namespace."""
+    def of_child(self, body: Body, *, deleted: bool) -> Iterator[Key]:
+        """A child concerns its owner, a router all in its namespace, once something changed that a pass looks at."""
         meta = body["metadata"]
+        before, now = self._news.pop(meta["uid"], None), _news(body)
+        if not deleted:
+            if len(self._news) >= _MOST_NEWS:
+                self._news.clear()
+            self._news[meta["uid"]] = now
+        if deleted or before != now:
+            yield from self._concerned(meta)
+
+    def _concerned(self, meta: Mapping[str, Any]) -> Iterator[Key]:
         labels = meta.get("labels") or {}
         if labels.get("app.kubernetes.io/name") == ROUTER:
             yield from self.deployments(meta["namespace"])
@@ -77,3 +93,13 @@ class Interest:
             yield Key("ModelDeployment", meta["namespace"], labels[DEPLOYMENT])
         elif labels.get(COMPONENT) == "verify" and MODEL in labels:
             yield Key("Model", meta["namespace"], labels[MODEL])
+
+
+def _news(body: Body) -> tuple[object, ...]:
+    """What a pass looks at in a child that its kubelet or controller changes."""
+    meta, status = body["metadata"], body.get("status", {})
+    conditions = sorted(
+        (c["type"], c["status"], c.get("reason", "")) for c in status.get("conditions") or () if c["type"] in _TELLING
+    )
+    ending = "deletionTimestamp" in meta
+    return (meta.get("generation"), ending, status.get("podIP"), status.get("phase"), *conditions)
