@@ -82,7 +82,7 @@ def traffic(spec: Spec) -> str:
 def describe(spec: Spec) -> str:
     """Give one decision with its rule and its evidence, as lines of at most 80 columns."""
     by = "a person" if spec["actor"] == "Human" else "the operator"
-    lines = [f"{spec['sequence']}. {spec['action']} {about(spec)}, {spec['reason']}, by {by} at {spec['at']}"]
+    lines = wrap(f"{spec['sequence']}. {spec['action']} {about(spec)}, {spec['reason']}, by {by} at {spec['at']}")
     lines += wrap(spec.get("message", ""), indent="   ")
     if spec.get("rule"):
         lines += wrap(f"rule: {spec['rule']}", indent="   ")

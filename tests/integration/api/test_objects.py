@@ -92,6 +92,7 @@ def _status() -> dict[str, Any]:
         "observedGeneration": 1,
         "champion": {"name": "churn-1", "digest": DIGEST, "since": moment},
         "contest": {"challenger": "churn-2", "digest": DIGEST, "stage": "canary", "since": moment, "verdict": "Pass"},
+        "traffic": "95/5",
         "drift": {"state": "Warning", "features": ["age"]},
         "conditions": [
             {"type": "Ready", "status": "True", "reason": "Serving", "message": "m", "lastTransitionTime": moment}
@@ -104,8 +105,9 @@ def test_the_columns_say_what_goes_on(crds: ControlPlane, namespace: str) -> Non
     patch = json.dumps({"status": _status()})
     crds.kubectl("patch", "mdep", "churn", "-n", namespace, "--subresource=status", "--type=merge", "-p", patch)
     header, row = crds.kubectl("get", "mdep", "-n", namespace).stdout.splitlines()
-    assert header.split() == ["NAME", "CHAMPION", "CHALLENGER", "STAGE", "VERDICT", "DRIFT", "READY", "STATUS", "AGE"]
-    assert row.split()[:-1] == ["churn", "churn-1", "churn-2", "canary", "Pass", "Warning", "True", "Serving"]
+    columns = ["NAME", "CHAMPION", "CHALLENGER", "STAGE", "TRAFFIC", "VERDICT", "DRIFT", "READY", "STATUS", "AGE"]
+    assert header.split() == columns
+    assert row.split()[:-1] == ["churn", "churn-1", "churn-2", "canary", "95/5", "Pass", "Warning", "True", "Serving"]
     assert len(row) <= 100
 
 

@@ -6,7 +6,10 @@ from support.controlplane import ControlPlane
 
 
 def test_a_deployment_becomes_a_pod_that_waits_for_a_node(control_plane: ControlPlane, namespace: str) -> None:
-    control_plane.kubectl("create", "deployment", "web", "--image=web", "-n", namespace)
+    control_plane.kubectl("create", "deployment", "web", "--image=web", "--replicas=0", "-n", namespace)
+    # Another test may have left a Node behind: this one asks for a kind that nobody has.
+    elsewhere = '{"spec": {"replicas": 1, "template": {"spec": {"nodeSelector": {"kind": "none"}}}}}'
+    control_plane.kubectl("patch", "deployment", "web", "-n", namespace, "-p", elsewhere)
     control_plane.kubectl(
         "wait", "--for=condition=PodScheduled=False", "pod", "-l", "app=web", "-n", namespace, "--timeout=30s"
     )
