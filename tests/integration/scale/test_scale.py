@@ -25,7 +25,7 @@ NAMESPACES = 4
 PER_NAMESPACE = 50
 DEPLOYMENTS = NAMESPACES * PER_NAMESPACE
 READY_SECONDS = 240
-"""Four times what a quiet machine with two processors needs."""
+"""Three times what two processors took that had little else to do."""
 IDLE_SECONDS = 60
 QUIET_SECONDS = 33
 """Longer than the evaluation interval: until then some deployment has not looked at the counts for the first time."""
