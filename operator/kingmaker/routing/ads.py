@@ -134,7 +134,9 @@ class AdsServer:
     async def stop(self) -> None:
         """End all streams. Routers go on with what they have, and connect again."""
         if self._server is not None:
-            await self._server.stop(grace=None)
+            # gRPC cancels the open streams, and at times its own shutdown with them.
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._server.stop(grace=None)
             self._server = None
 
     def set_routers(self, namespace: str, routers: Mapping[str, str]) -> None:
