@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kingmaker.api import ConditionType, Model, Tensor
+from kingmaker.core.manifests.objects import DEPLOYMENT_UID
 from kingmaker.core.observed import Observed
 from kingmaker.core.state import State
 
@@ -103,10 +104,11 @@ def champion_family(observed: Observed, state: State) -> str:
 
 
 def is_own_retraining(observed: Observed, model: Model) -> bool:
-    """Whether the model came out of this deployment's retraining; it competes whatever the selector says."""
+    """Whether the model came out of this very deployment's retraining; it competes whatever the selector says."""
     lineage = model.spec.lineage
     trigger = lineage.triggered_by if lineage else None
-    return trigger is not None and trigger.model_deployment == observed.deployment.metadata.name
+    same_name = trigger is not None and trigger.model_deployment == observed.deployment.metadata.name
+    return same_name and model.metadata.labels.get(DEPLOYMENT_UID) == observed.uid
 
 
 def _is_selected(observed: Observed, model: Model) -> bool:

@@ -22,6 +22,7 @@ from kingmaker.api import (
     TrainingData,
     Trigger,
 )
+from kingmaker.core.candidates import is_own_retraining
 from kingmaker.core.manifests.names import retrain_job_name
 from kingmaker.core.manifests.records import RunResult
 from kingmaker.core.observed import Observed, ObservedJob
@@ -208,6 +209,9 @@ def conclude_run(observed: Observed, state: State, model_name: str) -> Record | 
         return None
     job = job_of(observed, run)
     model = observed.models.get(model_name)
+    if model is not None and not is_own_retraining(observed, model):
+        why = f"a Model {model_name} exists that is not its own: delete it, or rename the deployment"
+        return _failed(state, run, Reason.NAME_TAKEN, why)
     if model is not None:
         return _useless_model(observed, state, model_name)
     if job is None:

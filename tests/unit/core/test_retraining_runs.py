@@ -220,3 +220,15 @@ def test_a_result_says_everything_a_model_needs() -> None:
 def test_a_result_that_is_none_is_refused_in_words(text) -> None:
     with pytest.raises(InvalidResultError, match="termination message"):
         parse_result(text)
+
+
+def test_the_model_of_an_earlier_deployment_of_this_name_is_never_taken_for_ones_own() -> None:
+    world = a_world()
+    lineage = {"triggeredBy": {"modelDeployment": "churn", "decision": "churn-000002"}}
+    labels = {"kingmaker.dev/deployment-uid": "uid-of-another"}
+    world.models["churn-r1"] = a_model("churn-r1", "e", lineage=lineage, labels=labels)
+    world.watch = DRIFT
+    world.settle()
+    closing = next(r["spec"] for r in world.records if r["spec"]["action"] == "Reject")
+    assert closing["reason"] == "NameTaken"
+    assert "contest" not in world.status

@@ -7,7 +7,15 @@ from typing import Any
 
 from kingmaker.api import API_VERSION, DecisionSpec, Model, ModelDeployment
 from kingmaker.core.manifests.names import bounded, decision_name, produced_model_name
-from kingmaker.core.manifests.objects import DEPLOYMENT, Manifest, deployment_labels, labels, manifest, owner
+from kingmaker.core.manifests.objects import (
+    DEPLOYMENT,
+    DEPLOYMENT_UID,
+    Manifest,
+    deployment_labels,
+    labels,
+    manifest,
+    owner,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +51,9 @@ def model_from_result(
     name = deployment.metadata.name
     enrol = deployment.spec.enrol
     chosen = dict(enrol.selector.match_labels) if enrol else {}
-    own = labels("kingmaker-model", instance=str(parent.spec.family), component="model") | {DEPLOYMENT: bounded(name)}
+    own = labels("kingmaker-model", instance=str(parent.spec.family), component="model")
+    # The uid tells the Models of an earlier deployment of this name from its own.
+    own |= {DEPLOYMENT: bounded(name), DEPLOYMENT_UID: deployment.metadata.uid}
     task = result.task or (parent.spec.task.manifest() if parent.spec.task else None)
     spec: Manifest = {
         "family": str(parent.spec.family),
