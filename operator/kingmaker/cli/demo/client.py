@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kingmaker.cli.demo.laptop import DemoError
+from kingmaker.cli.demo.errors import DemoError
 from kingmaker.cli.demo.population import World
 from kingmaker.cli.demo.tally import Tally
 
@@ -23,25 +23,16 @@ class Traffic:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, *, url: str, model: str, rate: float, rows: Path, fresh: Path, log: Path) -> "Traffic":
+    async def start(cls, command: Sequence[str], *, log: Path) -> "Traffic":
         """Start it.
 
         Args:
-            url: Base URL of the router.
-            model: Name of the ModelDeployment.
-            rate: Requests per second.
-            rows: Folder with `recorded.csv` and `judged.csv`.
-            fresh: Where it writes labelled rows for retraining.
+            command: `python -m kingmaker.cli.demo.traffic` with its arguments, here or in a pod.
             log: Where its stderr goes.
         """
         with log.open("ab") as errors:
             child = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "kingmaker.cli.demo.traffic",
-                *("--url", url, "--model", model, "--rate", str(rate)),
-                *("--recorded", str(rows / "recorded.csv"), "--judged", str(rows / "judged.csv")),
-                *("--fresh", str(fresh)),
+                *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,

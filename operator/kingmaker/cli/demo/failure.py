@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 from typing import Final
 
-from kingmaker.cli.demo.laptop import DemoError
+from kingmaker.cli.demo.errors import DemoError
 from kingmaker.cli.demo.stage import DEPLOYMENT, NAMESPACE, Stage
 
 _LOG_LINES: Final = 15
@@ -28,9 +28,9 @@ async def tell_what_was_seen(stage: Stage, problem: str) -> None:
     ):
         with contextlib.suppress(DemoError):
             screen.plain(f"$ kubectl {' '.join(arguments)}")
-            screen.plain("\n".join((await stage.laptop.kubectl(*arguments)).splitlines()[-40:]))
+            screen.plain("\n".join((await stage.place.kubectl(*arguments)).splitlines()[-40:]))
     for log in ("operator", "traffic"):
-        path = stage.laptop.home.log(log)
+        path = stage.place.log(log)
         screen.plain(f"end of {path}:")
         screen.plain(last_lines(path))
 

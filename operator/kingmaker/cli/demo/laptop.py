@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from kingmaker.cli.demo.client import Traffic
+from kingmaker.cli.demo.errors import DemoError
 from kingmaker.local.binary import ensure_binary
 from kingmaker.local.down import down
 from kingmaker.local.home import Home
@@ -19,10 +21,6 @@ KINGMAKER: Final = (sys.executable, "-c", "import sys; from kingmaker.cli import
 
 _OPERATOR_ARGUMENTS: Final = ("--evaluation-interval=1", "--pre-stop-seconds=2", "--drain-seconds=5")
 """Minutes of watching instead of days: look at the counts every second."""
-
-
-class DemoError(Exception):
-    """The demo can't go on; the message says what was seen."""
 
 
 class Laptop:
@@ -79,6 +77,20 @@ class Laptop:
         """Give the base URL of a ModelDeployment."""
         command = (*KINGMAKER, "url", "--dir", str(self.home.folder), "-n", namespace, name)
         return (await _output(command)).strip()
+
+    async def start_traffic(self, *, url: str, model: str, rate: float, rows: Path, fresh: Path) -> Traffic:
+        """Start the load generator beside the cluster."""
+        command = (
+            *(sys.executable, "-m", "kingmaker.cli.demo.traffic"),
+            *("--url", url, "--model", model, "--rate", str(rate)),
+            *("--recorded", str(rows / "recorded.csv"), "--judged", str(rows / "judged.csv")),
+            *("--fresh", str(fresh)),
+        )
+        return await Traffic.start(command, log=self.log("traffic"))
+
+    def log(self, name: str) -> Path:
+        """Say where a program's log is."""
+        return self.home.log(name)
 
     def down(self) -> None:
         """End everything that `up` started; returns when it is gone. Logs stay, objects and keys don't."""

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+from kingmaker.cli.demo.errors import DemoError
 from kingmaker.cli.demo.failure import tell_what_was_seen
-from kingmaker.cli.demo.laptop import DemoError, Laptop, run_python
+from kingmaker.cli.demo.laptop import Laptop, run_python
 from kingmaker.cli.demo.screen import Screen
 from kingmaker.cli.demo.stage import DEPLOYMENT, NAMESPACE, Stage
 from kingmaker.cli.demo.steps import (
@@ -75,13 +76,15 @@ async def _perform(screen: Screen, laptop: Laptop, *, keep: bool) -> int:
     screen.plain(f"  up after {time.monotonic() - began:.1f} s")
     async with _stage(laptop, screen) as stage:
         try:
-            await _steps(stage, props)
-            code = await _sum_up(stage)
+            await play(stage, props)
+            code = await sum_up(stage)
+            screen.plain(f"  logs: {laptop.home.logs}")
+            screen.plain("  to keep it running and look around: make demo KEEP=1")
         except DemoError as error:
             await tell_what_was_seen(stage, str(error))
             return 1
         if keep:
-            await _stay(stage)
+            await _stay(stage, laptop)
         return code
 
 
@@ -101,7 +104,12 @@ async def _stage(laptop: Laptop, screen: Screen) -> AsyncIterator[Stage]:
                 await asyncio.shield(stage.traffic.stop())
 
 
-async def _steps(stage: Stage, props: Props) -> None:
+async def play(stage: Stage, props: Props) -> None:
+    """Take all the steps; each waits for what it promises.
+
+    Raises:
+        DemoError: Something did not happen in time.
+    """
     await seat_champion(stage, props)
     await promote_better(stage, props)
     await roll_back_harmful(stage, props)
@@ -109,27 +117,26 @@ async def _steps(stage: Stage, props: Props) -> None:
     await retrain_after_shift(stage)
 
 
-async def _sum_up(stage: Stage) -> int:
+async def sum_up(stage: Stage) -> int:
+    """Show what is left and how the requests fared; 1 when one failed."""
     report = stage.load.report
     screen = stage.screen
     screen.heading("What is left, in the API")
     for kind in ("models", "modeldeployments", "decisions"):
         screen.plain(f"$ kubectl get {kind} -n {NAMESPACE}")
-        screen.table(await stage.laptop.kubectl("get", kind, "-n", NAMESPACE))
+        screen.table(await stage.place.kubectl("get", kind, "-n", NAMESPACE))
     screen.heading(f"{report['sent']:,} requests, {report['failed']} failed, in {stage.seconds:.0f} s")
     screen.plain(f"  latency p50 {report['p50Milliseconds']:g} ms, p99 {report['p99Milliseconds']:g} ms")
     labels = f"{report['labelsPosted']:,} labels posted late, {report['labelsUnmatched']} for pods already gone"
     screen.plain(f"  {labels}, {sum(report['labelFailures'].values())} failed")
     for reason, count in {**report["failures"], **report["labelFailures"]}.items():
         screen.plain(f"  {count} x {reason}")
-    screen.plain(f"  logs: {stage.laptop.home.logs}")
-    screen.plain("  to keep it running and look around: make demo KEEP=1")
     return 1 if report["failed"] else 0
 
 
-async def _stay(stage: Stage) -> None:
-    home = stage.laptop.home
-    url = await stage.laptop.url(NAMESPACE, DEPLOYMENT)
+async def _stay(stage: Stage, laptop: Laptop) -> None:
+    home = laptop.home
+    url = await laptop.url(NAMESPACE, DEPLOYMENT)
     stage.screen.heading("It goes on running, traffic too, until Ctrl-C. In another terminal:")
     stage.screen.plain(f"  export KUBECONFIG={home.kubeconfig}")
     stage.screen.plain(f"  kingmaker kubectl --dir {home.folder} -- get mdep -n {NAMESPACE} -w")

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kingmaker.cli.demo.client import Traffic
-from kingmaker.cli.demo.laptop import DemoError, Laptop
+from kingmaker.cli.demo.errors import DemoError
 from kingmaker.cli.demo.narration import condition, decision_line, evidence_lines, traffic_line
+from kingmaker.cli.demo.place import Place
 from kingmaker.cli.demo.screen import Screen
 from kingmaker.local.kube.client import ApiError, KubeClient
 
@@ -74,13 +75,13 @@ class Stage:
     """The demo while it runs.
 
     Args:
-        laptop: The cluster.
+        place: The cluster.
         api: Its API server.
         screen: Where everything is told.
     """
 
-    def __init__(self, laptop: Laptop, api: KubeClient, screen: Screen) -> None:
-        self.laptop = laptop
+    def __init__(self, place: Place, api: KubeClient, screen: Screen) -> None:
+        self.place = place
         self.screen = screen
         self.view = View()
         self.traffic: Traffic | None = None

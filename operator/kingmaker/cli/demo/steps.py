@@ -7,8 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, Final
 
-from kingmaker.cli.demo.client import Traffic
-from kingmaker.cli.demo.laptop import DemoError
+from kingmaker.cli.demo.errors import DemoError
 from kingmaker.cli.demo.narration import condition, observed_errors
 from kingmaker.cli.demo.population import BROKEN_FACTOR, BROKEN_FEATURE, World
 from kingmaker.cli.demo.stage import DEPLOYMENT, NAMESPACE, Stage, View
@@ -56,21 +55,16 @@ async def seat_champion(stage: Stage, props: Props) -> None:
     """Step 1: a weak champion takes the seat and answers."""
     stage.screen.heading("1  A champion takes the seat")
     stage.screen.note("A decision stump that asks one question about one measurement: weak on purpose.")
-    await stage.laptop.kubectl("create", "namespace", NAMESPACE)
+    await stage.place.kubectl("create", "namespace", NAMESPACE)
     await _apply(stage, props.model(CHAMPION))
     await _apply(stage, props.deployment())
     await stage.wait(f"Model {CHAMPION} verified", lambda view: _is_ready(view, CHAMPION), seconds=60)
     artifact = stage.view.models[CHAMPION]["status"].get("artifact", {})
     stage.say(f"Model {CHAMPION} verified: {artifact.get('sizeBytes')} bytes, {artifact.get('digest', '')[:19]}...")
     await stage.wait(f"{DEPLOYMENT} Ready", lambda view: view.is_true("Ready"), seconds=90)
-    url = await stage.laptop.url(NAMESPACE, DEPLOYMENT)
-    stage.traffic = await Traffic.start(
-        url=url,
-        model=DEPLOYMENT,
-        rate=REQUESTS_PER_SECOND,
-        rows=props.built,
-        fresh=props.fresh,
-        log=stage.laptop.home.log("traffic"),
+    url = await stage.place.url(NAMESPACE, DEPLOYMENT)
+    stage.traffic = await stage.place.start_traffic(
+        url=url, model=DEPLOYMENT, rate=REQUESTS_PER_SECOND, rows=props.built, fresh=props.fresh
     )
     load = stage.load
     await stage.wait("labelled answers", lambda _: load.report["labelledRows"].get(CHAMPION, 0) >= 100, seconds=30)
@@ -153,11 +147,11 @@ async def retrain_after_shift(stage: Stage) -> None:
 
 
 async def _apply(stage: Stage, manifest: str) -> None:
-    await stage.laptop.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=manifest)
+    await stage.place.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=manifest)
 
 
 async def _patch(stage: Stage, change: dict[str, Any]) -> None:
-    await stage.laptop.kubectl(
+    await stage.place.kubectl(
         "patch", "modeldeployment", DEPLOYMENT, "-n", NAMESPACE, "--type=merge", f"--patch={json.dumps(change)}"
     )
 
