@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import aiohttp
 import kopf
@@ -34,6 +35,8 @@ from kingmaker.routing.routers import AdsRouters
 logger = logging.getLogger(__name__)
 
 _WATCH_RESTART_SECONDS = 1.0
+
+_IDENTITY: Any = "kingmaker"
 
 _ROUTER_HEAP = 900 * 2**20
 """Bytes, a little below the router's memory limit: near it Envoy refuses work instead of being killed."""
@@ -148,6 +151,8 @@ async def watch(registry: kopf.OperatorRegistry, namespaces: Sequence[str], stop
             await kopf.operator(
                 registry=registry,
                 settings=settings,
+                # kopf would make one of a user's name, and the user of a container has none.
+                identity=_IDENTITY,
                 standalone=True,
                 clusterwide=not namespaces,
                 namespaces=namespaces,
