@@ -1,6 +1,5 @@
 """The requests' port: Open Inference Protocol v2 over REST, and feedback."""
 
-import importlib.metadata
 import logging
 import re
 import time
@@ -8,6 +7,7 @@ from typing import Final
 
 import aiohttp
 
+from kingmaker_serving import __version__
 from kingmaker_serving.errors import ErrorCode, ServingError
 from kingmaker_serving.http import (
     Bodies,
@@ -53,7 +53,7 @@ class RequestsApp:
         self._http = http
         self._bodies = Bodies(max_bytes=settings.max_request_bytes, seconds=settings.body_seconds)
         self._model = f"/v2/models/{settings.model_name}"
-        self._version = importlib.metadata.version("kingmaker")
+        self._version = __version__
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -1,6 +1,7 @@
 """How a verb says how it ended: a termination message for the cluster, a sentence for people."""
 
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -29,10 +30,22 @@ def end(verb: Callable[[], dict[str, Any] | None], termination_log: Path | None)
     except VerbError as error:
         return _fail(error, termination_log)
     except Exception as error:  # noqa: BLE001  # the last edge: whatever it is, a person must be able to read it
-        return _fail(VerbError(Reason.INTERNAL, f"{type(error).__name__}: {error}"), termination_log)
+        traceback.print_exception(error)
+        cause = _cause(error)
+        return _fail(
+            cause if isinstance(cause, VerbError) else VerbError(Reason.INTERNAL, f"{type(cause).__name__}: {cause}"),
+            termination_log,
+        )
     if result is not None and termination_log is not None:
         _write(termination_log, msgspec.json.encode(result))
     return 0
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong inside of groups of tasks, whose own message says nothing."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _fail(error: VerbError, termination_log: Path | None) -> int:
