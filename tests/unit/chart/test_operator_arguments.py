@@ -13,7 +13,7 @@ FLAGS = re.findall(r"^ +- (--[a-z-]+)=", TEMPLATE, flags=re.MULTILINE)
 
 def test_the_operator_knows_every_option() -> None:
     numbers = {"--xds-port", "--metrics-port", "--router-replicas"}
-    given = [f"{flag}={'1' if flag in numbers or flag.endswith('-seconds') else 'x'}" for flag in FLAGS]
+    given = [f"{flag}={'1' if flag in numbers or flag.endswith(("-seconds", "-interval")) else 'x'}" for flag in FLAGS]
     assert vars(parse(["run", *given]))["serving_image"] == "x"
 
 
