@@ -69,6 +69,13 @@ class Cluster(Protocol):
     async def apply(self, body: Body) -> Body:
         """Server-side apply as field manager `kingmaker`, by force."""
 
+    async def apply_aside(self, body: Body) -> Body:
+        """Server-side apply as field manager `kingmaker-handover`, of exactly the object with the body's uid.
+
+        Raises:
+            ConflictError: Somebody gave a field another value meanwhile, or the object is another one.
+        """
+
     async def apply_status(self, body: Body) -> Body:
         """Server-side apply the status subresource."""
 

@@ -22,7 +22,7 @@ from kingmaker.core.children import ledger_config_map
 from kingmaker.core.decide import Rules, decide
 from kingmaker.core.manifests.names import WORKLOAD
 from kingmaker.core.manifests.router import workload_service_account
-from kingmaker.core.plan import Action, Apply, Create, Delete, Plan
+from kingmaker.core.plan import Action, Apply, Create, Delete, HandOver, Plan
 from kingmaker.core.sightings import model_roles
 from kingmaker.core.traffic import plan_route
 from kingmaker.core.verification import ObservedModel, decide_model
@@ -137,10 +137,19 @@ class Reconciler:
                 await self._cluster.create(body)
             case Apply(body):
                 await self._cluster.apply(body)
+            case HandOver(body, uid, replicas):
+                await self._hand_over(body, uid, replicas)
             case Delete(api_version, kind, name, uid):
                 await self._cluster.delete(api_version, kind, namespace, name, uid)
             case _:
                 assert_never(action)
+
+    async def _hand_over(self, body: Body, uid: str, replicas: int) -> None:
+        meta = body["metadata"]
+        head = {"apiVersion": body["apiVersion"], "kind": body["kind"]}
+        metadata = {"name": meta["name"], "namespace": meta["namespace"], "uid": uid}
+        await self._cluster.apply_aside({**head, "metadata": metadata, "spec": {"replicas": replicas}})
+        await self._cluster.apply(body)
 
     async def _write_status(self, about: Body, status: Mapping[str, object]) -> None:
         meta = about["metadata"]

@@ -23,6 +23,7 @@ from kingmaker.ports import Body, Clock, Cluster, Key, PodAddress, Profiles, Rou
 
 _CHILD_KINDS: Final = (
     "Deployment",
+    "HorizontalPodAutoscaler",
     "Service",
     "ConfigMap",
     "NetworkPolicy",

@@ -40,7 +40,7 @@ class ServingCollector(Collector):
         yield _counter("shadow_failures", "Copies without a pair", profile.failures, who, "challenger", "side")
         yield _counter("shadow_slower", "Batches with one side slower", profile.slower, who, "challenger", "side")
         for name, text, value in (
-            ("queue_taken", "Requests in work or waiting", runner.taken),
+            ("requests_in_flight", "Requests in work or waiting", runner.taken),
             ("queue_waiting", "Requests waiting for a worker", runner.waiting),
             ("queue_places", "Requests that may be in work or waiting", runner.places),
             ("shadow_queue_waiting", "Copies waiting to be sent", shadow.depth if shadow else 0),

@@ -124,7 +124,7 @@ def every_manifest() -> list[dict[str, Any]]:
     found = [
         variant_deployment(deployment, model, replicas=3, settings=SETTINGS),
         variant_service(deployment, "churn-1"),
-        pod_disruption_budget(deployment, "churn-1", replicas=3),
+        pod_disruption_budget(deployment, "churn-1"),
         network_policy(deployment, "churn-1", settings=SETTINGS),
         shadow_config_map(deployment, decision=12, champion="churn-1", targets=[target]),
         deployment_service(deployment),

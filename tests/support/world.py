@@ -20,7 +20,8 @@ from kingmaker.core.decide import Rules, decide
 from kingmaker.core.ledger import Ledger
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.observed import Observed, ObservedJob, ObservedRouter, ObservedVariant
-from kingmaker.core.plan import Apply, Create, Delete, Plan, RoutePlan
+from kingmaker.core.ownership import FIELD_MANAGER
+from kingmaker.core.plan import Action, Create, Delete, HandOver, Plan, RoutePlan
 from kingmaker.core.profile import Profile
 from kingmaker.core.state import State, load_state
 from kingmaker.core.watch import Watch
@@ -72,7 +73,8 @@ def a_spec(champion: str = "a", **extra: Any) -> dict[str, Any]:
 class World:
     """One deployment and its surroundings.
 
-    `broken` models never get ready pods; `frozen` routers acknowledge nothing.
+    `broken` models never get ready pods; `frozen` routers acknowledge nothing. Without `load`, the pods that a model
+    needs, its autoscaler keeps to its bounds alone; without `ready` all wanted pods are.
     """
 
     spec: dict[str, Any]
@@ -87,6 +89,8 @@ class World:
     jobs: dict[str, ObservedJob] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     stalled: dict[str, str] = field(default_factory=dict)
+    ready: dict[str, int] = field(default_factory=dict)
+    load: dict[str, int] = field(default_factory=dict)
     frozen: bool = False
     creates: Counter[str] = field(default_factory=Counter)
     deletes: Counter[str] = field(default_factory=Counter)
@@ -116,10 +120,11 @@ class World:
         for (kind, _), body in self.objects.items():
             model = body["metadata"]["labels"].get("kingmaker.dev/model")
             if kind == "Deployment" and model:
-                up = model not in self.broken
-                endpoints = tuple(f"10.0.{ord(model[0])}.{i}" for i in range(2)) if up else ()
+                wanted = body["spec"]["replicas"]
+                ready = 0 if model in self.broken else self.ready.get(model, wanted)
+                endpoints = tuple(f"10.0.{ord(model[0])}.{i}" for i in range(ready))
                 variants[model] = ObservedVariant(
-                    model, 2, len(endpoints), endpoints, "10.96.0.1", self.stalled.get(model, "")
+                    model, wanted, ready, endpoints, "10.96.0.1", self.stalled.get(model, "")
                 )
         weights = {b.model: b.weight for b in self.route.backends if b.weight} if self.route else {}
         router = ObservedRouter("router-1", ready=True)
@@ -157,7 +162,10 @@ class World:
         return replace(watch, windows=windows)
 
     def step(self, crash_after: int | None = None) -> Plan:
-        """One pass; with `crash_after`, only that many of its writes happen."""
+        """One pass, after the autoscalers' own; with `crash_after`, only that many of its writes happen."""
+        for (kind, name), body in self.objects.items():
+            if kind == "HorizontalPodAutoscaler":
+                self._autoscale(body["spec"], self.objects["Deployment", name])
         plan = decide(self.observed(), RULES)
         writes: list[Callable[[], None]] = []
         if plan.record is not None:
@@ -240,13 +248,35 @@ class World:
     def weights(self) -> dict[str, int]:
         return {b.model: b.weight for b in self.route.backends if b.weight} if self.route else {}
 
-    def _act(self, action: Apply | Create | Delete) -> None:
+    def replicas(self, model: str) -> int:
+        return self.objects["Deployment", f"churn-{model}"]["spec"]["replicas"]
+
+    def autoscaler(self, model: str) -> Mapping[str, Any]:
+        return self.objects["HorizontalPodAutoscaler", f"churn-{model}"]["spec"]
+
+    def owners_of_replicas(self, model: str) -> set[str]:
+        managed = self.objects["Deployment", f"churn-{model}"]["metadata"]["managedFields"]
+        return {entry["manager"] for entry in managed}
+
+    def _autoscale(self, spec: Mapping[str, Any], deployment: Mapping[str, Any]) -> None:
+        has = deployment["spec"]["replicas"]
+        wanted = self.load.get(deployment["metadata"]["labels"]["kingmaker.dev/model"], has)
+        if spec["behavior"]["scaleDown"]["selectPolicy"] == "Disabled":
+            wanted = max(wanted, has)
+        wanted = min(max(wanted, spec["minReplicas"]), spec["maxReplicas"])
+        if wanted != has:
+            deployment["spec"]["replicas"] = wanted
+            deployment["metadata"]["managedFields"] = [_owned("autoscaler", "Update")]
+
+    def _act(self, action: Action) -> None:
         if isinstance(action, Delete):
             self.objects.pop((action.kind, action.name))
             self.deletes[action.kind] += 1
             return
         body = json.loads(json.dumps(action.body))
         key = (body["kind"], body["metadata"]["name"])
+        if body["kind"] == "Deployment":
+            _own(body, self.objects.get(key), action)
         if key not in self.objects:
             self.creates[body["kind"]] += 1
             body["metadata"].setdefault("uid", f"uid-{key[0]}-{key[1]}")
@@ -261,3 +291,23 @@ class World:
                 **body,
                 "metadata": {**self.objects.get(key, {}).get("metadata", {}), **body["metadata"]},
             }
+
+
+def _owned(manager: str, operation: str) -> dict[str, Any]:
+    return {"manager": manager, "operation": operation, "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+
+
+def _own(body: dict[str, Any], live: Mapping[str, Any] | None, action: Action) -> None:
+    """Keep account of who says how many pods there are; a number that nobody says any more is 1."""
+    before = live["metadata"]["managedFields"] if live else []
+    others = [entry for entry in before if entry["manager"] != FIELD_MANAGER]
+    if "replicas" in body["spec"]:
+        others = others if live and live["spec"]["replicas"] == body["spec"]["replicas"] else []
+        body["metadata"]["managedFields"] = [*others, _owned(FIELD_MANAGER, "Apply")]
+        return
+    if isinstance(action, HandOver):
+        assert live is not None
+        assert action.replicas == live["spec"]["replicas"]
+        others = [*others, _owned("handover", "Apply")]
+    body["metadata"]["managedFields"] = others
+    body["spec"]["replicas"] = live["spec"]["replicas"] if live and others else 1

@@ -15,11 +15,11 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from kingmaker.adapters.sharedreads import SharedReads
+from kingmaker.core.ownership import FIELD_MANAGER, HANDOVER_MANAGER
 from kingmaker.ports import Body, ClusterError, ConflictError, NotFoundError, RefusedError, UnavailableError
 
 logger = logging.getLogger(__name__)
 
-FIELD_MANAGER: Final = "kingmaker"
 _APPLY: Final = "application/apply-patch+yaml"
 _TIMEOUT: Final = 15.0
 """Seconds for one request; a watch is kopf's business, not ours."""
@@ -47,6 +47,7 @@ RESOURCES: Final[Mapping[str, Resource]] = {
     "Decision": Resource("kingmaker.dev/v1alpha1", "decisions"),
     "Deployment": Resource("apps/v1", "deployments"),
     "Job": Resource("batch/v1", "jobs"),
+    "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
     "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
     "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
     "Service": Resource("v1", "services"),
@@ -121,6 +122,13 @@ class KubernetesCluster:
         meta = body["metadata"]
         path = RESOURCES[body["kind"]].path(meta["namespace"], meta["name"])
         return await self._request("PATCH", path, {"fieldManager": FIELD_MANAGER, "force": "true"}, body)
+
+    async def apply_aside(self, body: Body) -> Body:
+        """Server-side apply as another field manager, without force: ConflictError when a field has another value."""
+        self.writes += 1
+        meta = body["metadata"]
+        path = RESOURCES[body["kind"]].path(meta["namespace"], meta["name"])
+        return await self._request("PATCH", path, {"fieldManager": HANDOVER_MANAGER}, body)
 
     async def apply_status(self, body: Body) -> Body:
         """Server-side apply the status subresource of exactly the object with the body's uid."""

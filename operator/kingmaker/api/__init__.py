@@ -1,5 +1,6 @@
 """The API of Kingmaker: `Model`, `ModelDeployment`, `Decision`, their parts, and the words used in conditions."""
 
+from kingmaker.api.autoscaling import Autoscaling
 from kingmaker.api.common import API_VERSION, GROUP, VERSION, ApiModel, ModelRef, ObjectMeta, Resource, SecretRef
 from kingmaker.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from kingmaker.api.contest import (
@@ -77,6 +78,7 @@ from kingmaker.api.retraining import (
     Trigger,
     Volume,
 )
+from kingmaker.api.scheduling import Scheduling, Toleration
 from kingmaker.api.text import Digest, Duration, Factor, Name, Number, PositiveDuration, Probability, Share, Uri
 
 __all__ = [
@@ -93,6 +95,7 @@ __all__ = [
     "Artifact",
     "ArtifactFormat",
     "ArtifactStatus",
+    "Autoscaling",
     "BaselineStatus",
     "Budget",
     "Challenger",
@@ -157,6 +160,7 @@ __all__ = [
     "Role",
     "RoleStatus",
     "Routing",
+    "Scheduling",
     "SecretRef",
     "Selector",
     "Serving",
@@ -167,6 +171,7 @@ __all__ = [
     "Task",
     "TaskType",
     "Tensor",
+    "Toleration",
     "TrainingData",
     "Trigger",
     "TriggeredBy",

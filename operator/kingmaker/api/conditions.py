@@ -35,6 +35,8 @@ class ConditionType(StrEnum):
     """A challenger has won and waits for a person's promotion or approval."""
     ROUTER_CONFIGURED = "RouterConfigured"
     """Every router pod acknowledged the present weights."""
+    AUTOSCALING_ACTIVE = "AutoscalingActive"
+    """The number of pods follows the load. Absent without `serving.autoscaling`."""
 
 
 class ConditionStatus(StrEnum):
@@ -113,6 +115,18 @@ class Reason(StrEnum):
     """The API server refused an object: a quota or a policy."""
     FORBIDDEN = "Forbidden"
     """The operator's ServiceAccount may not do what is needed."""
+
+    # Autoscaling
+    FOLLOWING_LOAD = "FollowingLoad"
+    """The autoscaler reads the load and sets the number of pods."""
+    AT_MAXIMUM = "AtMaximum"
+    """As many pods run as `maxReplicas` allows; more load makes them slower."""
+    METRICS_UNAVAILABLE = "MetricsUnavailable"
+    """The autoscaler can't read the load; the number of pods stays, at least `minReplicas`."""
+    SCALING_FAILED = "ScalingFailed"
+    """The autoscaler can't set the number of pods."""
+    AUTOSCALER_PENDING = "AutoscalerPending"
+    """The autoscaler has not looked at the pods yet."""
 
     # Contests
     FIRST_CHAMPION = "FirstChampion"

@@ -6,12 +6,14 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from kingmaker.api.autoscaling import Autoscaling
 from kingmaker.api.common import ApiModel, Image, ModelRef, Resource, map_of, rules
 from kingmaker.api.contest import Contest
 from kingmaker.api.deploymentstatus import ModelDeploymentStatus
 from kingmaker.api.monitoring import Monitoring
 from kingmaker.api.resources import Resources
 from kingmaker.api.retraining import Retraining
+from kingmaker.api.scheduling import Scheduling
 from kingmaker.api.text import Name, Text, TextRule
 
 ENROLLED = "enrolled"
@@ -87,17 +89,40 @@ class Enrol(ApiModel):
     """While another one is judged, a new Model waits (Queue), takes its place (Replace) or stays out (Reject)."""
 
 
-class Serving(ApiModel):
+DEFAULT_REPLICAS = 2
+"""Pods per model where the spec names no number: one may go away, and the model goes on answering."""
+
+
+class Serving(Scheduling):
     """The pods that serve a model, champion and challengers alike."""
 
-    replicas: Annotated[int, Field(ge=1, le=100)] = 2
-    """Pods per model."""
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.replicas) || !has(self.autoscaling)",
+                (
+                    "set replicas (a fixed number of pods) or autoscaling (a number that follows the load), not both: "
+                    "remove one of them"
+                ),
+            ),
+        )
+    )
+
+    replicas: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Pods per model, a fixed number; 2 when neither replicas nor autoscaling is set."""
+    autoscaling: Autoscaling | None = None
+    """Lets the number of pods per model follow the load."""
     image: Image | None = None
     """Serving image; left out, the operator's own choice."""
     resources: Resources = Resources()
-    """CPU and memory per pod."""
+    """CPU, memory and disk per pod."""
     max_request_bytes: Annotated[int, Field(ge=1024, le=2**30)] | None = None
     """Longest request body, in bytes; left out, the server's own choice."""
+
+    @property
+    def fixed_replicas(self) -> int | None:
+        """Pods per model; None when an autoscaler says how many."""
+        return None if self.autoscaling else self.replicas or DEFAULT_REPLICAS
 
 
 class HeaderName(Text):

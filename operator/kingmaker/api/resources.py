@@ -1,4 +1,4 @@
-"""CPU and memory, as Kubernetes' containers have them."""
+"""CPU, memory and disk, as Kubernetes' containers have them."""
 
 from typing import Annotated, Any, Final
 
@@ -27,12 +27,14 @@ Quantity = Annotated[str, BeforeValidator(_to_text), Field(max_length=32), WithJ
 
 
 class Amounts(ApiModel):
-    """Amounts of CPU and memory."""
+    """Amounts of CPU, memory and disk."""
 
     cpu: Quantity | None = None
     """CPU: 1 is one core, 500m half of one."""
     memory: Quantity | None = None
     """Memory: 256Mi, 1Gi."""
+    ephemeral_storage: Quantity | None = Field(default=None, alias="ephemeral-storage")
+    """Disk of the node, for what ends with the pod: 1Gi."""
 
 
 _BELOW: Final = (
@@ -42,12 +44,17 @@ _BELOW: Final = (
 
 
 class Resources(ApiModel):
-    """CPU and memory of a container."""
+    """CPU, memory and disk of a container."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             (_BELOW.format("cpu"), "requests.cpu must not be above limits.cpu"),
             (_BELOW.format("memory"), "requests.memory must not be above limits.memory"),
+            # In CEL a field's '-' is spelt so.
+            (
+                _BELOW.format("ephemeral__dash__storage"),
+                "requests.ephemeral-storage must not be above limits.ephemeral-storage",
+            ),
         )
     )
 

@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from kingmaker.api.common import ApiModel, Image, atomic, map_of, rules, set_of
-from kingmaker.api.resources import Resources
+from kingmaker.api.resources import Quantity, Resources
+from kingmaker.api.scheduling import Scheduling
 from kingmaker.api.text import Duration, Name, ObjectName, OutputUri, PositiveDuration, Text, TextRule
 
 Argument = Annotated[str, Field(max_length=4096)]
@@ -105,6 +106,9 @@ class ConfigMapSource(ApiModel):
 class EmptyDirSource(ApiModel):
     """An empty folder that ends with the pod."""
 
+    size_limit: Quantity = "10Gi"
+    """A pod that writes more into it is ended."""
+
 
 class Volume(ApiModel):
     """A volume and where it is mounted."""
@@ -132,7 +136,7 @@ class Volume(ApiModel):
     """An empty folder that ends with the pod."""
 
 
-class JobTemplate(ApiModel):
+class JobTemplate(Scheduling):
     """The part of a Job that people may choose; everything else is the operator's."""
 
     image: Image
@@ -144,7 +148,7 @@ class JobTemplate(ApiModel):
     env: tuple[EnvVar, ...] = Field(default=(), max_length=64, json_schema_extra=map_of("name"))
     """Environment variables beside the operator's own KINGMAKER_ ones."""
     resources: Resources = Resources()
-    """CPU and memory."""
+    """CPU, memory and disk."""
     volumes: tuple[Volume, ...] = Field(
         default=(),
         max_length=16,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from kingmaker.api import Action, Actor, OnNewChallenger, Reason
 from kingmaker.core.candidates import Candidate, find_candidates, is_own_retraining, is_still_enrolled, mismatch
+from kingmaker.core.capacity import is_available
 from kingmaker.core.contest import Continue, Crown, Drop, Enter, Expire, Halt, Stage, next_step
 from kingmaker.core.evidence import Totals
 from kingmaker.core.judgement import Check, Judgement, judge
@@ -110,7 +111,7 @@ def _carry_out(observed: Observed, state: State, contest: Contest, judgement: Ju
 def _enter(
     observed: Observed, state: State, contest: Contest, stage: Stage, checks: tuple[Check, ...]
 ) -> Record | None:
-    if not observed.variant(contest.model).is_available:
+    if not is_available(observed, state, contest.model):
         # Make before break: more weight only for pods that answer.
         return None
     known = any(s.name == contest.stage for s in contest_policy(observed.deployment).stages)
@@ -122,7 +123,7 @@ def _enter(
 
 
 def _promote(observed: Observed, state: State, contest: Contest, judgement: Judgement) -> Record | None:
-    if not observed.variant(contest.model).is_available:
+    if not is_available(observed, state, contest.model):
         return None
     after = crown(observed, state, contest, judgement)
     if _is_run_of(observed, state, contest.model):
@@ -225,7 +226,7 @@ def _begin(observed: Observed, state: State, candidate: Candidate) -> Record | N
     running = None if candidate.fixed else state.staged
     if running and not _replaces(observed, running, candidate):
         return None
-    if not observed.variant(candidate.model).is_available:
+    if not is_available(observed, state, candidate.model):
         return None
     if running:
         message = f"{running.model} leaves: the newer {candidate.model} takes its place"

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from kingmaker.api import ModelDeployment
+from kingmaker.api import Model, ModelDeployment
+from kingmaker.core.capacity import may_shrink, needed_pods
 from kingmaker.core.diff import contains
 from kingmaker.core.ledger import Ledger, dump_ledger
+from kingmaker.core.manifests.autoscaler import autoscaler
 from kingmaker.core.manifests.names import bounded, variant_name
 from kingmaker.core.manifests.objects import Manifest, deployment_labels, manifest, owner
 from kingmaker.core.manifests.policies import (
@@ -26,12 +28,13 @@ from kingmaker.core.manifests.serving import (
     variant_service,
 )
 from kingmaker.core.manifests.settings import Settings
-from kingmaker.core.observed import Observed
-from kingmaker.core.plan import Action, Apply, Delete
+from kingmaker.core.observed import Body, Observed
+from kingmaker.core.ownership import owns_replicas
+from kingmaker.core.plan import Action, Apply, Delete, HandOver
 from kingmaker.core.state import State
 from kingmaker.core.traffic import kept_variants, removable_variants
 
-VARIANT_KINDS: Final = ("Service", "PodDisruptionBudget", "NetworkPolicy", "Deployment")
+VARIANT_KINDS: Final = ("HorizontalPodAutoscaler", "Service", "PodDisruptionBudget", "NetworkPolicy", "Deployment")
 """Kinds of which every variant has an object under its name. The Deployment goes last: a variant is found by it."""
 
 
@@ -67,18 +70,34 @@ def wanted_children(
         yield router_budget
     yield deployment_service(deployment)
     yield _shadow(observed, state)
-    replicas = deployment.spec.serving.replicas
     for name in kept_variants(observed, state):
         model = observed.models.get(name)
-        if model is None:
-            # Its Model was deleted; pods that serve go on as they are.
-            continue
-        yield variant_deployment(deployment, model, replicas=replicas, settings=settings)
-        yield variant_service(deployment, name)
-        yield network_policy(deployment, name, settings=settings)
-        budget = pod_disruption_budget(deployment, name, replicas=replicas)
-        if budget:
-            yield budget
+        # Where the Model was deleted, pods that serve go on as they are.
+        if model is not None:
+            yield from _variant(observed, state, model, settings)
+
+
+def _variant(observed: Observed, state: State, model: Model, settings: Settings) -> Iterator[Manifest]:
+    deployment, name = observed.deployment, model.metadata.name
+    serving = deployment.spec.serving
+    replicas = serving.fixed_replicas
+    needed = needed_pods(observed, state, name)
+    if serving.autoscaling and _live(observed, "Deployment", name) is None:
+        # It begins with as many as it needs; the next pass leaves the number to the autoscaler.
+        replicas = needed
+    yield variant_deployment(deployment, model, replicas=replicas, settings=settings)
+    if serving.autoscaling:
+        shrinks = may_shrink(state, name)
+        yield autoscaler(deployment, name, serving.autoscaling, floor=needed, may_shrink=shrinks)
+    yield variant_service(deployment, name)
+    yield network_policy(deployment, name, settings=settings)
+    budget = pod_disruption_budget(deployment, name)
+    if budget:
+        yield budget
+
+
+def _live(observed: Observed, kind: str, model: str) -> Body | None:
+    return observed.children.get((kind, variant_name(observed.deployment.metadata.name, model)))
 
 
 def _shadow(observed: Observed, state: State) -> Manifest:
@@ -98,22 +117,39 @@ def _shadow(observed: Observed, state: State) -> Manifest:
 
 def write_children(observed: Observed, wanted: Iterable[Manifest]) -> tuple[Action, ...]:
     """Apply what is missing or not as it should be; what is right is not written again."""
-    return tuple(
-        Apply(body)
-        for body in wanted
-        if not contains(observed.children.get((body["kind"], body["metadata"]["name"])), body)
-    )
+    writes = (_write(observed.children.get((body["kind"], body["metadata"]["name"])), body) for body in wanted)
+    return tuple(action for action in writes if action)
+
+
+def _write(live: Body | None, body: Manifest) -> Action | None:
+    if live is not None and body["kind"] == "Deployment":
+        is_named, is_owned = "replicas" in body["spec"], owns_replicas(live)
+        if is_owned and not is_named:
+            return HandOver(body, live["metadata"]["uid"], live["spec"]["replicas"])
+        if is_named and not is_owned:
+            return Apply(body)
+    return None if contains(live, body) else Apply(body)
+
+
+def remove_autoscalers(observed: Observed, state: State) -> tuple[Action, ...]:
+    """Delete the autoscalers of variants whose number of pods is fixed now; it comes before the number is written."""
+    if observed.deployment.spec.serving.autoscaling:
+        return ()
+    found = (_live(observed, "HorizontalPodAutoscaler", model) for model in kept_variants(observed, state))
+    return tuple(_delete(body) for body in found if body)
+
+
+def _delete(body: Body) -> Delete:
+    meta = body["metadata"]
+    return Delete(body["apiVersion"], body["kind"], meta["name"], meta["uid"])
 
 
 def remove_variants(observed: Observed, state: State, drain: timedelta) -> tuple[Action, ...]:
     """Delete the objects of variants that nobody needs any more."""
     actions: list[Action] = []
     for model in removable_variants(observed, state, drain):
-        name = variant_name(observed.deployment.metadata.name, model)
-        for kind in VARIANT_KINDS:
-            body = observed.children.get((kind, name))
-            if body is not None:
-                actions.append(Delete(body["apiVersion"], kind, name, body["metadata"]["uid"]))
+        bodies = (_live(observed, kind, model) for kind in VARIANT_KINDS)
+        actions += [_delete(body) for body in bodies if body is not None]
     return tuple(actions)
 
 

@@ -10,7 +10,14 @@ from typing import Final
 
 from kingmaker.api import DecidedModel, DecidedWeight, DecisionSpec, Evidence, Number
 from kingmaker.core.arena import admit, advance_contests, judge_contest, resplit, withdraw
-from kingmaker.core.children import RouterContainer, remove_variants, wanted_children, write_children
+from kingmaker.core.capacity import is_available
+from kingmaker.core.children import (
+    RouterContainer,
+    remove_autoscalers,
+    remove_variants,
+    wanted_children,
+    write_children,
+)
 from kingmaker.core.contest import Hold, next_step
 from kingmaker.core.evidence import Totals
 from kingmaker.core.judgement import Check
@@ -151,6 +158,7 @@ def _figure(value: float | None) -> Number | None:
 
 
 def _actions(observed: Observed, state: State, rules: Rules) -> Iterator[Action]:
+    yield from remove_autoscalers(observed, state)
     yield from write_children(observed, wanted_children(observed, state, rules.settings, rules.router))
     yield from run_actions(observed, state, rules.settings)
     yield from remove_variants(observed, state, timedelta(seconds=rules.settings.pre_stop_seconds))
@@ -175,7 +183,7 @@ def _requeue_at(observed: Observed, state: State, totals: Totals, rules: Rules, 
         return now
     times = [now + rules.evaluation, *_deadlines(observed, state, totals)]
     waiting = wanted_champion(observed, state) or any(
-        not observed.variant(m).is_available for m in kept_variants(observed, state)
+        not is_available(observed, state, m) for m in kept_variants(observed, state)
     )
     if waiting or not is_acknowledged(observed, state) or set(observed.variants) - set(kept_variants(observed, state)):
         times.append(now + _POLL)

@@ -29,11 +29,6 @@ class ObservedVariant:
     stalled: str = ""
     """Why the pods do not come up, in the words of Kubernetes; empty while they may."""
 
-    @property
-    def is_available(self) -> bool:
-        """Whether every wanted pod answers, so that the variant may get any weight."""
-        return self.desired > 0 and self.ready >= self.desired and bool(self.endpoints)
-
 
 @dataclass(frozen=True, slots=True)
 class ObservedRouter:

@@ -26,6 +26,19 @@ class Apply:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOver:
+    """Server-side apply a Deployment without its number of pods, which an autoscaler shall own from now on.
+
+    Leaving out what one owns alone removes it, and a Deployment without a number has one pod. So the number that it has
+    is applied under another name first; only when that succeeded the body follows.
+    """
+
+    body: Mapping[str, Any]
+    uid: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """Delete exactly the object with this uid."""
 
@@ -35,7 +48,7 @@ class Delete:
     uid: str
 
 
-Action = Create | Apply | Delete
+Action = Create | Apply | HandOver | Delete
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from kingmaker.api import Action, Actor, Reason, Verdict
 from kingmaker.core.candidates import is_ready
+from kingmaker.core.capacity import is_available
 from kingmaker.core.evidence import Arm, Totals, read_arm
 from kingmaker.core.judgement import Check, Judgement, VerdictPolicy
 from kingmaker.core.observed import Observed
@@ -25,7 +26,7 @@ def wanted_champion(observed: Observed, state: State) -> str | None:
 def follow_champion_ref(observed: Observed, state: State) -> Record | None:
     """Carry out a changed `spec.championRef`: a person's decision, which wins over every contest.
 
-    It waits until the model is verified and every pod of it answers; until then the old champion serves.
+    It waits until the model is verified and enough pods of it answer; until then the old champion serves.
     """
     target = wanted_champion(observed, state)
     if target is None:
@@ -40,7 +41,7 @@ def follow_champion_ref(observed: Observed, state: State) -> Record | None:
         message = f"spec.championRef now names {target}, which holds the seat already"
         confirmed = replace(state, observed_champion_ref=target)
         return Record(Action.DEPLOY, Reason.CHAMPION_CONFIRMED, message, confirmed, to_side=to_side, actor=Actor.HUMAN)
-    if not observed.variant(target).is_available:
+    if not is_available(observed, state, target):
         return None
     after = replace(
         state,
@@ -91,7 +92,7 @@ def return_to_previous(observed: Observed, state: State, totals: Totals) -> Reco
     champion, previous = state.champion, state.previous
     if not champion or not previous or not previous.until or observed.now >= previous.until:
         return None
-    if not observed.variant(previous.name).is_available:
+    if not is_available(observed, state, previous.name):
         return None
     policy = verdict_policy(observed.deployment)
     arm = read_arm(totals, champion.digest, range(champion.decision, state.sequence + 1))

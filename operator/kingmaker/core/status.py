@@ -24,7 +24,9 @@ from kingmaker.api import (
     VariantStatus,
 )
 from kingmaker.core.arena import judge_contest
+from kingmaker.core.autoscaling import judge_autoscaling
 from kingmaker.core.candidates import find_candidates, is_ready, unready_message
+from kingmaker.core.capacity import needed_pods
 from kingmaker.core.contest import Hold, next_step
 from kingmaker.core.evidence import Totals
 from kingmaker.core.manifests.names import decision_name, retrain_job_name
@@ -235,6 +237,10 @@ def _find(observed: Observed, state: State, watch: Watch, holding: Reason | None
         yield ConditionType.RECONCILING, yes, reason, message
     yield serving
     yield routed
+    scaling = observed.deployment.spec.serving.autoscaling
+    if scaling:
+        models = kept_variants(observed, state)
+        yield ConditionType.AUTOSCALING_ACTIVE, *judge_autoscaling(observed, scaling, models)
     contest = _shown_contest(state)
     pending = holding in (Reason.AWAITING_PROMOTION, Reason.AWAITING_APPROVAL)
     if contest:
@@ -315,9 +321,11 @@ def _working(observed: Observed, state: State) -> tuple[Reason, str] | None:
         if model is None or not is_ready(model):
             return Reason.CHAMPION_NOT_READY, unready_message(model, target)
         return Reason.PROGRESSING, f"waiting for the pods of {target}"
-    champion = observed.variant(state.champion.name) if state.champion else None
-    if champion and champion.ready < champion.desired:
-        return Reason.PROGRESSING, f"{champion.ready} of {champion.desired} pods of {champion.model} are ready"
+    if state.champion:
+        name = state.champion.name
+        ready, needed = observed.variant(name).ready, needed_pods(observed, state, name)
+        if ready < needed:
+            return Reason.PROGRESSING, f"{ready} of {needed} pods of {name} are ready"
     return None
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 
 from kingmaker.core.arena import next_entrants
 from kingmaker.core.candidates import is_ready
-from kingmaker.core.observed import Observed, ObservedVariant
+from kingmaker.core.capacity import can_carry
+from kingmaker.core.observed import Observed
 from kingmaker.core.plan import Backend, RoutePlan
 from kingmaker.core.policy import affinity_header
 from kingmaker.core.seat import wanted_champion
@@ -56,17 +56,12 @@ def plan_route(observed: Observed, state: State) -> RoutePlan | None:
 
 def _carried(observed: Observed, state: State) -> tuple[Share, ...]:
     champion, *others = state.traffic
-    weights = {s.model: s.weight if can_carry(observed.variant(s.model), s.weight) else 0 for s in others}
+    weights = {s.model: s.weight if can_carry(observed, state, s) else 0 for s in others}
     rest = 100 - sum(weights.values())
     stand_in = state.previous.name if state.previous and previous_is_warm(observed, state) else ""
     if not observed.variant(champion.model).endpoints and observed.variant(stand_in).endpoints:
         return (Share(champion.model, 0), *(Share(m, w) for m, w in weights.items()), Share(stand_in, rest))
     return (Share(champion.model, rest), *(Share(m, w) for m, w in weights.items()))
-
-
-def can_carry(variant: ObservedVariant, weight: int) -> bool:
-    """Whether the ready pods are enough for a weight (percent): that share of the wanted pods, rounded up."""
-    return weight == 0 or len(variant.endpoints) >= max(1, math.ceil(weight * variant.desired / 100))
 
 
 def is_acknowledged(observed: Observed, state: State) -> bool:

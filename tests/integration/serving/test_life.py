@@ -176,8 +176,8 @@ def test_a_request_in_flight_is_finished_before_the_end(serve: Any, tmp_path: Pa
     body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]}
     thread = threading.Thread(target=lambda: statuses.append(server.infer(body).status))
     thread.start()
-    eventually(lambda: b"kingmaker_queue_taken" in (text := server.manage("/metrics").body) and
-               b'kingmaker_queue_taken{model="churn",model_version="churn-1"} 1.0' in text)  # fmt: skip
+    eventually(lambda: b"kingmaker_requests_in_flight" in (text := server.manage("/metrics").body) and
+               b'kingmaker_requests_in_flight{model="churn",model_version="churn-1"} 1.0' in text)  # fmt: skip
     server.process.send_signal(signal.SIGTERM)
     thread.join()
     assert statuses == [504]

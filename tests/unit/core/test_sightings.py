@@ -59,7 +59,6 @@ def test_a_variant_sums_up_its_pods_and_its_service() -> None:
     found = observe_variants(objects, [a_pod("10.0.0.2"), a_pod("10.0.0.1"), a_pod("10.0.0.3", deleted=True)])["a"]
     assert (found.desired, found.ready, found.endpoints) == (2, 2, ("10.0.0.1", "10.0.0.2"))
     assert found.service_ip == "10.96.0.1"
-    assert found.is_available
     assert found.stalled == ""
 
 
@@ -70,7 +69,6 @@ def test_a_variant_that_does_not_come_up_says_why() -> None:
     pod = a_pod(conditions=[], initContainerStatuses=[waiting], containerStatuses=[starting])
     found = observe_variants({("Deployment", "churn-a"): a_deployment(conditions=[late])}, [pod])["a"]
     assert found.stalled == "too late; fetch: no such image"
-    assert not found.is_available
 
 
 def a_job(kind: str = "Complete") -> dict:

@@ -22,9 +22,13 @@ from kingmaker.core.manifests.serving import MANAGEMENT_PORT, PORT, variant_labe
 from kingmaker.core.manifests.settings import Settings
 
 
-def pod_disruption_budget(deployment: ModelDeployment, model: str, *, replicas: int) -> Manifest | None:
-    """Let drains take one pod of a variant at a time; None for a single pod, which a budget would only lock in."""
-    if replicas <= 1:
+def pod_disruption_budget(deployment: ModelDeployment, model: str) -> Manifest | None:
+    """Let drains take one pod of a variant at a time; None where there is never more than a single one.
+
+    It speaks of pods that are missing, not of those that stay, so it holds for any number that an autoscaler sets.
+    """
+    serving = deployment.spec.serving
+    if (serving.autoscaling.max_replicas if serving.autoscaling else serving.fixed_replicas or 0) <= 1:
         return None
     name = variant_name(deployment.metadata.name, model)
     head = manifest(

@@ -67,22 +67,25 @@ def variant_labels(deployment: ModelDeployment, model: str) -> dict[str, str]:
     return deployment_labels(deployment, "serving", name="kingmaker-serving") | {MODEL: bounded(model)}
 
 
-def variant_deployment(deployment: ModelDeployment, model: Model, *, replicas: int, settings: Settings) -> Manifest:
+def variant_deployment(
+    deployment: ModelDeployment, model: Model, *, replicas: int | None, settings: Settings
+) -> Manifest:
     """Build the Deployment that serves one model.
 
     Args:
         deployment: The owner.
         model: What is served; already verified.
-        replicas: Pods wanted, >= 0.
+        replicas: Pods wanted, >= 0; None when an autoscaler says how many.
         settings: How the operator was started.
     """
     name = model.metadata.name
     selector = serving_selector(deployment, name)
     head = _head(deployment, name, "apps/v1", "Deployment")
     pod = {"metadata": {"labels": variant_labels(deployment, name)}, "spec": _pod(deployment, model, settings)}
+    fixed = {} if replicas is None else {"replicas": replicas}
     return head | {
-        "spec": {
-            "replicas": replicas,
+        "spec": fixed
+        | {
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": 600,
             "selector": {"matchLabels": selector},

@@ -54,7 +54,7 @@ def test_volumes_become_a_volume_and_a_mount() -> None:
     assert pod["volumes"][:3] == [
         {"name": "data", "persistentVolumeClaim": {"claimName": "data"}},
         {"name": "conf", "configMap": {"name": "train"}},
-        {"name": "tmp", "emptyDir": {}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": "10Gi"}},
     ]
     assert pod["containers"][0]["volumeMounts"][0] == {"name": "data", "mountPath": "/data", "readOnly": True}
 

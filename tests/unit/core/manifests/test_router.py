@@ -47,8 +47,17 @@ def test_the_endpoint_is_the_deployments_name_on_port_80() -> None:
 def test_a_single_pod_gets_no_disruption_budget() -> None:
     one = replace(SETTINGS, router_replicas=1)
     assert router_disruption_budget("team", owners=OWNERS, settings=one) is None
-    assert pod_disruption_budget(a_deployment(), "churn-1", replicas=1) is None
-    assert pod_disruption_budget(a_deployment(), "churn-1", replicas=2) is not None
+    assert pod_disruption_budget(a_deployment(serving={"replicas": 1}), "churn-1") is None
+    assert pod_disruption_budget(a_deployment(), "churn-1") is not None
+
+
+def test_a_budget_holds_for_any_number_that_an_autoscaler_sets() -> None:
+    scaling = {"minReplicas": 1, "maxReplicas": 4, "targetCPUPercent": 70}
+    budget = pod_disruption_budget(a_deployment(serving={"autoscaling": scaling}), "churn-1")
+    assert budget is not None
+    assert budget["spec"]["maxUnavailable"] == 1
+    alone = {"autoscaling": scaling | {"maxReplicas": 1}}
+    assert pod_disruption_budget(a_deployment(serving=alone), "churn-1") is None
 
 
 def test_servers_may_download_but_never_ask_the_cloud_for_credentials() -> None:
