@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import fsspec
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer
@@ -64,31 +65,35 @@ def write_csv(path: Path, names: Sequence[str], rows: Rows) -> None:
             writer.writerow([*(f"{value:.9g}" for value in features), label])
 
 
-def read_csv(path: Path, *, since: float = 0.0) -> tuple[tuple[str, ...], Rows]:
+def read_csv(source: Path | str, *, since: float = 0.0) -> tuple[tuple[str, ...], Rows]:
     """Read rows as `write_csv` writes them; with a column `arrived`, only those that arrived at or after `since`.
+
+    Args:
+        source: A path, or a URI that fsspec can read, such as `s3://bucket/rows.csv`.
+        since: Unix time.
 
     Raises:
         ValueError: A column or a value is not what it has to be; the message names file, line and column.
     """
-    with path.open(newline="") as stream:
+    with fsspec.open(str(source), "rt", newline="") as stream:
         reader = csv.reader(stream)
         header = next(reader, [])
         if LABEL not in header:
-            message = f"{path}: no column {LABEL!r}; found {', '.join(header[:3]) or 'nothing'}..."
+            message = f"{source}: no column {LABEL!r}; found {', '.join(header[:3]) or 'nothing'}..."
             raise ValueError(message)
         names = tuple(name for name in header if name not in {LABEL, ARRIVED})
         records = [dict(zip(header, line, strict=False)) for line in reader]
     kept = [record for record in records if float(record.get(ARRIVED, "inf")) >= since]
     return names, Rows(
-        np.array(list(_numbers(path, kept, names)), dtype=np.float32).reshape(-1, len(names)),
+        np.array(list(_numbers(source, kept, names)), dtype=np.float32).reshape(-1, len(names)),
         np.array([int(record[LABEL]) for record in kept], dtype=np.int64),
     )
 
 
-def _numbers(path: Path, records: Iterable[dict[str, str]], names: Sequence[str]) -> Iterable[list[float]]:
+def _numbers(source: Path | str, records: Iterable[dict[str, str]], names: Sequence[str]) -> Iterable[list[float]]:
     for number, record in enumerate(records, start=1):
         try:
             yield [float(record[name]) for name in names]
         except (KeyError, ValueError) as error:
-            message = f"{path}: row {number} is not complete: {error}"
+            message = f"{source}: row {number} is not complete: {error}"
             raise ValueError(message) from error

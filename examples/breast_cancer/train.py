@@ -6,6 +6,7 @@ message.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -24,7 +25,7 @@ class TrainingError(Exception):
 def main() -> int:
     """Train; exit 0 with the result as termination message, 1 with the reason."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="CSV of labelled rows with their time of arrival")
+    parser.add_argument("--data", required=True, help="path or URI of a CSV of labelled rows with their arrival")
     parser.add_argument("--termination-log", type=Path, required=True, help="where the result goes")
     parser.add_argument("--min-rows", type=int, default=600, help="rows to train on at least")
     parser.add_argument("--wait", type=float, default=60.0, help="seconds to wait for them")
@@ -39,7 +40,7 @@ def main() -> int:
     return 0
 
 
-def train(data: Path, min_rows: int, wait_seconds: float) -> dict[str, Any]:
+def train(data: str, min_rows: int, wait_seconds: float) -> dict[str, Any]:
     """Train on fresh rows and upload what a Model needs below KINGMAKER_OUTPUT_URI.
 
     Raises:
@@ -67,7 +68,7 @@ def train(data: Path, min_rows: int, wait_seconds: float) -> dict[str, Any]:
             version="retrained",
             names=names,
             rows=rows,
-            source=data.absolute().as_uri(),
+            source=data if "://" in data else Path(data).absolute().as_uri(),
             out=Path(folder, "package"),
             uri_prefix=output,
         )
@@ -78,13 +79,13 @@ def train(data: Path, min_rows: int, wait_seconds: float) -> dict[str, Any]:
     return result
 
 
-def wait_for_rows(data: Path, min_rows: int, wait_seconds: float) -> tuple[tuple[str, ...], Any]:
+def wait_for_rows(data: str, min_rows: int, wait_seconds: float) -> tuple[tuple[str, ...], Any]:
     """Wait until enough rows arrived after this process began."""
     from dataset import read_csv  # noqa: PLC0415
 
     found = 0
     while time.time() < STARTED + wait_seconds:
-        if data.exists():
+        with contextlib.suppress(FileNotFoundError):
             names, rows = read_csv(data, since=STARTED)
             found = len(rows)
             if found >= min_rows:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import csv
 import itertools
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from kingmaker.cli.demo.client import Traffic
+from kingmaker.cli.demo.client import Traffic, generator_arguments
 from kingmaker.cli.demo.population import World
 
 RATE = 100.0
@@ -76,7 +77,8 @@ async def generating(server: Server, folder: Path) -> AsyncIterator[Traffic]:
             csv.writer(stream).writerows([[*NAMES, "malignant"], *rows])
     log = folder / "traffic.log"
     fresh = folder / "fresh.csv"
-    traffic = await Traffic.start(url=server.url, model="m", rate=RATE, rows=folder, fresh=fresh, log=log)
+    arguments = generator_arguments(url=server.url, model="m", rate=RATE, rows=folder, fresh=fresh)
+    traffic = await Traffic.start((sys.executable, *arguments), log=log)
     try:
         yield traffic
         await traffic.stop()

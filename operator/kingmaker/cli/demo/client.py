@@ -14,6 +14,22 @@ from kingmaker.cli.demo.tally import Tally
 _STOP_SECONDS = 15.0
 
 
+def generator_arguments(*, url: str, model: str, rate: float, rows: Path, fresh: Path | str) -> tuple[str, ...]:
+    """Give the arguments of `python` that run the load generator.
+
+    Args:
+        url: Base URL of the router.
+        model: Name of the ModelDeployment.
+        rate: Requests per second.
+        rows: Folder with `recorded.csv` and `judged.csv`, where the generator runs.
+        fresh: Where it writes labelled rows for retraining: a path or a URI.
+    """
+    return (
+        *("-m", "kingmaker.cli.demo.traffic", "--url", url, "--model", model, "--rate", str(rate)),
+        *("--recorded", str(rows / "recorded.csv"), "--judged", str(rows / "judged.csv"), "--fresh", str(fresh)),
+    )
+
+
 class Traffic:
     """A running load generator. `report` is the last one it gave; see `Tally.report`."""
 
@@ -27,7 +43,7 @@ class Traffic:
         """Start it.
 
         Args:
-            command: `python -m kingmaker.cli.demo.traffic` with its arguments, here or in a pod.
+            command: Python with `generator_arguments`, here or in a pod.
             log: Where its stderr goes.
         """
         with log.open("ab") as errors:

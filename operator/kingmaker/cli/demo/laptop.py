@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from kingmaker.cli.demo.client import Traffic
+from kingmaker.cli.demo.client import Traffic, generator_arguments
 from kingmaker.cli.demo.errors import DemoError
 from kingmaker.local.binary import ensure_binary
 from kingmaker.local.down import down
@@ -80,13 +80,8 @@ class Laptop:
 
     async def start_traffic(self, *, url: str, model: str, rate: float, rows: Path, fresh: Path) -> Traffic:
         """Start the load generator beside the cluster."""
-        command = (
-            *(sys.executable, "-m", "kingmaker.cli.demo.traffic"),
-            *("--url", url, "--model", model, "--rate", str(rate)),
-            *("--recorded", str(rows / "recorded.csv"), "--judged", str(rows / "judged.csv")),
-            *("--fresh", str(fresh)),
-        )
-        return await Traffic.start(command, log=self.log("traffic"))
+        arguments = generator_arguments(url=url, model=model, rate=rate, rows=rows, fresh=fresh)
+        return await Traffic.start((sys.executable, *arguments), log=self.log("traffic"))
 
     def log(self, name: str) -> Path:
         """Say where a program's log is."""

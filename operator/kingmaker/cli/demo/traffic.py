@@ -42,7 +42,8 @@ class Target:
     url: str
     model: str
     rate: float
-    fresh: Path
+    fresh: str
+    """A path, or a URI that fsspec can write."""
 
 
 class Generator:
@@ -83,12 +84,12 @@ class Generator:
                     task.cancel()
             await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    def save_fresh_rows(self) -> None:
+    async def save_fresh_rows(self) -> None:
         """Replace the file of recorded rows in one step."""
-        new = self._target.fresh.with_suffix(".new")
         header = ",".join([*self._population.names, LABEL, ARRIVED])
-        new.write_text("\n".join([header, *self._fresh]) + "\n")
-        new.replace(self._target.fresh)
+        text = "\n".join([header, *self._fresh]) + "\n"
+        # Requests go on while a store takes its time.
+        await asyncio.to_thread(_replace, self._target.fresh, text)
 
     def _start(self, work: Coroutine[Any, Any, None], *, name: str = "request") -> None:
         if name == "request":
@@ -153,6 +154,18 @@ class Generator:
             self._fresh.append(",".join([*(f"{value:.7g}" for value in features), str(label), f"{time.time():.2f}"]))
 
 
+def _replace(place: str, text: str) -> None:
+    if "://" in place:
+        import fsspec  # noqa: PLC0415  # a laptop's demo writes to its own disk
+
+        with fsspec.open(place, "w") as file:
+            file.write(text)
+        return
+    new = Path(f"{place}.new")
+    new.write_text(text)
+    new.replace(place)
+
+
 def _request_body(drawn: Drawn) -> bytes:
     rows, columns = drawn.features.shape
     tensor = {
@@ -178,7 +191,7 @@ async def generate(generator: Generator) -> None:
 async def _report(generator: Generator) -> None:
     while True:
         print(json.dumps(generator.tally.report()), flush=True)
-        generator.save_fresh_rows()
+        await generator.save_fresh_rows()
         await asyncio.sleep(_REPORT_SECONDS)
 
 
@@ -202,7 +215,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, required=True, help="requests per second")
     parser.add_argument("--recorded", type=Path, required=True, help="CSV of rows whose labels are for training")
     parser.add_argument("--judged", type=Path, required=True, help="CSV of rows whose labels judge models")
-    parser.add_argument("--fresh", type=Path, required=True, help="where to write labelled rows for retraining")
+    parser.add_argument("--fresh", required=True, help="where to write labelled rows for retraining: a path or a URI")
     args = parser.parse_args()
     population = Population(read_pool(args.recorded, LABEL), read_pool(args.judged, LABEL))
     asyncio.run(generate(Generator(Target(args.url, args.model, args.rate, args.fresh), population)))
