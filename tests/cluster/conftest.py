@@ -1,0 +1,70 @@
+"""Real containers on the cluster of $KUBECONFIG. `make test-cluster` says what has to be there.
+
+Everything is installed once per session: the chart, a store for models, a pod with clients, and the models of the demo.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kingmaker.cli.demo.scenario import EXAMPLE
+from support.clients import NAMESPACE as CLIENTS
+from support.clients import POD, Clients
+from support.cluster import Cluster
+from support.release import NAMESPACE as SYSTEM
+from support.release import Images, Release
+from support.store import Store, secret
+
+TENANTS = ("demo", "hostile", "other")
+"""Namespaces that the operator looks after."""
+
+
+@pytest.fixture(scope="session")
+def images() -> Images:
+    found = Images.read()
+    if found is None or not os.environ.get("KUBECONFIG") or not shutil.which("kubectl"):
+        pytest.skip("needs kubectl, KUBECONFIG and KINGMAKER_IMAGES; see docs/testing.md")
+    return found
+
+
+@pytest.fixture(scope="session")
+def cluster(images: Images) -> Cluster:
+    return Cluster()
+
+
+@pytest.fixture(scope="session")
+def release(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+    """The chart, installed for all tenants."""
+    for namespace in (SYSTEM, *TENANTS):
+        cluster.create_namespace(namespace)
+    for namespace in TENANTS:
+        cluster.apply(secret(namespace))
+    release = Release(cluster, images, tmp_path_factory.mktemp("release"))
+    seconds = release.install(*TENANTS)
+    print(f"\nhelm install --wait: {seconds:.1f} s")
+    yield release
+    print(release.logs())
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's models and rows, made once."""
+    folder = tmp_path_factory.mktemp("built") / "models"
+    subprocess.run([sys.executable, str(EXAMPLE / "build.py"), "--out", str(folder)], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clients(cluster: Cluster, images: Images, built: Path) -> Clients:
+    """A pod that asks, and a store with the models."""
+    store = Store(cluster, images)
+    store.start()
+    clients = Clients(cluster, images)
+    clients.start()
+    store.upload(built, namespace=CLIENTS, by=POD)
+    return clients
