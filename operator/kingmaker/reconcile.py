@@ -18,10 +18,9 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from kingmaker.api import Model, RoleStatus
-from kingmaker.core.children import ledger_config_map
+from kingmaker.core.children import ledger_config_map, workload_manifests
 from kingmaker.core.decide import Rules, decide
-from kingmaker.core.manifests.names import WORKLOAD
-from kingmaker.core.manifests.router import workload_service_account
+from kingmaker.core.manifests.names import JOBS, WORKLOAD
 from kingmaker.core.plan import Action, Apply, Create, Delete, HandOver, Plan
 from kingmaker.core.sightings import model_roles
 from kingmaker.core.traffic import plan_route
@@ -100,7 +99,7 @@ class Reconciler:
         job = await self._snapshots.verify_job(model)
         plan = decide_model(ObservedModel(self._clock.now(), model, job, roles), self._rules.settings)
         if plan.actions:
-            await self._ensure_account(key.namespace)
+            await self._prepare(key.namespace)
         refusals = await self._act(plan.actions, key.namespace, body)
         if plan.status is not None:
             await self._write_status(body, plan.status)
@@ -108,14 +107,15 @@ class Reconciler:
             await self._emit(body, event.type, event.reason, event.message)
         return self._clock.now() + _REFUSED_RETRY if refusals else None
 
-    async def _ensure_account(self, namespace: str) -> None:
-        """Have the ServiceAccount of workloads before the first Job, also where there is no deployment yet."""
-        if await self._cluster.get("ServiceAccount", namespace, WORKLOAD):
+    async def _prepare(self, namespace: str) -> None:
+        """Have what workloads need before the first Job, also where there is no deployment yet."""
+        account = await self._cluster.get("ServiceAccount", namespace, WORKLOAD)
+        if account and await self._cluster.get("NetworkPolicy", namespace, JOBS):
             return
         owners = [name_and_uid(b) for b in await self._cluster.list("ModelDeployment", namespace)]
         models = [name_and_uid(b) for b in await self._cluster.list("Model", namespace)]
-        settings = self._rules.settings
-        await self._cluster.apply(workload_service_account(namespace, owners=owners, models=models, settings=settings))
+        for body in workload_manifests(namespace, owners=owners, models=models, settings=self._rules.settings):
+            await self._cluster.apply(body)
 
     async def _roles(self, key: Key) -> tuple[RoleStatus, ...]:
         return model_roles(await self._cluster.list("ModelDeployment", key.namespace), key.name)

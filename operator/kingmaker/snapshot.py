@@ -13,7 +13,7 @@ from kingmaker.core.baseline import Baseline
 from kingmaker.core.children import LEDGER
 from kingmaker.core.decide import RETENTION
 from kingmaker.core.ledger import Ledger, load_ledger
-from kingmaker.core.manifests.names import ROUTER, WORKLOAD, bounded, decision_name, verify_job_name
+from kingmaker.core.manifests.names import JOBS, ROUTER, WORKLOAD, bounded, decision_name, verify_job_name
 from kingmaker.core.manifests.objects import COMPONENT, DEPLOYMENT_UID, MODEL, ROUTER_SELECTOR
 from kingmaker.core.observed import Observed, ObservedJob, ObservedRouter
 from kingmaker.core.profile import Profile
@@ -33,6 +33,7 @@ _CHILD_KINDS: Final = (
 _SHARED: Final = (
     ("ServiceAccount", WORKLOAD),
     ("Deployment", ROUTER),
+    ("NetworkPolicy", JOBS),
     ("NetworkPolicy", ROUTER),
     ("PodDisruptionBudget", ROUTER),
 )

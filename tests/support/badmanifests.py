@@ -23,6 +23,8 @@ def _volume(**fields: Any) -> list[dict[str, Any]]:
     return [{"name": "scratch", "mountPath": "/scratch", **fields}]
 
 
+_SCALING: dict[str, Any] = {"maxReplicas": 4, "targetCPUPercent": 70}
+_DISK = "ephemeral-storage"
 _EMPTY: dict[str, Any] = {"emptyDir": {}}
 _URI = "with one of these schemes: file:///path, http://, https://, s3://, gs://, az://, hf://"
 _DURATION = "must be a duration such as 30s, 10m, 24h, 14d, 26w or 1h30m"
@@ -177,6 +179,61 @@ SEATS: list[Bad] = [
         a_seat(contest__verdict__guardrails={"latency": {"tolerance": "0.9"}}),
         'must be a decimal in quotes from "1.01" to "10"',
     ),
+    (
+        "a number and an autoscaler",
+        a_seat(serving={"replicas": 2, "autoscaling": _SCALING}),
+        "not both: remove one of them",
+    ),
+    (
+        "autoscaling by nothing",
+        a_seat(serving__autoscaling={"maxReplicas": 4}),
+        "set one of targetCPUPercent (needs metrics-server) or targetConcurrency (needs custom metrics)",
+    ),
+    (
+        "autoscaling by two things",
+        a_seat(serving__autoscaling=_SCALING | {"targetConcurrency": 5}),
+        "set one of targetCPUPercent",
+    ),
+    ("no maximum", a_seat(serving__autoscaling={"targetCPUPercent": 70}), "autoscaling.maxReplicas: Required value"),
+    (
+        "minimum above maximum",
+        a_seat(serving__autoscaling=_SCALING | {"maxReplicas": 1}),
+        "minReplicas (2 when it is left out) must not be above maxReplicas",
+    ),
+    ("no pods at least", a_seat(serving__autoscaling=_SCALING | {"minReplicas": 0}), "greater than or equal to 1"),
+    (
+        "a delay of hours",
+        a_seat(serving__autoscaling=_SCALING | {"scaleDownDelay": "2h"}),
+        "must be a duration up to 1h, such as 30s, 5m or 1h",
+    ),
+    ("toleration of everything", a_seat(serving__tolerations=[{"operator": "Exists"}]), "tolerations[0].key: Required"),
+    (
+        "toleration of any one value",
+        a_seat(serving__tolerations=[{"key": "a", "operator": "Exists", "value": "b"}]),
+        "operator Exists tolerates any value: remove value, or use operator Equal",
+    ),
+    (
+        "toleration in time of what evicts nobody",
+        a_seat(serving__tolerations=[{"key": "a", "effect": "NoSchedule", "tolerationSeconds": 5}]),
+        "set that effect or remove tolerationSeconds",
+    ),
+    (
+        "unknown effect",
+        a_seat(serving__tolerations=[{"key": "a", "effect": "Never"}]),
+        'supported values: "NoSchedule"',
+    ),
+    ("label without a key", a_seat(serving__nodeSelector={"": "a"}), "label keys have 1 to 317 characters"),
+    (
+        "the cluster's own priority",
+        a_seat(serving__priorityClassName="system-node-critical"),
+        "classes that begin with system- are the cluster's own: choose another",
+    ),
+    ("runtime in capitals", a_seat(serving__runtimeClassName="GVisor"), "must be lower-case letters, digits, '-'"),
+    (
+        "disk request above limit",
+        a_seat(serving__resources={"requests": {_DISK: "2Gi"}, "limits": {_DISK: "1Gi"}}),
+        "requests.ephemeral-storage must not be above limits.ephemeral-storage",
+    ),
     ("no pods", a_seat(serving__replicas=0), "should be greater than or equal to 1"),
     ("too many pods", a_seat(serving__replicas=101), "should be less than or equal to 100"),
     (
@@ -222,6 +279,13 @@ RETRAININGS: list[Bad] = [
     ("more needed than seen", a_retraining_seat(persistence={"of": 2, "needed": 3}), "needed must not be above of"),
     ("no budget", a_retraining_seat(budget={"runs": 0}), "should be greater than or equal to 1"),
     ("budget per nothing", a_retraining_seat(budget={"per": "0s"}), _POSITIVE),
+    ("pod field that is not on the list", a_retraining_seat(template__hostNetwork=True), "template.hostNetwork"),
+    (
+        "the cluster's own priority",
+        a_retraining_seat(template__priorityClassName="system-cluster-critical"),
+        "choose another",
+    ),
+    ("folder of no size", a_retraining_seat(template__volumes=_volume(emptyDir={"sizeLimit": "0"})), "above 0"),
     ("many retries", a_retraining_seat(template__backoffLimit=7), "should be less than or equal to 6"),
     (
         "the operator's variable",

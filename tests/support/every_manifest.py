@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from kingmaker.api import DecisionSpec, JobTemplate, Model, ModelDeployment
+from kingmaker.api import Autoscaling, DecisionSpec, JobTemplate, Model, ModelDeployment
+from kingmaker.core.manifests.autoscaler import autoscaler
 from kingmaker.core.manifests.policies import (
     job_network_policy,
     network_policy,
@@ -52,7 +53,11 @@ TEMPLATE = {
         {"name": "tmp", "mountPath": "/tmp", "emptyDir": {}},
     ],
     "resources": {"requests": {"memory": "1Gi"}},
+    "nodeSelector": {"pool": "batch"},
+    "tolerations": [{"key": "batch", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}],
 }
+SCALING = Autoscaling.model_validate({"minReplicas": 2, "maxReplicas": 10, "targetCPUPercent": 70})
+QUEUE_SCALING = Autoscaling.model_validate({"maxReplicas": 4, "targetConcurrency": 1000, "scaleDownDelay": "0s"})
 RESULT = RunResult(
     artifact={"uri": "s3://models/churn/r1/model.onnx", "digest": DIGEST},
     baseline=FILE,
@@ -75,7 +80,13 @@ def a_full_deployment() -> ModelDeployment:
     """Give a ModelDeployment that uses every field that manifests depend on."""
     return a_deployment(
         enrol={"selector": {"matchLabels": {"team": "growth"}}},
-        serving={"replicas": 3, "maxRequestBytes": 4096, "resources": {"requests": {"cpu": "2", "memory": "4Gi"}}},
+        serving={
+            "replicas": 3,
+            "maxRequestBytes": 4096,
+            "resources": {"requests": {"cpu": "2", "memory": "4Gi", "ephemeral-storage": "2Gi"}},
+            "nodeSelector": {"pool": "models"},
+            "tolerations": [{"key": "models", "value": "yes", "effect": "NoSchedule"}],
+        },
         retraining={"output": {"uriPrefix": "s3://models/churn/"}, "template": TEMPLATE},
     )
 
@@ -120,20 +131,22 @@ def every_manifest() -> list[dict[str, Any]]:
     """Give one of each, as the operator would build them for one deployment with a challenger."""
     deployment, model = a_full_deployment(), a_full_model()
     target = ShadowTarget("churn-2", DIGEST, "http://10.96.3.4:8080", 100)
-    verify = verify_job(model, settings=SETTINGS)
+    scaled = a_deployment("scaled", serving={"autoscaling": SCALING.manifest()})
     found = [
         variant_deployment(deployment, model, replicas=3, settings=SETTINGS),
         variant_service(deployment, "churn-1"),
         pod_disruption_budget(deployment, "churn-1"),
         network_policy(deployment, "churn-1", settings=SETTINGS),
+        autoscaler(scaled, "churn-1", SCALING, floor=3, may_shrink=True),
+        autoscaler(a_deployment("queue"), "churn-1", QUEUE_SCALING, floor=2, may_shrink=False),
         shadow_config_map(deployment, decision=12, champion="churn-1", targets=[target]),
         deployment_service(deployment),
         router_deployment("team", owners=OWNERS, settings=SETTINGS, container_args=["--config-yaml", "{}"]),
         router_disruption_budget("team", owners=OWNERS, settings=SETTINGS),
         router_network_policy("team", owners=OWNERS, settings=SETTINGS),
         workload_service_account("team", owners=OWNERS, models=[("churn-1", "u")], settings=SETTINGS),
-        verify,
-        job_network_policy(verify, settings=SETTINGS),
+        verify_job(model, settings=SETTINGS),
+        job_network_policy("team", owners=OWNERS, models=[("churn-1", "u")], settings=SETTINGS),
         a_retrain_job(deployment),
         model_from_result(
             deployment, model, RESULT, run=1, decision="churn-000004", built_at=datetime(2026, 11, 1, tzinfo=UTC)

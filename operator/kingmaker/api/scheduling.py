@@ -63,16 +63,21 @@ class Toleration(ApiModel):
     """For NoExecute: how long a pod stays on a node after the taint came; left out, for ever."""
 
 
-class Scheduling(ApiModel):
-    """Where pods run. These fields of a pod, and no others, may be chosen."""
-
-    node_selector: Mapping[str, Annotated[str, Field(max_length=63)]] = Field(
-        default_factory=dict,
+NodeLabels = Annotated[
+    Mapping[str, Annotated[str, Field(max_length=63)]],
+    Field(
         max_length=16,
         json_schema_extra=rules(
             ("self.all(k, k.size() > 0 && k.size() <= 317)", "label keys have 1 to 317 characters"),
         ),
-    )
+    ),
+]
+
+
+class Scheduling(ApiModel):
+    """Where pods run. These fields of a pod, and no others, may be chosen."""
+
+    node_selector: NodeLabels | None = None
     """Labels that a node must have, all of them."""
     tolerations: tuple[Toleration, ...] = Field(default=(), max_length=16, json_schema_extra=atomic())
     """Taints of nodes that do not keep the pods away."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -15,6 +15,7 @@ from kingmaker.core.manifests.autoscaler import autoscaler
 from kingmaker.core.manifests.names import bounded, variant_name
 from kingmaker.core.manifests.objects import Manifest, deployment_labels, manifest, owner
 from kingmaker.core.manifests.policies import (
+    job_network_policy,
     network_policy,
     pod_disruption_budget,
     router_disruption_budget,
@@ -47,6 +48,16 @@ class RouterContainer:
     startup_probe: Mapping[str, Any] | None = None
 
 
+def workload_manifests(
+    namespace: str, *, owners: Sequence[tuple[str, str]], models: Sequence[tuple[str, str]], settings: Settings
+) -> tuple[Manifest, ...]:
+    """Give what a namespace must have before anything runs in it, Jobs that verify included."""
+    return (
+        workload_service_account(namespace, owners=owners, models=models, settings=settings),
+        job_network_policy(namespace, owners=owners, models=models, settings=settings),
+    )
+
+
 def wanted_children(
     observed: Observed, state: State, settings: Settings, router: RouterContainer
 ) -> Iterator[Manifest]:
@@ -55,7 +66,7 @@ def wanted_children(
     namespace = deployment.metadata.namespace
     siblings = observed.siblings
     models = [(m.metadata.name, m.metadata.uid) for m in observed.models.values()]
-    yield workload_service_account(namespace, owners=siblings, models=models, settings=settings)
+    yield from workload_manifests(namespace, owners=siblings, models=models, settings=settings)
     yield router_deployment(
         namespace,
         owners=siblings,

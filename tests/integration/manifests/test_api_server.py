@@ -53,7 +53,8 @@ def restricted(control_plane: ControlPlane) -> Iterator[str]:
     """A namespace that refuses every pod below the restricted profile."""
     name = f"test-{secrets.token_hex(4)}"
     control_plane.kubectl("create", "namespace", name)
-    control_plane.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    modes = [f"pod-security.kubernetes.io/{mode}=restricted" for mode in ("enforce", "warn")]
+    control_plane.kubectl("label", "namespace", name, *modes)
     control_plane.kubectl("create", "serviceaccount", "kingmaker-workload", "-n", name)
     yield name
     control_plane.kubectl("delete", "namespace", name, "--wait=false")
@@ -111,7 +112,12 @@ async def test_its_pods_pass_the_restricted_profile(
     pod = {"apiVersion": "v1", "kind": "Pod"} | template
     pod |= {"metadata": template["metadata"] | {"name": "pod", "namespace": restricted}}
     pod["spec"].setdefault("restartPolicy", "Always")
-    control_plane.kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", input=json.dumps(pod))
+    whole = body | {"metadata": body["metadata"] | {"namespace": restricted}}
+    for one in (pod, whole):
+        said = control_plane.kubectl(
+            "create", "--dry-run=server", "--validate=strict", "-f", "-", input=json.dumps(one)
+        )
+        assert said.stderr == ""
 
 
 async def test_two_deployments_never_share_a_variant_by_name(operator: KubeClient, namespace: str) -> None:

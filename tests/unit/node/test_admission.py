@@ -17,6 +17,7 @@ from support.pods import a_container, a_pod
         pytest.param({"volumeMounts": [{"name": "v", "mountPath": "/"}]}, {}, "mountPath /", id="root mount"),
         pytest.param({}, {"volumes": [{"name": "v", "nfs": {}}]}, "volume v: nfs isn't one of", id="volume type"),
         pytest.param({}, {"os": {"name": "windows"}}, "linux", id="windows"),
+        pytest.param({}, {"runtimeClassName": "gvisor"}, "runtimeClassName: gvisor", id="runtime"),
         pytest.param({}, {"resourceClaims": [{"name": "gpu"}]}, "resourceClaims", id="devices"),
     ],
 )

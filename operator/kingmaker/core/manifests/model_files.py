@@ -9,6 +9,7 @@ from kingmaker.core.manifests.objects import Manifest
 from kingmaker.core.manifests.pods import (
     TERMINATION_LOG,
     confined,
+    default_resources,
     option,
     scratch_env,
     scratch_mount,
@@ -18,10 +19,6 @@ from kingmaker.core.manifests.settings import Settings
 
 MODEL_DIR: Final = "/mnt/model"
 _VOLUME: Final = "model"
-_FETCH_RESOURCES: Final = {
-    "requests": {"cpu": "50m", "memory": "128Mi"},
-    "limits": {"memory": "512Mi"},
-}
 
 
 def model_volume(settings: Settings) -> Manifest:
@@ -48,7 +45,9 @@ def fetch_container(model: Model, *, image: str, settings: Settings) -> Manifest
         "command": ["kingmaker-serving", "fetch"],
         "args": [*args, "--termination-log", TERMINATION_LOG],
         "env": scratch_env(),
-        "resources": _FETCH_RESOURCES,
+        "resources": default_resources(
+            cpu="50m", memory="128Mi", memory_limit="512Mi", folders=[settings.model_size_limit]
+        ),
         "volumeMounts": [{"name": _VOLUME, "mountPath": MODEL_DIR}, scratch_mount()],
         "securityContext": confined(),
     }

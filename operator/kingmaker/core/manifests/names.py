@@ -13,6 +13,9 @@ LIMIT: Final = 63
 ROUTER: Final = "kingmaker-router"
 """Name of the one router per namespace."""
 
+JOBS: Final = "kingmaker-jobs"
+"""Name of the one NetworkPolicy per namespace for Jobs that verify and train."""
+
 WORKLOAD: Final = "kingmaker-workload"
 """ServiceAccount of everything that the operator starts: no permission, no token."""
 

@@ -1,11 +1,12 @@
 """What every pod of the operator's making has in common: nobody's permissions, a read-only root, literal arguments."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from kingmaker.api import Resources
 from kingmaker.core.manifests.names import WORKLOAD
 from kingmaker.core.manifests.objects import Manifest
-from kingmaker.core.manifests.quantities import canonical_quantity
+from kingmaker.core.manifests.quantities import add_quantities, canonical_quantity
 
 USER: Final = 65532
 """Numeric, so that `runAsNonRoot` can be checked without looking into an image; owns nothing in ours."""
@@ -17,6 +18,12 @@ TERMINATION_LOG: Final = "/dev/termination-log"
 
 SCRATCH_DIR: Final = "/run/kingmaker/scratch"
 _SCRATCH: Final = "kingmaker-scratch"
+_SCRATCH_SIZE: Final = "1Gi"
+
+_LOGS_SIZE: Final = "1Gi"
+"""Disk for what a container prints, beside its folders; the kubelet keeps 50 MiB of it where nobody says otherwise."""
+
+DISK: Final = "ephemeral-storage"
 
 
 def literal(value: str) -> str:
@@ -57,7 +64,7 @@ def scratch_env() -> list[Manifest]:
 
 def scratch_volume() -> Manifest:
     """Give the folder for what libraries write; it ends with the pod."""
-    return {"name": _SCRATCH, "emptyDir": {"sizeLimit": "1Gi"}}
+    return {"name": _SCRATCH, "emptyDir": {"sizeLimit": _SCRATCH_SIZE}}
 
 
 def scratch_mount() -> Manifest:
@@ -65,11 +72,31 @@ def scratch_mount() -> Manifest:
     return {"name": _SCRATCH, "mountPath": SCRATCH_DIR}
 
 
+def default_resources(*, cpu: str, memory: str, memory_limit: str, folders: Sequence[str] = ()) -> Manifest:
+    """Give what a container requests and gets at most, where nobody says otherwise.
+
+    There is no limit on CPU: who is throttled in the middle of a request is slow although the node has time to spare,
+    and the request alone keeps neighbours from being starved.
+
+    Args:
+        cpu: Requested.
+        memory: Requested.
+        memory_limit: At most.
+        folders: Size limits of the pod's other folders than scratch. The kubelet counts what all of them hold against
+            the limit, so a full folder is still within it and says itself which one is full.
+    """
+    disk = add_quantities(_SCRATCH_SIZE, _LOGS_SIZE, *folders)
+    return {
+        "requests": {"cpu": cpu, "memory": memory, DISK: "256Mi"},
+        "limits": {"memory": memory_limit, DISK: disk},
+    }
+
+
 def resources(wanted: Resources, defaults: Manifest) -> Manifest:
-    """Fill in what a person left open about CPU and memory.
+    """Fill in what a person left open about CPU, memory and disk.
 
     A default is used only where the person says nothing at all about that resource: a default limit beside a higher
-    request would make the pod invalid. Memory is always limited, so that a bad model harms itself alone.
+    request would make the pod invalid. Memory and disk are always limited, so that a bad model harms itself alone.
 
     Args:
         wanted: The API's choice; may be empty.
@@ -83,8 +110,9 @@ def resources(wanted: Resources, defaults: Manifest) -> Manifest:
     named = requests.keys() | limits.keys()
     for target, part in ((requests, "requests"), (limits, "limits")):
         target.update({key: value for key, value in defaults.get(part, {}).items() if key not in named})
-    if "memory" in requests:
-        limits.setdefault("memory", requests["memory"])
+    for name in ("memory", DISK):
+        if name in requests:
+            limits.setdefault(name, requests[name])
     return {"requests": requests, "limits": limits}
 
 

@@ -7,8 +7,10 @@ reach as well. What it can't reach is another ModelDeployment's server, and the 
 from collections.abc import Sequence
 
 from kingmaker.api import ModelDeployment
-from kingmaker.core.manifests.names import ROUTER, variant_name
+from kingmaker.core.manifests.names import JOBS, ROUTER, variant_name
 from kingmaker.core.manifests.objects import (
+    COMPONENT,
+    MANAGED,
     OPERATOR_SELECTOR,
     ROUTER_SELECTOR,
     Manifest,
@@ -87,19 +89,34 @@ def router_network_policy(namespace: str, *, owners: Sequence[tuple[str, str]], 
     return head | {"spec": _policy(ROUTER_SELECTOR, ingress, egress)}
 
 
-def job_network_policy(job: Manifest, *, settings: Settings) -> Manifest:
-    """Let nobody reach a Job's pods, and keep them from the blocked networks; it goes with the Job's owner."""
-    meta = job["metadata"]
+def job_network_policy(
+    namespace: str,
+    *,
+    owners: Sequence[tuple[str, str]],
+    models: Sequence[tuple[str, str]] = (),
+    settings: Settings,
+) -> Manifest:
+    """Let nobody reach the pods that verify and train, and keep them from the blocked networks.
+
+    One for all of a namespace, there before its first Job: a policy per Job would come after its pod had begun.
+
+    Args:
+        namespace: Where the Jobs run.
+        owners: Name and uid of every ModelDeployment there.
+        models: Name and uid of the Models that are verified there.
+        settings: How the operator was started.
+    """
     head = manifest(
         "networking.k8s.io/v1",
         "NetworkPolicy",
-        name=meta["name"],
-        namespace=meta["namespace"],
-        labels=meta["labels"],
-        owners=meta["ownerReferences"],
+        name=JOBS,
+        namespace=namespace,
+        labels=labels("kingmaker", instance=JOBS, component="workload"),
+        owners=[*shared_owners(owners), *shared_owners(models, kind="Model")],
     )
-    selector = {"batch.kubernetes.io/job-name": meta["name"]}
-    return head | {"spec": _policy(selector, [], [_dns(), _downloads(settings)])}
+    spec = _policy(MANAGED, [], [_dns(), _downloads(settings)])
+    kinds = {"key": COMPONENT, "operator": "In", "values": ["retrain", "verify"]}
+    return head | {"spec": spec | {"podSelector": {"matchLabels": MANAGED, "matchExpressions": [kinds]}}}
 
 
 def _router_head(api_version: str, kind: str, namespace: str, owners: Sequence[tuple[str, str]]) -> Manifest:

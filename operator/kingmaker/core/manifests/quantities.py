@@ -18,17 +18,43 @@ def canonical_quantity(text: str) -> str:
     Raises:
         ValueError: `text` is no quantity.
     """
-    form = _FORM.fullmatch(text)
-    if form is None:
-        raise ValueError(f"{text!r} is no quantity such as 500m, 2 or 1Gi")
-    number, suffix = Decimal(form[1]), form[2] or ""
+    number, suffix = _parts(text)
     if suffix in _BINARY[1:]:
-        return _binary(number * 1024 ** _BINARY.index(suffix))
+        return _binary(_value(text))
     if suffix in _DECIMAL:
-        mantissa, exponent = _reduced(number.scaleb(_DECIMAL[suffix]))
+        mantissa, exponent = _reduced(_value(text))
         return str(mantissa) + next(name for name, power in _DECIMAL.items() if power == exponent)
     mantissa, exponent = _reduced(number.scaleb(int(suffix[1:])))
     return f"{mantissa}e{exponent}" if exponent else str(mantissa)
+
+
+def add_quantities(*texts: str) -> str:
+    """Add amounts, written as Kubernetes does; with a binary suffix when the first has one.
+
+    >>> add_quantities("10Gi", "512Mi", "1Gi")
+    '11776Mi'
+
+    Raises:
+        ValueError: One of them is no quantity.
+    """
+    total = sum(_value(text) for text in texts)
+    if texts[0].endswith("i"):
+        return _binary(Decimal(total))
+    return canonical_quantity(f"{total:f}")
+
+
+def _value(text: str) -> Decimal:
+    number, suffix = _parts(text)
+    if suffix in _BINARY[1:]:
+        return number * Decimal(1024) ** _BINARY.index(suffix)
+    return number.scaleb(_DECIMAL[suffix] if suffix in _DECIMAL else int(suffix[1:]))
+
+
+def _parts(text: str) -> tuple[Decimal, str]:
+    form = _FORM.fullmatch(text)
+    if form is None:
+        raise ValueError(f"{text!r} is no quantity such as 500m, 2 or 1Gi")
+    return Decimal(form[1]), form[2] or ""
 
 
 def _binary(value: Decimal) -> str:

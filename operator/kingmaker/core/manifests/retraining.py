@@ -10,6 +10,7 @@ from kingmaker.core.manifests.objects import Manifest, deployment_labels, manife
 from kingmaker.core.manifests.pods import (
     SCRATCH_DIR,
     confined,
+    default_resources,
     env,
     pod_defaults,
     resources,
@@ -17,12 +18,12 @@ from kingmaker.core.manifests.pods import (
     scratch_mount,
     scratch_volume,
 )
+from kingmaker.core.manifests.quantities import canonical_quantity
+from kingmaker.core.manifests.scheduling import scheduling_fields
 from kingmaker.core.manifests.settings import Settings
 
 TRAIN: Final = "train"
 """Name of the container whose termination message is a run's result."""
-
-_RESOURCES: Final = {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "4Gi"}}
 
 
 def retrain_job(
@@ -52,11 +53,15 @@ def retrain_job(
         labels=own,
         owners=owner(deployment),
     )
-    pod = pod_defaults() | {
-        "restartPolicy": "Never",
-        "containers": [_container(template, variables, settings)],
-        "volumes": [*map(_volume, template.volumes), *_unless_taken(template, scratch_volume())],
-    }
+    pod = (
+        scheduling_fields(template)
+        | pod_defaults()
+        | {
+            "restartPolicy": "Never",
+            "containers": [_container(template, variables, settings)],
+            "volumes": [*map(_volume, template.volumes), *_unless_taken(template, scratch_volume())],
+        }
+    )
     return head | {
         "spec": {
             "backoffLimit": template.backoff_limit,
@@ -114,7 +119,7 @@ def _container(template: JobTemplate, variables: Mapping[str, str], settings: Se
         "image": template.image,
         "imagePullPolicy": settings.image_pull_policy,
         "env": _merged_env(template.env, variables),
-        "resources": resources(template.resources, _RESOURCES),
+        "resources": resources(template.resources, _defaults(template)),
         "volumeMounts": [*map(_mount, template.volumes), *_unless_taken(template, scratch_mount())],
         "securityContext": confined(),
     }
@@ -123,6 +128,11 @@ def _container(template: JobTemplate, variables: Mapping[str, str], settings: Se
     if template.args:
         container["args"] = list(template.args)
     return container
+
+
+def _defaults(template: JobTemplate) -> Manifest:
+    folders = [volume.empty_dir.size_limit for volume in template.volumes if volume.empty_dir]
+    return default_resources(cpu="500m", memory="512Mi", memory_limit="4Gi", folders=folders)
 
 
 def _merged_env(wanted: Sequence[EnvVar], variables: Mapping[str, str]) -> list[Manifest]:
@@ -135,7 +145,10 @@ def _merged_env(wanted: Sequence[EnvVar], variables: Mapping[str, str]) -> list[
 
 def _volume(volume: Volume) -> Manifest:
     mounted = {"mountPath", "readOnly"}
-    return {key: value for key, value in volume.manifest().items() if key not in mounted}
+    given = {key: value for key, value in volume.manifest().items() if key not in mounted}
+    if volume.empty_dir:
+        given["emptyDir"] = {"sizeLimit": canonical_quantity(volume.empty_dir.size_limit)}
+    return given
 
 
 def _mount(volume: Volume) -> Manifest:

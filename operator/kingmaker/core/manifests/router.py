@@ -14,11 +14,19 @@ from kingmaker.core.manifests.objects import (
     owner,
     shared_owners,
 )
-from kingmaker.core.manifests.pods import confined, field_env, http_probe, pod_defaults, sleep_before_stop, spread
+from kingmaker.core.manifests.pods import (
+    confined,
+    default_resources,
+    field_env,
+    http_probe,
+    pod_defaults,
+    sleep_before_stop,
+    spread,
+)
 from kingmaker.core.manifests.serving import MANAGEMENT_PORT, PORT
 from kingmaker.core.manifests.settings import Settings
 
-_RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}
+_RESOURCES: Final = default_resources(cpu="100m", memory="128Mi", memory_limit="1Gi")
 
 
 def deployment_service(deployment: ModelDeployment) -> Manifest:

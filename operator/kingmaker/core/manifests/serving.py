@@ -24,6 +24,7 @@ from kingmaker.core.manifests.pods import (
     POD_IP,
     TERMINATION_LOG,
     confined,
+    default_resources,
     env,
     field_env,
     http_probe,
@@ -37,14 +38,13 @@ from kingmaker.core.manifests.pods import (
     sleep_before_stop,
     spread,
 )
+from kingmaker.core.manifests.scheduling import scheduling_fields
 from kingmaker.core.manifests.settings import Settings
 
 PORT: Final = 8080
 MANAGEMENT_PORT: Final = 8082
 SHADOW_DIR: Final = "/etc/kingmaker/shadow"
 TARGETS: Final = "targets.json"
-
-_RESOURCES: Final = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +132,23 @@ def _head(deployment: ModelDeployment, model: str, api_version: str, kind: str) 
 def _pod(deployment: ModelDeployment, model: Model, settings: Settings) -> Manifest:
     image = deployment.spec.serving.image or settings.serving_image
     shadow = {"name": shadow_name(deployment.metadata.name), "optional": True}
-    return pod_defaults() | {
-        "terminationGracePeriodSeconds": settings.grace_seconds,
-        "topologySpreadConstraints": spread(serving_selector(deployment, model.metadata.name)),
-        "initContainers": [fetch_container(model, image=image, settings=settings)],
-        "containers": [_serve_container(deployment, model, image, settings)],
-        "volumes": [model_volume(settings), scratch_volume(), {"name": "shadow", "configMap": shadow}],
-    }
+    return (
+        scheduling_fields(deployment.spec.serving)
+        | pod_defaults()
+        | {
+            "terminationGracePeriodSeconds": settings.grace_seconds,
+            "topologySpreadConstraints": spread(serving_selector(deployment, model.metadata.name)),
+            "initContainers": [fetch_container(model, image=image, settings=settings)],
+            "containers": [_serve_container(deployment, model, image, settings)],
+            "volumes": [model_volume(settings), scratch_volume(), {"name": "shadow", "configMap": shadow}],
+        }
+    )
 
 
 def _serve_container(deployment: ModelDeployment, model: Model, image: str, settings: Settings) -> Manifest:
     serving = deployment.spec.serving
+    folders = [settings.model_size_limit]
+    defaults = default_resources(cpu="100m", memory="256Mi", memory_limit="2Gi", folders=folders)
     identity = field_env(POD_IP="status.podIP", KINGMAKER_POD_IP="status.podIP", KINGMAKER_POD_NAME="metadata.name")
     return {
         "name": "serve",
@@ -160,7 +166,7 @@ def _serve_container(deployment: ModelDeployment, model: Model, image: str, sett
         ],
         "env": [*identity, *env(KINGMAKER_FEEDBACK_KEY=feedback_key(deployment)), *scratch_env()],
         "ports": [_container_port("http", PORT), _container_port("management", MANAGEMENT_PORT)],
-        "resources": resources(serving.resources, _RESOURCES),
+        "resources": resources(serving.resources, defaults),
         "volumeMounts": [
             model_mount(),
             scratch_mount(),

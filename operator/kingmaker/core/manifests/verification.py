@@ -9,6 +9,7 @@ from kingmaker.core.manifests.objects import MODEL, Manifest, labels, manifest, 
 from kingmaker.core.manifests.pods import (
     TERMINATION_LOG,
     confined,
+    default_resources,
     pod_defaults,
     scratch_env,
     scratch_mount,
@@ -18,11 +19,6 @@ from kingmaker.core.manifests.settings import Settings
 
 VERIFY: Final = "verify"
 """Name of the container whose termination message says what was found in a model."""
-
-_RESOURCES: Final = {
-    "requests": {"cpu": "100m", "memory": "256Mi"},
-    "limits": {"cpu": "1", "memory": "2Gi"},
-}
 
 
 def verify_job(model: Model, *, settings: Settings) -> Manifest:
@@ -73,7 +69,14 @@ def _container(model: Model, settings: Settings) -> Manifest:
             *("--termination-log", TERMINATION_LOG),
         ],
         "env": scratch_env(),
-        "resources": _RESOURCES,
+        "resources": _resources(settings),
         "volumeMounts": [model_mount(), scratch_mount()],
         "securityContext": confined(),
     }
+
+
+def _resources(settings: Settings) -> Manifest:
+    found = default_resources(cpu="100m", memory="256Mi", memory_limit="2Gi", folders=[settings.model_size_limit])
+    # Nobody waits for the answer, and what runs is not trusted yet: here a limit costs nothing.
+    found["limits"]["cpu"] = "1"
+    return found

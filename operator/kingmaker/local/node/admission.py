@@ -57,6 +57,8 @@ def _problems(pod: PodSpec) -> Iterator[Problem]:
     yield from _volume_problems(pod)
     if (spec.get("os") or {}).get("name", "linux") != "linux":
         yield _unsupported("os.name: this node runs linux processes only")
+    if spec.get("runtimeClassName"):
+        yield _unsupported(f"runtimeClassName: {spec['runtimeClassName']} is no runtime for processes; leave it out")
     if spec.get("resourceClaims"):
         yield _unsupported("resourceClaims: this node has no devices")
 

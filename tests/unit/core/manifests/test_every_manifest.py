@@ -71,7 +71,13 @@ def test_every_pod_keeps_the_restricted_profile(body: dict[str, Any]) -> None:
         assert context["readOnlyRootFilesystem"] is True
         assert context["allowPrivilegeEscalation"] is False
         assert context["capabilities"] == {"drop": ["ALL"]}
-        assert container["resources"]["limits"]["memory"]
+        limits, requests = container["resources"]["limits"], container["resources"]["requests"]
+        assert requests.keys() == {"cpu", "memory", "ephemeral-storage"}
+        assert limits.keys() >= {"memory", "ephemeral-storage"}
+        # Who answers requests is never throttled.
+        assert ("cpu" in limits) == (container["name"] == "verify")
+    for volume in pod.get("volumes", []):
+        assert volume.get("emptyDir", {"sizeLimit": ""}).keys() == {"sizeLimit"}
 
 
 @pytest.mark.parametrize("body", PODS, ids=POD_IDS)

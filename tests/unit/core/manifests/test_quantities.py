@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kingmaker.core.manifests.quantities import canonical_quantity
+from kingmaker.core.manifests.quantities import add_quantities, canonical_quantity
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,16 @@ def test_the_form_is_its_own(number: int, suffix: str) -> None:
 def test_what_is_no_amount_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="is no quantity"):
         canonical_quantity(text)
+
+
+@pytest.mark.parametrize(
+    ("parts", "total"),
+    [
+        (("1Gi", "1Gi", "10Gi"), "12Gi"),
+        (("10Gi", "512Mi"), "10752Mi"),
+        (("500m", "1"), "1500m"),
+        (("1", "1Ki"), "1025"),
+    ],
+)
+def test_amounts_are_added_in_the_form_of_the_first(parts: tuple[str, ...], total: str) -> None:
+    assert add_quantities(*parts) == total

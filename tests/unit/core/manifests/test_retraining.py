@@ -46,7 +46,9 @@ def test_what_people_chose_is_kept() -> None:
     assert (train["name"], train["image"]) == ("train", "registry.example/trainer:1")
     assert (train["command"], train["args"]) == (TEMPLATE["command"], TEMPLATE["args"])
     assert train["env"][-3:] == TEMPLATE["env"]
-    assert train["resources"]["limits"] == {"memory": "1Gi"}
+    assert train["resources"]["limits"] == {"memory": "1Gi", "ephemeral-storage": "12Gi"}
+    pod = job["spec"]["template"]["spec"]
+    assert (pod["nodeSelector"], pod["tolerations"]) == (TEMPLATE["nodeSelector"], TEMPLATE["tolerations"])
 
 
 def test_volumes_become_a_volume_and_a_mount() -> None:

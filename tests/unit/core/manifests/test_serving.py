@@ -93,17 +93,42 @@ def test_the_own_choices_of_a_deployment_are_taken() -> None:
     assert [c["image"] for c in (*pod["initContainers"], *pod["containers"])] == ["mine:2", "mine:2"]
     assert option(pod["containers"][0], "--max-request-bytes") == "4096"
     assert pod["containers"][0]["resources"] == {
-        "requests": {"memory": "256Mi"},
-        "limits": {"cpu": "2", "memory": "2Gi"},
+        "requests": {"memory": "256Mi", "ephemeral-storage": "256Mi"},
+        "limits": {"cpu": "2", "memory": "2Gi", "ephemeral-storage": "12Gi"},
     }
 
 
-def test_memory_is_limited_to_what_was_requested() -> None:
+def test_memory_and_disk_are_limited_to_what_was_requested() -> None:
     pod = pod_of(deployment=a_full_deployment())
     assert pod["containers"][0]["resources"] == {
-        "requests": {"cpu": "2", "memory": "4Gi"},
-        "limits": {"memory": "4Gi"},
+        "requests": {"cpu": "2", "memory": "4Gi", "ephemeral-storage": "2Gi"},
+        "limits": {"memory": "4Gi", "ephemeral-storage": "2Gi"},
     }
+
+
+def test_disk_is_enough_for_every_folder_full_of_files() -> None:
+    for container in (pod := pod_of(model_size_limit="500Mi"))["initContainers"] + pod["containers"]:
+        assert container["resources"]["limits"]["ephemeral-storage"] == "2548Mi"
+
+
+def test_pods_run_where_people_want_them() -> None:
+    chosen = {
+        "nodeSelector": {"pool": "models"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "runtimeClassName": "gvisor",
+        "priorityClassName": "important",
+    }
+    pod = pod_of(deployment=a_deployment(serving=chosen))
+    assert {key: pod[key] for key in chosen} == chosen
+    assert not chosen.keys() & pod_of().keys()
+
+
+def test_an_autoscaled_deployment_says_nothing_of_its_number_of_pods() -> None:
+    fixed, scaled = (
+        variant_deployment(a_deployment(), a_model(), replicas=replicas, settings=SETTINGS) for replicas in (3, None)
+    )
+    assert fixed["spec"].pop("replicas") == 3
+    assert scaled == fixed
 
 
 @pytest.mark.parametrize(("pre_stop", "drain", "grace"), [(10, 45, 75), (1, 2, 23), (0, 2, 22)])
