@@ -61,6 +61,11 @@ class ClusterPlace:
         self._clients = clients
         self._folder = folder
 
+    @property
+    def slack_seconds(self) -> float:
+        """A kubelet brings a changed ConfigMap to its pods within 60 to 90 seconds."""
+        return 100.0
+
     async def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl; namespaces are there already."""
         if arguments[:2] == ("create", "namespace"):

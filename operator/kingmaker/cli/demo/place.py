@@ -9,6 +9,10 @@ from kingmaker.cli.demo.client import Traffic
 class Place(Protocol):
     """What the steps need of a cluster. Whatever goes wrong in it is a DemoError."""
 
+    @property
+    def slack_seconds(self) -> float:
+        """Give how much longer than on a laptop a step may take: a kubelet looks at ConfigMaps once a minute."""
+
     async def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as a person would and give its stdout."""
 

@@ -112,11 +112,16 @@ class Stage:
     async def wait(self, what: str, reached: Callable[[View], bool], *, seconds: float) -> View:
         """Look until `reached`, telling each new Decision on the way.
 
+        Args:
+            what: What is waited for, in words.
+            reached: Says whether it is there.
+            seconds: Deadline on a laptop; the place may give more.
+
         Raises:
             MissedDeadlineError: It was not reached in time.
             DemoError: The load generator ended.
         """
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds + self.place.slack_seconds
         while True:
             await self.look()
             if reached(self.view):
