@@ -43,8 +43,11 @@ class ConditionStatus(StrEnum):
     """Whether a condition holds."""
 
     TRUE = "True"
+    """It holds."""
     FALSE = "False"
+    """It does not hold."""
     UNKNOWN = "Unknown"
+    """It can't be told."""
 
 
 class Reason(StrEnum):
@@ -80,7 +83,7 @@ class Reason(StrEnum):
 
     # Serving and routing
     SERVING = "Serving"
-    """The champion answers requests, and nothing is under way."""
+    """The champion answers requests."""
     PROGRESSING = "Progressing"
     """Pods are starting, stopping or being replaced."""
     CHAMPION_NOT_FOUND = "ChampionNotFound"
@@ -107,14 +110,8 @@ class Reason(StrEnum):
     """A router pod refused the configuration."""
     NO_ROUTER = "NoRouter"
     """No router pod is connected."""
-    INVALID_SPEC = "InvalidSpec"
-    """The spec can't be honoured; the message says which part and what to change."""
     NAME_TAKEN = "NameTaken"
     """An object that Kingmaker needs exists and belongs to somebody else."""
-    QUOTA_EXCEEDED = "QuotaExceeded"
-    """The API server refused an object: a quota or a policy."""
-    FORBIDDEN = "Forbidden"
-    """The operator's ServiceAccount may not do what is needed."""
 
     # Autoscaling
     FOLLOWING_LOAD = "FollowingLoad"
@@ -165,8 +162,6 @@ class Reason(StrEnum):
     """No feedback arrives, so error rates can't be compared."""
     THIN_EVIDENCE = "ThinEvidence"
     """Too little traffic or feedback for a verdict."""
-    STALE_EVIDENCE = "StaleEvidence"
-    """Counts could not be read lately; nothing is decided on old ones."""
     WORSE_THAN_CHAMPION = "WorseThanChampion"
     """Labelled answers show more errors than the champion's."""
     ERRORS_ABOVE_CHAMPION = "ErrorsAboveChampion"
@@ -185,10 +180,8 @@ class Reason(StrEnum):
     """The challenger has won; its digest is not among the approved ones."""
     PROMOTION_NEVER = "PromotionNever"
     """The challenger has won; promotion is Never, so it stays in its last stage."""
-    HUMAN_REQUEST = "HumanRequest"
-    """A person asked for it."""
     PAUSED = "Paused"
-    """A person, or a guardrail, paused the contest."""
+    """A guardrail, or the deadline, paused the contest; traffic stays as it is."""
 
     # Drift and data quality
     NO_DRIFT = "NoDrift"
@@ -217,8 +210,6 @@ class Reason(StrEnum):
     """The champion is older than its maximum age."""
     JOB_RUNNING = "JobRunning"
     """The retraining Job has not ended yet."""
-    JOB_SUCCEEDED = "JobSucceeded"
-    """The retraining Job gave a result."""
     JOB_FAILED = "JobFailed"
     """The retraining Job failed or exceeded its deadline."""
     INVALID_RESULT = "InvalidResult"
@@ -234,7 +225,7 @@ class Reason(StrEnum):
     DATA_QUALITY_BROKEN = "DataQualityBroken"
     """A trigger holds, but training on broken data would make a broken model."""
     CONTEST_RUNNING = "ContestRunning"
-    """A trigger holds, but a challenger is being judged already."""
+    """A challenger is being judged already, and `enrol.onNewChallenger` is Reject."""
 
 
 class Condition(ApiModel):

@@ -13,22 +13,29 @@ class Promotion(StrEnum):
     """Who promotes a challenger that has won."""
 
     AUTOMATIC = "Automatic"
+    """The operator, at once."""
     MANUAL = "Manual"
+    """A person: lists its digest in `approval.approvedDigests`, or names it in `championRef`."""
     NEVER = "Never"
+    """Nobody: it stays in the last stage, until `championRef` names it."""
 
 
 class Goal(StrEnum):
     """What a challenger must show on labelled answers."""
 
     SUPERIOR = "Superior"
+    """Fewer wrong answers than the champion."""
     NON_INFERIOR = "NonInferior"
+    """Wrong answers at most `margin` more than the champion's."""
 
 
 class OnDeadline(StrEnum):
     """What happens when a contest ends without a verdict."""
 
     KEEP_CHAMPION = "KeepChampion"
+    """The challenger is out."""
     PAUSE = "Pause"
+    """Traffic stays as it is until a person decides."""
 
 
 class Stage(ApiModel):

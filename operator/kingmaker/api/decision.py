@@ -40,7 +40,9 @@ class Actor(StrEnum):
     """Who decided."""
 
     OPERATOR = "Operator"
+    """The operator, on evidence."""
     HUMAN = "Human"
+    """A person, by a change of the spec or of a Model."""
 
 
 class DecidedModel(ApiModel):

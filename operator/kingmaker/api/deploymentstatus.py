@@ -20,17 +20,24 @@ class Verdict(StrEnum):
     """What the evidence says of a challenger."""
 
     PASS = "Pass"  # noqa: S105 - a verdict, not a password
+    """The goal is proven, within `falsePromotion`."""
     FAIL = "Fail"
+    """A guardrail shows harm, within `falseRollback`."""
     INCONCLUSIVE = "Inconclusive"
+    """Neither is proven: everything stays where it is."""
 
 
 class DriftState(StrEnum):
     """What the counts say of the champion's data."""
 
     UNKNOWN = "Unknown"
+    """Too few rows, or no baseline."""
     NONE = "None"
+    """Nothing differs by more than the warning level."""
     WARNING = "Warning"
+    """Something differs by more than the warning level, nothing by more than the tolerance."""
     DRIFT = "Drift"
+    """Something differs by more than the tolerance."""
 
 
 class ChampionStatus(ApiModel):

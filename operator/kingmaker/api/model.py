@@ -29,6 +29,7 @@ class ArtifactFormat(StrEnum):
     """File format of a model."""
 
     ONNX = "ONNX"
+    """One file that ONNX Runtime loads, without external data."""
 
 
 class Datatype(StrEnum):
@@ -53,15 +54,20 @@ class TaskType(StrEnum):
     """What kind of answer a model gives."""
 
     CLASSIFICATION = "Classification"
+    """An answer is right or wrong."""
     REGRESSION = "Regression"
+    """An answer is right within `errorTolerance`."""
 
 
 class Role(StrEnum):
     """The part that a Model plays in a ModelDeployment."""
 
     CHAMPION = "Champion"
+    """It holds the seat."""
     CHALLENGER = "Challenger"
+    """It contests the seat, or its pods are made ready for that."""
     PREVIOUS = "Previous"
+    """It held the seat and is kept warm for a rollback."""
 
 
 class FileRef(ApiModel):

@@ -63,8 +63,11 @@ class OnNewChallenger(StrEnum):
     """What happens to a new Model while another one is judged."""
 
     QUEUE = "Queue"
+    """It waits for its turn."""
     REPLACE = "Replace"
+    """It takes the place of the enrolled one that is judged."""
     REJECT = "Reject"
+    """It stays out, for good."""
 
 
 class Selector(ApiModel):

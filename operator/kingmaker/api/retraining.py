@@ -17,7 +17,9 @@ class Trigger(StrEnum):
     """What starts retraining."""
 
     DRIFT = "Drift"
+    """Drift of the champion's data, seen as often as `persistence` asks."""
     AGE = "Age"
+    """A champion older than `maxAge`."""
 
 
 class EnvName(Text):

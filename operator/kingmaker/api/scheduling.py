@@ -14,15 +14,20 @@ class TolerationOperator(StrEnum):
     """How a toleration compares."""
 
     EQUAL = "Equal"
+    """The taint's value is `value`."""
     EXISTS = "Exists"
+    """Any value of the taint."""
 
 
 class TaintEffect(StrEnum):
     """What a taint does to pods that do not tolerate it."""
 
     NO_SCHEDULE = "NoSchedule"
+    """They are not placed on the node."""
     PREFER_NO_SCHEDULE = "PreferNoSchedule"
+    """They are placed on the node only when no other has room."""
     NO_EXECUTE = "NoExecute"
+    """They are not placed on the node, and those that run there are evicted."""
 
 
 class PriorityClassName(ObjectName):
