@@ -19,7 +19,10 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ObservedVariant:
-    """The pods of one model: `ready` and `desired` count pods, `endpoints` are the ready pods' addresses."""
+    """The pods of one model: `ready` and `desired` count pods, `endpoints` are the ready pods' addresses.
+
+    `returning` are the addresses of pods that were killed and start again, or that end but still answer.
+    """
 
     model: str
     desired: int = 0
@@ -28,6 +31,12 @@ class ObservedVariant:
     service_ip: str | None = None
     stalled: str = ""
     """Why the pods do not come up, in the words of Kubernetes; empty while they may."""
+    returning: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where requests go: to ready pods, and only without any to those that will answer in a moment."""
+        return self.endpoints or self.returning
 
 
 @dataclass(frozen=True, slots=True)

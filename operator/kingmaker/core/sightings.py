@@ -23,6 +23,22 @@ def is_pod_ready(pod: Body) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
+def is_returning(pod: Body) -> bool:
+    """Whether a pod that is not ready will answer in a moment.
+
+    Either it ends but answers yet, as preStop has it; or its server was killed and is being started for the first time
+    again, at the same address. One that keeps failing is given up: nobody shall wait for it.
+    """
+    status = pod.get("status", {})
+    if has_ended(pod) or not status.get("podIP"):
+        return False
+    if pod["metadata"].get("deletionTimestamp"):
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
+    containers = status.get("containerStatuses") or ()
+    waits = any((c.get("state", {}).get("waiting") or {}).get("reason") == "CrashLoopBackOff" for c in containers)
+    return not waits and any(c.get("restartCount") or c.get("state", {}).get("terminated") for c in containers)
+
+
 def observe_variants(objects: Mapping[tuple[str, str], Body], pods: Iterable[Body]) -> dict[str, ObservedVariant]:
     """Sum up the Deployments, Services and pods of every variant, by model name."""
     by_model: dict[str, list[Body]] = {}
@@ -40,6 +56,7 @@ def observe_variants(objects: Mapping[tuple[str, str], Body], pods: Iterable[Bod
             desired=body["spec"].get("replicas", 1),
             ready=len(ready),
             endpoints=tuple(ready),
+            returning=tuple(sorted(p["status"]["podIP"] for p in by_model.get(model, ()) if is_returning(p))),
             service_ip=service.get("spec", {}).get("clusterIP"),
             stalled=_stalled(body, by_model.get(model, ())),
         )

@@ -48,7 +48,7 @@ def plan_route(observed: Observed, state: State) -> RoutePlan | None:
     service = observed.children.get(("Service", observed.deployment.metadata.name), {})
     return RoutePlan(
         decision=state.traffic_sequence if as_decided else 0,
-        backends=tuple(Backend(m, weights.get(m, 0), observed.variant(m).endpoints) for m in models),
+        backends=tuple(Backend(m, weights.get(m, 0), observed.variant(m).addresses) for m in models),
         cluster_ip=service.get("spec", {}).get("clusterIP"),
         affinity_header=affinity_header(observed.deployment),
     )

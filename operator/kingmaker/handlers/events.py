@@ -12,8 +12,14 @@ from kingmaker.ports import Key
 
 Add = Callable[[Key], None]
 
-_CHILDREN: Final = (("apps/v1", "deployments"), ("batch/v1", "jobs"), ("v1", "pods"))
-"""Kinds that change by themselves. Others change by somebody's hand alone; the next look at the counts repairs them."""
+_CHILDREN: Final = (
+    ("apps/v1", "deployments"),
+    ("batch/v1", "jobs"),
+    ("v1", "pods"),
+    # Changed by somebody's hand alone, and then clients notice at once.
+    ("v1", "services"),
+)
+"""Kinds whose news wake a deployment. The others are repaired by the next look at the counts."""
 
 _OURS: Final = "app.kubernetes.io/managed-by=kingmaker"
 

@@ -23,7 +23,8 @@ TIMEOUT_SECONDS: Final = 60
 _RETRIES: Final = {
     # Only what no server can have read: a request that reached one may have been counted, or may be what killed it.
     "retryOn": "connect-failure,refused-stream,reset-before-request",
-    "numRetries": 3,
+    # Together about 7 s: what a server that was killed needs to be started again. Elsewhere the first few suffice.
+    "numRetries": 12,
     "retryHostPredicate": [
         {
             "name": "envoy.retry_host_predicates.previous_hosts",
@@ -33,7 +34,7 @@ _RETRIES: Final = {
         }
     ],
     "hostSelectionRetryMaxAttempts": "5",
-    "retryBackOff": {"baseInterval": "0.010s", "maxInterval": "0.100s"},
+    "retryBackOff": {"baseInterval": "0.025s", "maxInterval": "2s"},
 }
 
 _RETRY_BUFFER_BYTES: Final = 1024 * 1024

@@ -5,6 +5,7 @@ import pytest
 from kingmaker.core.sightings import (
     has_ended,
     is_pod_ready,
+    is_returning,
     job_state,
     model_roles,
     observe_variants,
@@ -43,6 +44,42 @@ def a_deployment(replicas: int = 2, conditions=()) -> dict:
 )
 def test_a_pod_gets_requests_only_while_it_is_ready_and_stays(pod, ready) -> None:
     assert is_pod_ready(pod) is ready
+
+
+NOT_READY = [{"type": "Ready", "status": "False"}]
+
+
+@pytest.mark.parametrize(
+    ("pod", "returning"),
+    [
+        (a_pod(deleted=True), True),
+        (a_pod(deleted=True, conditions=NOT_READY), False),
+        (a_pod(conditions=NOT_READY, containerStatuses=[{"state": {"terminated": {"exitCode": 137}}}]), True),
+        (a_pod(conditions=NOT_READY, containerStatuses=[{"restartCount": 1, "state": {"running": {}}}]), True),
+        (
+            a_pod(
+                conditions=NOT_READY,
+                containerStatuses=[{"restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}],
+            ),
+            False,
+        ),
+        (a_pod(conditions=NOT_READY, containerStatuses=[{"restartCount": 0, "state": {"running": {}}}]), False),
+        (a_pod(phase="Failed", containerStatuses=[{"restartCount": 1}]), False),
+        (a_pod("", conditions=NOT_READY, containerStatuses=[{"restartCount": 1}]), False),
+    ],
+    ids=["ends", "ended", "killed", "starts again", "keeps failing", "starts", "failed", "has no address"],
+)
+def test_a_pod_returns_when_it_answers_yet_or_is_started_again(pod, returning) -> None:
+    assert is_returning(pod) is returning
+
+
+def test_requests_wait_for_those_that_return_only_when_nobody_is_ready() -> None:
+    killed = a_pod("10.0.0.2", conditions=NOT_READY, containerStatuses=[{"restartCount": 1}])
+    objects = {("Deployment", "churn-a"): a_deployment()}
+    both = observe_variants(objects, [a_pod("10.0.0.1"), killed])["a"]
+    alone = observe_variants(objects, [killed])["a"]
+    assert both.addresses == ("10.0.0.1",)
+    assert (alone.endpoints, alone.addresses) == ((), ("10.0.0.2",))
 
 
 def test_an_ended_pod_is_told() -> None:
