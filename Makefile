@@ -43,11 +43,12 @@ lint: setup ## ruff, mypy strict, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-generate: setup ## Write crds/ and the chart's copies from the models
+generate: setup ## Write crds/, the chart's copies and docs/spec/ from the models
 	$(BIN)/python -m kingmaker.api.crdgen crds charts/kingmaker/crd-bases
+	$(BIN)/python -m kingmaker.api.docgen examples docs/spec
 
 verify: generate ## Fail when something generated is not committed
-	git diff --exit-code -- crds charts
+	git diff --exit-code -- crds charts docs/spec
 
 bench: setup ## Ratios measured side by side
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
