@@ -105,7 +105,7 @@ def return_to_previous(observed: Observed, state: State, totals: Totals) -> Reco
         champion=Seat(previous.name, previous.digest, observed.now, state.sequence + 1),
         previous=None,
         contests=(),
-    ).remember(champion.name, champion.digest, check.name)
+    ).remember(champion.name, champion.digest, Reason.WORSE_THAN_PREDECESSOR)
     after = replace(after, judged=tuple(j for j in after.judged if j.digest != previous.digest))
     return Record(
         Action.ROLLBACK,
