@@ -53,9 +53,15 @@ verify: generate ## Fail when something generated is not committed
 bench: setup ## Ratios measured side by side
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 
-lock: ## Lock the dependencies anew (needs uv)
-	uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
-	for part in operator serving training; do extra=$${part/training/train}; uv pip compile pyproject.toml --extra $$extra --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements/$$part.lock; done
+UV := $(shell command -v uv || echo $(BIN)/uv)
+COMPILE = $(UV) pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -q
+
+lock: ## Lock the dependencies anew (needs uv on the PATH, or in .venv)
+	$(COMPILE) --all-extras --group dev -o requirements.lock
+	@# An image ships the very versions that the tests ran with.
+	$(COMPILE) -c requirements.lock --extra operator -o requirements/operator.lock
+	$(COMPILE) -c requirements.lock --extra serving --extra storage -o requirements/serving.lock
+	$(COMPILE) -c requirements.lock --extra serving --extra storage --extra train -o requirements/training.lock
 
 clean: ## Remove what was installed and made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
