@@ -24,6 +24,8 @@ _BLOCKED: Final = (Reason.CHAMPION_NOT_FOUND, Reason.CHAMPION_NOT_READY, Reason.
 _WORKING: Final = (
     Reason.CHAMPION_NOT_READY,
     Reason.PROGRESSING,
+    Reason.PODS_FAILING,
+    Reason.PODS_REFUSED,
     Reason.CHAMPION_UNAVAILABLE,
     Reason.NO_ROUTER,
     Reason.ROUTER_PENDING,
@@ -77,6 +79,8 @@ DEPLOYMENT_REASONS: Final[Mapping[ConditionType, Reasons]] = {
         Reason.NO_CHALLENGER,
         Reason.CHALLENGER_NOT_FOUND,
         Reason.CHALLENGER_NOT_READY,
+        Reason.PODS_FAILING,
+        Reason.PODS_REFUSED,
     ),
     ConditionType.PROMOTION_PENDING: (*_HOLDING, Reason.NO_CHALLENGER),
     ConditionType.MODEL_DRIFT_DETECTED: (

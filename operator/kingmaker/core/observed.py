@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from kingmaker.api import Model, ModelDeployment
+from kingmaker.api import Model, ModelDeployment, Reason
 from kingmaker.core.baseline import Baseline
 from kingmaker.core.ledger import Ledger
 from kingmaker.core.profile import Profile
@@ -15,6 +15,14 @@ from kingmaker.core.state import State
 
 Body = Mapping[str, Any]
 """A Kubernetes object as the API server gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why pods do not come up: PodsRefused (admission or a quota) or PodsFailing (they are there and fail)."""
+
+    reason: Reason
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,8 @@ class ObservedVariant:
     stalled: str = ""
     """Why the pods do not come up, in the words of Kubernetes; empty while they may."""
     returning: tuple[str, ...] = ()
+    trouble: Trouble | None = None
+    """What keeps pods from coming up now, whether or not there is hope."""
 
     @property
     def addresses(self) -> tuple[str, ...]:

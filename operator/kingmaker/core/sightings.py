@@ -7,7 +7,8 @@ from typing import Any
 
 from kingmaker.api import Role, RoleStatus
 from kingmaker.core.manifests.objects import MODEL
-from kingmaker.core.observed import Body, ObservedJob, ObservedVariant
+from kingmaker.core.observed import Body, ObservedJob, ObservedVariant, Trouble
+from kingmaker.core.trouble import find_trouble
 
 
 def has_ended(pod: Body) -> bool:
@@ -51,6 +52,7 @@ def observe_variants(objects: Mapping[tuple[str, str], Body], pods: Iterable[Bod
             continue
         ready = sorted(p["status"]["podIP"] for p in by_model.get(model, ()) if is_pod_ready(p))
         service = objects.get(("Service", name), {})
+        trouble = find_trouble(body, by_model.get(model, ()))
         variants[model] = ObservedVariant(
             model=model,
             desired=body["spec"].get("replicas", 1),
@@ -58,31 +60,19 @@ def observe_variants(objects: Mapping[tuple[str, str], Body], pods: Iterable[Bod
             endpoints=tuple(ready),
             returning=tuple(sorted(p["status"]["podIP"] for p in by_model.get(model, ()) if is_returning(p))),
             service_ip=service.get("spec", {}).get("clusterIP"),
-            stalled=_stalled(body, by_model.get(model, ())),
+            stalled=_stalled(body, trouble),
+            trouble=trouble,
         )
     return variants
 
 
-def _stalled(deployment: Body, pods: Iterable[Body]) -> str:
+def _stalled(deployment: Body, trouble: Trouble | None) -> str:
     for condition in deployment.get("status", {}).get("conditions") or ():
         late = condition["type"] == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded"
         if late and condition["status"] == "False":
-            return "; ".join([condition.get("message", "the pods do not come up"), *_complaints(pods)])
+            said = condition.get("message", "the pods do not come up")
+            return f"{said}; {trouble.message}" if trouble else str(said)
     return ""
-
-
-def _complaints(pods: Iterable[Body]) -> list[str]:
-    """What containers that wait or failed say, each once."""
-    found: dict[str, None] = {}
-    for pod in pods:
-        status = pod.get("status", {})
-        for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-            waiting = container.get("state", {}).get("waiting") or {}
-            last = container.get("lastState", {}).get("terminated") or {}
-            text = last.get("message") or waiting.get("message") or waiting.get("reason")
-            if text and waiting.get("reason") not in ("PodInitializing", "ContainerCreating"):
-                found[f"{container['name']}: {text}"[:500]] = None
-    return list(found)
 
 
 def job_state(job: Body, pods: Iterable[Body]) -> ObservedJob:

@@ -320,13 +320,23 @@ def _working(observed: Observed, state: State) -> tuple[Reason, str] | None:
         model = observed.models.get(target)
         if model is None or not is_ready(model):
             return Reason.CHAMPION_NOT_READY, unready_message(model, target)
-        return Reason.PROGRESSING, f"waiting for the pods of {target}"
+        return _trouble_of(observed, target) or (Reason.PROGRESSING, f"waiting for the pods of {target}")
     if state.champion:
         name = state.champion.name
         ready, needed = observed.variant(name).ready, needed_pods(observed, state, name)
         if ready < needed:
-            return Reason.PROGRESSING, f"{ready} of {needed} pods of {name} are ready"
+            waiting = (Reason.PROGRESSING, f"{ready} of {needed} pods of {name} are ready")
+            return _trouble_of(observed, name) or waiting
+        # Enough pods are ready, but those of a new template don't come up.
+        return _trouble_of(observed, name)
     return None
+
+
+def _trouble_of(observed: Observed, model: str) -> tuple[Reason, str] | None:
+    pods = observed.variant(model)
+    if pods.trouble is None:
+        return None
+    return pods.trouble.reason, f"{model}, {pods.ready} pods ready: {pods.trouble.message}"
 
 
 def _waiting_challenger(observed: Observed) -> tuple[Reason, str] | None:
@@ -336,4 +346,6 @@ def _waiting_challenger(observed: Observed) -> tuple[Reason, str] | None:
             return Reason.CHALLENGER_NOT_FOUND, unready_message(None, entry.model_ref.name)
         if not is_ready(model):
             return Reason.CHALLENGER_NOT_READY, unready_message(model, entry.model_ref.name)
+        if found := _trouble_of(observed, entry.model_ref.name):
+            return found
     return None

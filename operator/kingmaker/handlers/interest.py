@@ -12,7 +12,7 @@ from kingmaker.ports import Key
 
 Body = Mapping[str, Any]
 
-_TELLING: Final = frozenset({"Ready", "Progressing", "Complete", "Failed"})
+_TELLING: Final = frozenset({"Ready", "Progressing", "ReplicaFailure", "Complete", "Failed"})
 """Conditions of pods, Deployments and Jobs that a pass looks at. Their counts change often and tell nothing more."""
 
 _MOST_NEWS: Final = 100_000

@@ -101,11 +101,11 @@ def test_a_variant_sums_up_its_pods_and_its_service() -> None:
 
 def test_a_variant_that_does_not_come_up_says_why() -> None:
     late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "too late"}
-    waiting = {"name": "fetch", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+    waiting = {"name": "fetch", "image": "x:1", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
     starting = {"name": "serve", "state": {"waiting": {"reason": "PodInitializing"}}}
     pod = a_pod(conditions=[], initContainerStatuses=[waiting], containerStatuses=[starting])
     found = observe_variants({("Deployment", "churn-a"): a_deployment(conditions=[late])}, [pod])["a"]
-    assert found.stalled == "too late; fetch: no such image"
+    assert found.stalled == "too late; container fetch: image x:1 can't be pulled (ImagePullBackOff)"
 
 
 def a_job(kind: str = "Complete") -> dict:

@@ -1,0 +1,58 @@
+"""What keeps a variant's pods from coming up, in words that stay the same while the trouble does.
+
+Kubernetes' own messages count seconds and name pods that are tried anew each time; a status that repeated them would be
+written for ever.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from kingmaker.api import Reason
+from kingmaker.core.observed import Body, Trouble
+
+_STARTING: Final = ("", "PodInitializing", "ContainerCreating")
+_IMAGE: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+_REFUSED_POD: Final = re.compile(r'^pods "[^"]*" is forbidden: ')
+_MOST: Final = 500
+
+
+def find_trouble(deployment: Body, pods: Iterable[Body]) -> Trouble | None:
+    """Say what is wrong now; None while pods come up, or are simply not there yet.
+
+    Args:
+        deployment: The variant's Deployment.
+        pods: Its pods.
+    """
+    for condition in deployment.get("status", {}).get("conditions") or ():
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            said = _REFUSED_POD.sub("", condition.get("message", ""))
+            return Trouble(Reason.PODS_REFUSED, f"its pods are refused: {said}"[:_MOST])
+    complaints = dict.fromkeys(c for pod in pods for c in _complaints(pod))
+    return Trouble(Reason.PODS_FAILING, "; ".join(complaints)[:_MOST]) if complaints else None
+
+
+def _complaints(pod: Body) -> Iterator[str]:
+    status = pod.get("status", {})
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        complaint = _complaint(container)
+        if complaint:
+            yield f"container {container['name']}: {complaint}"
+
+
+def _complaint(container: Body) -> str:
+    reason = (container.get("state", {}).get("waiting") or {}).get("reason", "")
+    if reason in _STARTING:
+        return ""
+    if reason in _IMAGE:
+        return f"image {container.get('image', '')} can't be pulled ({_IMAGE[1]})"
+    return f"{reason}: {_last_words(container)}".removesuffix(": ")
+
+
+def _last_words(container: Body) -> str:
+    ended: dict[str, Any] = container.get("lastState", {}).get("terminated") or {}
+    if ended.get("message"):
+        return str(ended["message"])
+    return f"{ended.get('reason', 'ended')}, exit code {ended['exitCode']}" if "exitCode" in ended else ""
