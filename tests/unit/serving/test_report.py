@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+
 from kingmaker_serving.errors import Reason, VerbError
 from kingmaker_serving.report import end
 
