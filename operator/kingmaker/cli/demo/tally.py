@@ -48,6 +48,7 @@ class Tally:
     wrong_labels: Counter[str] = field(default_factory=Counter)
     labelled_rows: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    by_status: Counter[str] = field(default_factory=Counter)
     labels_posted: int = 0
     labels_unmatched: int = 0
     label_failures: Counter[str] = field(default_factory=Counter)
@@ -61,13 +62,15 @@ class Tally:
     def answer(self, model: str, rows: int, seconds: float) -> None:
         """Count a good answer of `model`."""
         self.answered += 1
+        self.by_status["200"] += 1
         self.rows += rows
         self.by_model[model] += 1
         self.latencies.add(seconds)
 
-    def fail(self, reason: str) -> None:
-        """Count a failed request."""
+    def fail(self, reason: str, status: str = "none") -> None:
+        """Count a failed request; `status` is that of its answer, if it got one."""
         _count(self.failures, reason)
+        self.by_status[status] += 1
 
     def fail_label(self, reason: str) -> None:
         """Count labels that could not be delivered."""
@@ -86,6 +89,7 @@ class Tally:
             "failed": self.failed,
             "rows": self.rows,
             "byModel": dict(self.by_model),
+            "byStatus": dict(self.by_status),
             "labelledRows": dict(self.labelled_rows),
             "wrongRows": dict(self.wrong_labels),
             "failures": dict(self.failures),

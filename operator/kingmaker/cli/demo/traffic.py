@@ -111,7 +111,7 @@ class Generator:
             async with session.post(path, data=_request_body(drawn), headers=_JSON) as response:
                 text = await response.read()
                 if response.status != 200:
-                    self.tally.fail(f"{response.status}: {text[:160].decode(errors='replace')}")
+                    self.tally.fail(f"{response.status}: {text[:160].decode(errors='replace')}", str(response.status))
                     return
                 version = response.headers.get("kingmaker-model", "")
                 request = response.headers.get("kingmaker-request-id", "")
