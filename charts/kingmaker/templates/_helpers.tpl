@@ -24,3 +24,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "kingmaker.namespaces" -}}
 {{- .Values.scope.namespaces | default (list .Release.Namespace) | toJson -}}
 {{- end }}
+
+{{/* Networks that no workload may reach, as a JSON list: those of the values, and the API server where Helm can see it. */}}
+{{- define "kingmaker.blockedEgress" -}}
+{{- $blocked := .Values.network.blockedEgress -}}
+{{- if .Values.network.blockApiServer -}}
+{{- $found := dig "spec" "clusterIPs" list (lookup "v1" "Service" "default" "kubernetes") -}}
+{{- range dig "endpoints" list (lookup "discovery.k8s.io/v1" "EndpointSlice" "default" "kubernetes") -}}
+{{- $found = concat $found .addresses -}}
+{{- end -}}
+{{- range $found -}}
+{{- $blocked = append $blocked (printf "%s/%s" . (ternary "128" "32" (contains ":" .))) -}}
+{{- end -}}
+{{- end -}}
+{{- $blocked | uniq | toJson -}}
+{{- end }}

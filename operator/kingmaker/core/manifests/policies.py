@@ -2,6 +2,7 @@
 
 A NetworkPolicy speaks of pods, not of containers: what the init container needs to download, the server beside it may
 reach as well. What it can't reach is another ModelDeployment's server, and the networks that the settings block.
+`docs/security.md` has the table of who reaches what; a test proves it in a cluster that enforces policies.
 """
 
 from collections.abc import Sequence
@@ -165,6 +166,11 @@ def _dns() -> Manifest:
 
 
 def _downloads(settings: Settings) -> Manifest:
-    ipv4 = {"cidr": "0.0.0.0/0"} | ({"except": list(settings.blocked_egress)} if settings.blocked_egress else {})
-    ipv6 = {"cidr": "::/0", "except": ["fd00:ec2::254/128"]}
-    return {"to": [{"ipBlock": ipv4}, {"ipBlock": ipv6}]}
+    # Stores are on any address and port. Namespaces are named apart: to some networks an address block is never a pod.
+    blocks = [_all_but("0.0.0.0/0", [n for n in settings.blocked_egress if ":" not in n])]
+    blocks += [_all_but("::/0", [n for n in settings.blocked_egress if ":" in n])]
+    return {"to": [*blocks, *map(_namespace, settings.store_namespaces)], "ports": [{"protocol": "TCP"}]}
+
+
+def _all_but(network: str, blocked: list[str]) -> Manifest:
+    return {"ipBlock": {"cidr": network} | ({"except": blocked} if blocked else {})}

@@ -1,9 +1,12 @@
 """What the operator was started with and its manifests depend on: read once, passed down, never changed."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+
+LINK_LOCAL: Final = ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32")
+"""Where clouds hand out credentials to whoever runs on a machine: metadata and pod identity, IPv4 and IPv6."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +38,10 @@ class Settings:
     """How long a verify Job may take, downloads included."""
     model_size_limit: str = "10Gi"
     """Most disk that one Model's files may take, as a Kubernetes quantity."""
-    blocked_egress: tuple[str, ...] = ("169.254.169.254/32",)
-    """IPv4 networks that no workload may reach where NetworkPolicies are enforced: cloud metadata, the API server."""
+    blocked_egress: tuple[str, ...] = LINK_LOCAL
+    """Networks that servers and Jobs may not reach where NetworkPolicies are enforced: cloud metadata, the API server."""
+    store_namespaces: tuple[str, ...] = ()
+    """Namespaces whose pods servers and Jobs may reach whatever is blocked: those with stores of models."""
     monitoring_namespaces: tuple[str, ...] = ()
     """Namespaces whose pods may scrape /metrics."""
 

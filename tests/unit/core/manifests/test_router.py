@@ -1,8 +1,12 @@
 """What a namespace has once, and the one endpoint that clients know."""
 
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+import pytest
 
 from kingmaker.core.manifests.policies import (
+    job_network_policy,
     network_policy,
     pod_disruption_budget,
     router_disruption_budget,
@@ -61,11 +65,25 @@ def test_a_budget_holds_for_any_number_that_an_autoscaler_sets() -> None:
 
 
 def test_servers_may_download_but_never_ask_the_cloud_for_credentials() -> None:
-    settings = replace(SETTINGS, blocked_egress=("169.254.169.254/32", "10.0.0.1/32"))
-    egress = network_policy(a_deployment(), "churn-1", settings=settings)["spec"]["egress"]
-    blocks = [peer["ipBlock"] for rule in egress for peer in rule.get("to", []) if "ipBlock" in peer]
-    assert blocks[0]["except"] == ["169.254.169.254/32", "10.0.0.1/32"]
-    assert len(blocks) == 2
+    blocked = ("169.254.0.0/16", "10.0.0.1/32", "fe80::/10")
+    settings = replace(SETTINGS, blocked_egress=blocked, store_namespaces=("minio",))
+    *_, downloads = network_policy(a_deployment(), "churn-1", settings=settings)["spec"]["egress"]
+    assert downloads == {
+        "to": [
+            {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16", "10.0.0.1/32"]}},
+            {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10"]}},
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "minio"}}},
+        ],
+        "ports": [{"protocol": "TCP"}],
+    }
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254"])
+def test_where_clouds_hand_out_credentials_is_blocked_unless_somebody_says_otherwise(address: str) -> None:
+    jobs = job_network_policy("team", owners=OWNERS, settings=SETTINGS)
+    blocks = [peer["ipBlock"] for rule in jobs["spec"]["egress"] for peer in rule.get("to", [])]
+    blocked = [ip_network(cidr) for block in blocks for cidr in block["except"]]
+    assert any(ip_address(address) in network for network in blocked)
 
 
 def test_only_the_operator_and_monitoring_read_counts_from_outside() -> None:
