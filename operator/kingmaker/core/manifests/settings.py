@@ -39,7 +39,7 @@ class Settings:
     model_size_limit: str = "10Gi"
     """Most disk that one Model's files may take, as a Kubernetes quantity."""
     blocked_egress: tuple[str, ...] = LINK_LOCAL
-    """Networks that servers and Jobs may not reach where NetworkPolicies are enforced: cloud metadata, the API server."""
+    """Networks that servers and Jobs may not reach where policies are enforced: cloud metadata, the API server."""
     store_namespaces: tuple[str, ...] = ()
     """Namespaces whose pods servers and Jobs may reach whatever is blocked: those with stores of models."""
     monitoring_namespaces: tuple[str, ...] = ()
