@@ -72,6 +72,6 @@ def command_lines() -> list[tuple[str, str]]:
         prose = _FENCED.sub("", text)
         lines = [line for language in ("", "sh") for block in blocks(page, language) for line in block.splitlines()]
         lines += [line for block in _INDENTED.findall(prose) for line in block.splitlines()]
-        lines += re.findall(r"`([^`\n]+)`", prose)
+        lines += [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
         found += [(str(page.relative_to(ROOT)), line.strip()) for line in lines if line.strip()]
     return found
