@@ -60,7 +60,7 @@ def _add_digests(verb: argparse.ArgumentParser, *, uris: bool) -> None:
     for part in ("model", "baseline", "examples"):
         is_required = part == "model"
         if uris:
-            where = "file:///path, /path, http(s)://, s3://, gs://, az://, hf://"
+            where = "file:///path, /path, http(s)://, pvc://CLAIM/path, s3://, gs://, az://, hf://"
             verb.add_argument(f"--{part}-uri", required=is_required, metavar="URI", help=where)
         verb.add_argument(
             f"--{part}-digest", required=is_required, metavar="sha256:...", type=_digest, help="of the file"
@@ -68,11 +68,11 @@ def _add_digests(verb: argparse.ArgumentParser, *, uris: bool) -> None:
 
 
 def _add_fetch(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
-    text = (
-        "Download a Model's files and compare their digests. Credentials come from the environment, as fsspec has it."
-    )
+    text = "Download a Model's files and compare their digests. Credentials come from variables; see docs/storage.md."
     verb = _add_verb(verbs, "fetch", _fetch, text)
     _add_digests(verb, uris=True)
+    claim = "where a claim of a pvc:// URI is mounted; repeatable"
+    verb.add_argument("--pvc", type=_claim, action="append", default=[], metavar="CLAIM=FOLDER", help=claim)
     verb.add_argument("--max-bytes", type=_positive, default=2 * 1024**3, help="largest model")
     verb.add_argument("--deadline", type=_seconds, default=600.0, metavar="SECONDS", help="for all files, with retries")
     return verb
@@ -144,7 +144,14 @@ def _fetch(args: argparse.Namespace) -> None:
         uri, digest = getattr(args, f"{part}_uri"), getattr(args, f"{part}_digest")
         if uri is not None:
             wanted.append((part, uri, digest))
-    fetch(args.dir, wanted, max_bytes=args.max_bytes, deadline_seconds=args.deadline)
+    fetch(
+        args.dir,
+        wanted,
+        claims=dict(args.pvc),
+        environment=os.environ,
+        max_bytes=args.max_bytes,
+        deadline_seconds=args.deadline,
+    )
 
 
 def _verify(args: argparse.Namespace) -> dict[str, Any]:
@@ -208,6 +215,14 @@ def _digest(text: str) -> str:
         message = f"{text[:80]!r} is no digest; expected sha256: and 64 hexadecimal digits, as `sha256sum` prints them"
         raise argparse.ArgumentTypeError(message)
     return text
+
+
+def _claim(text: str) -> tuple[str, Path]:
+    name, separator, folder = text.partition("=")
+    if not separator or not name or not folder.startswith("/"):
+        message = f"{text!r} is no claim; expected CLAIM=FOLDER such as models=/mnt/claims/models"
+        raise argparse.ArgumentTypeError(message)
+    return name, Path(folder)
 
 
 def _port(text: str) -> int:

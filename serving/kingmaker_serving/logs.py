@@ -10,6 +10,11 @@ from typing_extensions import override
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
+_STORES: Final = (
+    *("fsspec", "s3fs", "aiobotocore", "botocore", "urllib3", "gcsfs", "google", "adlfs", "azure", "msal"),
+    *("huggingface_hub", "httpx2", "httpcore2", "filelock"),
+)
+
 
 class JsonLines(logging.Formatter):
     """Writes a record's constant message with its fields."""
@@ -32,5 +37,8 @@ def configure_logs(level: str) -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Per-connection chatter; what matters is logged here.
-    for name in ("uvicorn.error", "uvicorn.access", "fsspec", "botocore", "urllib3"):
+    for name in ("uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # They write addresses with signatures into what they log; what they have to say is in our reasons, without them.
+    for name in _STORES:
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -101,7 +101,7 @@ def test_a_file_arrives_whole(store: Store, tmp_path: Path, path: str) -> None:
     [
         ("/other", [], "DigestMismatch", "the file is not the one of the Model"),
         ("/forbidden", [], "DownloadFailed", "status 403"),
-        ("/elsewhere", [], "DownloadFailed", "redirects to 127.0.0.1"),
+        ("/elsewhere", [], "DownloadFailed", "redirects to http://127.0.0.1:9;"),
         ("/down", ["--deadline", "1"], "DownloadFailed", "HTTP status 500; the time for retries is used up"),
         ("/model.onnx", ["--max-bytes", "1000"], "TooLarge", "at most 1000 are accepted"),
     ],
@@ -138,20 +138,22 @@ def test_all_three_files_are_fetched(store: Store, tmp_path: Path) -> None:
     assert files(tmp_path) == ["baseline.json", "examples.json", "model.onnx"]
 
 
-@pytest.mark.parametrize(
-    ("uri", "words"),
-    [
-        ("s3://models/model.onnx", "needs the package 's3fs'"),
-        ("gs://models/model.onnx", "needs the package 'gcsfs'"),
-        ("az://models/model.onnx", "needs the package 'adlfs'"),
-        ("ftp://host/model.onnx", "has no scheme that can be read"),
-        ("model.onnx", "has no scheme that can be read"),
-    ],
-)
-def test_a_scheme_that_can_not_be_read_says_what_to_do(tmp_path: Path, uri: str, words: str) -> None:
+@pytest.mark.parametrize("uri", ["ftp://host/model.onnx", "model.onnx", "oci://registry/model"])
+def test_a_scheme_that_can_not_be_read_says_which_can(tmp_path: Path, uri: str) -> None:
     code, message, _ = fetched(tmp_path, uri)
     assert (code, message["reason"]) == (1, "UnsupportedScheme")
-    assert words in message["message"]
+    assert "use one of file, http, https, pvc, s3, gs, az, hf" in message["message"]
+
+
+@pytest.mark.parametrize(("scheme", "package"), [("s3", "s3fs"), ("gs", "gcsfs"), ("az", "adlfs")])
+def test_a_package_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, package: str
+) -> None:
+    (tmp_path / f"{package}.py").write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    code, message, _ = fetched(tmp_path, f"{scheme}://models/model.onnx")
+    assert (code, message["reason"]) == (1, "UnsupportedScheme")
+    assert f"needs the package {package!r}" in message["message"]
 
 
 def test_secrets_in_an_address_are_not_told(store: Store, tmp_path: Path) -> None:

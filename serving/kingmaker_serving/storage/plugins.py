@@ -1,0 +1,90 @@
+"""Files in stores that fsspec has a library for, read in pieces whose size follows the store's speed."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from kingmaker_serving.errors import VerbError
+from kingmaker_serving.storage.blame import blame
+from kingmaker_serving.storage.options import quiet_defaults, store_options
+from kingmaker_serving.storage.secrets import redact
+from kingmaker_serving.storage.stream import LastingError, Opener, PassingError, Stream
+
+PLUGINS: Final = {
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+    "hf": "huggingface_hub",
+    "memory": "",
+}
+"""Schemes that fsspec reads, and the package that teaches it to."""
+_FIRST_BYTES: Final = 64 * 1024
+_LEAST_BYTES: Final = 16 * 1024
+_MOST_BYTES: Final = 8 * 1024 * 1024
+_PIECE_SECONDS: Final = 0.5
+"""Pieces grow while they take less: a slow store shall still show that it moves."""
+
+
+def plugin_opener(uri: str, scheme: str, environment: Mapping[str, str]) -> Opener:
+    """Open by the library of a scheme.
+
+    Raises:
+        ModuleNotFoundError: The library is not installed.
+    """
+    quiet_defaults(os.environ)
+    import fsspec  # noqa: PLC0415  # slow to import, and it reads the environment then
+
+    try:
+        fsspec.get_filesystem_class(scheme)
+    except (ImportError, ValueError) as error:
+        message = f"{scheme}:// needs the package {PLUGINS[scheme]!r} in the serving image; install it there"
+        raise ModuleNotFoundError(message) from error
+    return lambda: _open(uri, scheme, environment)
+
+
+@contextmanager
+def _open(uri: str, scheme: str, environment: Mapping[str, str]) -> Iterator[Stream]:
+    import fsspec  # noqa: PLC0415
+
+    try:
+        # A new session per attempt: what is broken about a connection is not kept.
+        options = store_options(scheme, uri, environment) | {"skip_instance_cache": scheme != "memory"}
+        store, path = fsspec.core.url_to_fs(uri, **options)
+        with store.open(path, "rb", cache_type="none") as file:
+            if _is_folder(file):
+                message = "it is a folder, or there is nothing; name the file itself"
+                raise LastingError(message)
+            yield Stream(_chunks(file), file.size)
+    except (VerbError, LastingError, PassingError):
+        # Of whoever reads, or said well enough already.
+        raise
+    except Exception as error:
+        passing, text = blame(error)
+        raise (PassingError if passing else LastingError)(redact(text, environment)) from error
+
+
+def _is_folder(file: Any) -> bool:  # noqa: ANN401  # files of plugins share no type
+    details = getattr(file, "details", None)
+    return isinstance(details, Mapping) and details.get("type") == "directory"
+
+
+def _chunks(file: Any) -> Iterator[bytes]:  # noqa: ANN401
+    wanted, read = _FIRST_BYTES, 0
+    while read < file.size:
+        wanted = min(wanted, file.size - read)
+        began = time.monotonic()
+        chunk: bytes = file.read(wanted)
+        if not chunk:
+            return
+        if len(chunk) > wanted:
+            message = f"{len(chunk)} bytes came where {wanted} were asked for; something on the way ignores ranges"
+            raise PassingError(message)
+        read += len(chunk)
+        yield chunk
+        is_fast = time.monotonic() - began < _PIECE_SECONDS
+        wanted = min(wanted * 2, _MOST_BYTES) if is_fast else max(wanted // 2, _LEAST_BYTES)

@@ -1,0 +1,151 @@
+"""A real S3 server for tests: versitygw, built once with the Go toolchain, one process per fixture on a loopback port.
+
+By hand: `python -m support.s3server FOLDER` (with tests/ on PYTHONPATH) prints the binary's path and runs it on FOLDER.
+"""
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kingmaker.local.binary import cache_folder
+from kingmaker.local.filelock import locked
+from kingmaker.local.progress import Progress
+from kingmaker.local.toolchain import find_toolchain
+
+PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
+VERSION = "v1.8.0"
+"""Apache-2.0. The Go checksum database vouches for it."""
+KEY, SECRET = "kingmaker-tests", "a-secret-of-the-tests"
+BUCKET = "models"
+
+
+def ensure_binary() -> Path:
+    """Give the server's binary, static; built once into the user's cache, about a minute on two cores."""
+    folder = cache_folder() / "bin"
+    binary = folder / f"versitygw-{VERSION}"
+    if binary.exists():
+        return binary
+    folder.mkdir(parents=True, exist_ok=True)
+    with Progress(sys.stderr, "S3 server") as progress, locked(folder / "versitygw.lock", waiting=lambda: None):
+        if not binary.exists():
+            progress.show("building, once, about a minute")
+            _build(binary, progress)
+    return binary
+
+
+def _build(binary: Path, progress: Progress) -> None:
+    go = find_toolchain(cache_folder() / "toolchain", progress)
+    with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
+        environment = go.environment | {"GOBIN": scratch, "CGO_ENABLED": "0"}
+        command = [str(go.go), "install", "-trimpath", "-ldflags", "-s -w", f"{PACKAGE}@{VERSION}"]
+        done = subprocess.run(command, env=environment, cwd=scratch, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{' '.join(command)} failed on {platform.machine()}:\n{done.stderr[-3000:]}"
+        shutil.move(Path(scratch, "versitygw"), binary)
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A running server whose buckets are folders."""
+
+    folder: Path
+    port: int
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def credentials(self, **changed: str) -> dict[str, str]:
+        """Variables as a Secret holds them."""
+        return {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": "us-east-1",
+        } | changed
+
+    def put(self, key: str, content: bytes) -> str:
+        """Upload through the API, as a trainer would; gives the URI."""
+        self._store().pipe_file(f"{BUCKET}/{key}", content)
+        return f"s3://{BUCKET}/{key}"
+
+    def get(self, key: str) -> bytes:
+        return self._store().cat_file(f"{BUCKET}/{key}")
+
+    def make_bucket(self, **options: Any) -> None:
+        self._store().mkdir(BUCKET, **options)
+
+    def _store(self) -> Any:
+        import s3fs
+
+        return s3fs.S3FileSystem(
+            key=KEY,
+            secret=SECRET,
+            endpoint_url=self.endpoint,
+            client_kwargs={"region_name": "us-east-1"},
+            skip_instance_cache=True,
+        )
+
+
+@contextmanager
+def running_s3_server(folder: Path) -> Iterator[S3Server]:
+    """Run a server with the bucket `models` while the block runs."""
+    (folder / "buckets" / BUCKET).mkdir(parents=True)
+    (folder / "versions").mkdir()
+    server = S3Server(folder, _free_port())
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command(server), env=environment(), stdout=log, stderr=log)
+    try:
+        _wait(process, server)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def command(server: S3Server) -> list[str]:
+    listen = ["--port", f"127.0.0.1:{server.port}", "--quiet"]
+    place = ["posix", "--sidecar", str(server.folder / "meta"), str(server.folder / "buckets")]
+    (server.folder / "meta").mkdir(exist_ok=True)
+    return [str(ensure_binary()), *listen, *place]
+
+
+def environment() -> Mapping[str, str]:
+    return os.environ | {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
+
+
+def _wait(process: "subprocess.Popen[bytes]", server: S3Server) -> None:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        assert process.poll() is None, (server.folder / "log").read_text()
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", server.port)) == 0:
+                return
+        time.sleep(0.02)
+    raise AssertionError("the S3 server does not answer within 20 s")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _main() -> None:
+    folder = Path(sys.argv[1]).absolute()
+    with running_s3_server(folder) as server:
+        print(ensure_binary(), *(f"{name}={value}" for name, value in server.credentials().items()), sep="\n")
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    _main()
