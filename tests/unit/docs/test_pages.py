@@ -116,3 +116,23 @@ def test_everything_is_in_the_index(page: Path) -> None:
     inside = page.is_relative_to(ROOT / "docs") and page.parent != ROOT / "docs/decisions"
     if inside and page.name != "README.md":
         assert f"({page.relative_to(ROOT / 'docs')})" in (ROOT / "docs/README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "may not approve ModelDeployments",
+        "may not create pods",
+        "not an image that this cluster allows",
+        "who may not get it",
+        "belong to the operator",
+        "only it writes them",
+        "only it writes it",
+        "only the operator makes such objects",
+        "not the leader",
+    ],
+)
+def test_the_refusals_that_troubleshooting_quotes_are_the_charts(sentence: str) -> None:
+    templates = " ".join(file.read_text() for file in sorted((ROOT / "charts/kingmaker/templates").glob("admission*")))
+    assert sentence in " ".join((ROOT / "docs/troubleshooting.md").read_text().split())
+    assert sentence in " ".join(templates.split())
