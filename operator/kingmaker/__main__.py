@@ -1,42 +1,23 @@
-"""`kingmaker-operator run`: put the parts together, run until told to stop."""
+"""`kingmaker-operator run`: read the command line, run until told to stop."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import os
-import signal
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
-import aiohttp
-import kopf
-
-from kingmaker.adapters.clock import SystemClock
-from kingmaker.adapters.cluster import KubernetesCluster
-from kingmaker.adapters.management import Management
-from kingmaker.adapters.metrics import OperatorMetrics
-from kingmaker.adapters.profiles import PodProfiles
+from kingmaker.assembly import serve
 from kingmaker.core.children import RouterContainer
 from kingmaker.core.decide import Rules
 from kingmaker.core.manifests.settings import LINK_LOCAL, Settings
-from kingmaker.handlers.events import configure, register
-from kingmaker.handlers.interest import Interest
-from kingmaker.loop import Loop
-from kingmaker.ports import Key
-from kingmaker.reconcile import Reconciler
 from kingmaker.routing.bootstrap import router_container
-from kingmaker.routing.routers import AdsRouters
 
 logger = logging.getLogger(__name__)
-
-_WATCH_RESTART_SECONDS = 1.0
-
-_IDENTITY: Any = "kingmaker"
 
 _ROUTER_HEAP = 900 * 2**20
 """Bytes, a little below the router's memory limit: near it Envoy refuses work instead of being killed."""
@@ -55,7 +36,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     env = os.environ
 
-    def option(name: str, default: str | None, text: str, kind: type = str) -> None:
+    def option(name: str, default: str | None, text: str, kind: Callable[[str], object] = str) -> None:
         value = env.get(f"KINGMAKER_{name.upper().replace('-', '_')}", default)
         run.add_argument(f"--{name}", default=value, type=kind, required=value is None, help=text)
 
@@ -78,6 +59,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     option("store-namespaces", "", "namespaces that they may reach even so, separated by commas")
     option("monitoring-namespaces", "", "namespaces whose pods may scrape /metrics, separated by commas")
     option("evaluation-interval", "30", "seconds between two looks at the counts", float)
+    option("leader-elect", "false", "true: of several processes only the one that holds the lease works", boolean)
+    option("lease-name", "kingmaker", "name of that Lease, in the operator's namespace")
+    option("identity", socket.gethostname(), "this process's name in the Lease: its pod's, nobody else's")
+    option("lease-seconds", "15", "seconds after which a silent leader is succeeded, at least 3", lease_seconds)
     option("log-level", "INFO", "DEBUG, INFO, WARNING or ERROR")
     return parser.parse_args(argv)
 
@@ -93,77 +78,13 @@ def main(argv: list[str] | None = None) -> int:
         # kopf looks for its credentials there.
         os.environ["KUBECONFIG"] = args.kubeconfig
     try:
-        asyncio.run(serve(args))
+        asyncio.run(serve(args, rules_of(args), names_in(args.namespaces)))
     except KeyboardInterrupt:
         return 130
     except OSError as error:
         logger.error("can't start: %s", error)
         return 1
     return 0
-
-
-async def serve(args: argparse.Namespace) -> None:
-    """Build the parts and run them until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    interest = Interest()
-    cluster = await KubernetesCluster.connect(args.kubeconfig or None)
-    async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(cluster.close)
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        clock = SystemClock()
-
-        def on_router_change(namespace: str, deployment: str) -> None:
-            loop.add(Key("ModelDeployment", namespace, deployment))
-
-        routers = AdsRouters(on_router_change)
-        reconciler = Reconciler(cluster, PodProfiles(session), routers, clock, rules_of(args))
-        metrics = OperatorMetrics(lambda: reconciler.plans, lambda: loop.depth, lambda: cluster.writes)
-        loop = Loop(reconciler, clock, observe=metrics.observe)
-        await routers.server.start(f"{args.bind_address}:{args.xds_port}")
-        stack.push_async_callback(routers.server.stop)
-        management = Management(metrics.registry)
-        await management.start(args.bind_address, args.metrics_port)
-        stack.push_async_callback(management.stop)
-        registry = kopf.OperatorRegistry()
-        register(registry, interest, loop.add)
-        logger.info("running; routers at port %s, metrics at port %s", args.xds_port, args.metrics_port)
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(loop.run()),
-                group.create_task(watch(registry, names_in(args.namespaces), stop)),
-            ]
-            await stop.wait()
-            logger.info("stopping")
-            for task in tasks:
-                task.cancel()
-
-
-async def watch(registry: kopf.OperatorRegistry, namespaces: Sequence[str], stop: asyncio.Event) -> None:
-    """Keep kopf watching. It gives up on some answers of an API server in trouble; then it is started again.
-
-    Nothing is lost by that: it lists everything anew, and no decision depends on having seen an event.
-    """
-    while True:
-        settings = kopf.OperatorSettings()
-        configure(settings)
-        try:
-            await kopf.operator(
-                registry=registry,
-                settings=settings,
-                # kopf would make one of a user's name, and the user of a container has none.
-                identity=_IDENTITY,
-                standalone=True,
-                clusterwide=not namespaces,
-                namespaces=namespaces,
-            )
-            # kopf takes the signals over and returns when told to end: so must we.
-            stop.set()
-            return
-        except Exception:
-            logger.exception("the watch broke; it begins again")
-        await asyncio.sleep(_WATCH_RESTART_SECONDS)
 
 
 def rules_of(args: argparse.Namespace) -> Rules:
@@ -192,6 +113,28 @@ def rules_of(args: argparse.Namespace) -> Rules:
     )
     router = RouterContainer(envoy.args, envoy.lifecycle, envoy.startup_probe)
     return Rules(settings, router, timedelta(seconds=args.evaluation_interval))
+
+
+def boolean(text: str) -> bool:
+    """Read what a person may write for yes and no.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if text.lower() not in {"true", "false"}:
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+def lease_seconds(text: str) -> int:
+    """Read a lease's duration in seconds.
+
+    Raises:
+        ValueError: Too short for a renewal and its repetition.
+    """
+    if int(text) < 3:
+        raise ValueError(text)
+    return int(text)
 
 
 def names_in(text: str) -> tuple[str, ...]:

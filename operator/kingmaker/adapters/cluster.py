@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-import aiohttp
-from kubernetes.aio import client, config
-
+from kingmaker.adapters.apiserver import ApiServer, Permit, always
 from kingmaker.adapters.sharedreads import SharedReads
 from kingmaker.core.ownership import FIELD_MANAGER, HANDOVER_MANAGER
-from kingmaker.ports import Body, ClusterError, ConflictError, NotFoundError, RefusedError, UnavailableError
+from kingmaker.ports import Body, ClusterError, ConflictError, NotFoundError
 
 logger = logging.getLogger(__name__)
 
-_APPLY: Final = "application/apply-patch+yaml"
-_TIMEOUT: Final = 15.0
-"""Seconds for one request; a watch is kopf's business, not ours."""
 _PAGE: Final = 500
 _Bodies = list[Body]
 
@@ -61,22 +55,17 @@ RESOURCES: Final[Mapping[str, Resource]] = {
 class KubernetesCluster:
     """Implements the port `Cluster` over one connection pool."""
 
-    def __init__(self, api: client.ApiClient) -> None:
-        """Take a configured client."""
+    def __init__(self, api: ApiServer) -> None:
+        """Take the connection."""
         self._api = api
         self._shared = SharedReads()
         self.writes = 0
         """Writes that were sent, Events apart; an idle operator sends none."""
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None) -> KubernetesCluster:
-        """Connect by a kubeconfig, or by the pod's own ServiceAccount when there is none."""
-        settings = client.Configuration()
-        if kubeconfig:
-            await config.load_kube_config(config_file=kubeconfig, client_configuration=settings)
-        else:
-            config.load_incluster_config(client_configuration=settings)
-        return cls(client.ApiClient(settings))
+    async def connect(cls, kubeconfig: str | None, *, permit: Permit = always) -> KubernetesCluster:
+        """Connect by a kubeconfig, or as the pod that it is; `permit` ends the process that may write no more."""
+        return cls(await ApiServer.connect(kubeconfig, permit=permit))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -85,7 +74,7 @@ class KubernetesCluster:
     async def get(self, kind: str, namespace: str, name: str) -> Body | None:
         """Read one object; None when it does not exist."""
         try:
-            body = await self._request("GET", RESOURCES[kind].path(namespace, name))
+            body = await self._api.request("GET", RESOURCES[kind].path(namespace, name))
         except NotFoundError:
             return None
         return _typed(kind, body)
@@ -103,7 +92,7 @@ class KubernetesCluster:
             query["labelSelector"] = selector
         items: _Bodies = []
         while True:
-            page = await self._request("GET", RESOURCES[kind].path(namespace), query)
+            page = await self._api.request("GET", RESOURCES[kind].path(namespace), query)
             items += [_typed(kind, item) for item in page.get("items") or ()]
             following = page.get("metadata", {}).get("continue")
             if not following:
@@ -114,28 +103,28 @@ class KubernetesCluster:
         """Create an object; ConflictError when it exists."""
         self.writes += 1
         path = RESOURCES[body["kind"]].path(body["metadata"]["namespace"])
-        return await self._request("POST", path, {"fieldManager": FIELD_MANAGER}, body)
+        return await self._api.request("POST", path, {"fieldManager": FIELD_MANAGER}, body)
 
     async def apply(self, body: Body) -> Body:
         """Server-side apply, by force: what the operator owns, it owns."""
         self.writes += 1
         meta = body["metadata"]
         path = RESOURCES[body["kind"]].path(meta["namespace"], meta["name"])
-        return await self._request("PATCH", path, {"fieldManager": FIELD_MANAGER, "force": "true"}, body)
+        return await self._api.request("PATCH", path, {"fieldManager": FIELD_MANAGER, "force": "true"}, body)
 
     async def apply_aside(self, body: Body) -> Body:
         """Server-side apply as another field manager, without force: ConflictError when a field has another value."""
         self.writes += 1
         meta = body["metadata"]
         path = RESOURCES[body["kind"]].path(meta["namespace"], meta["name"])
-        return await self._request("PATCH", path, {"fieldManager": HANDOVER_MANAGER}, body)
+        return await self._api.request("PATCH", path, {"fieldManager": HANDOVER_MANAGER}, body)
 
     async def apply_status(self, body: Body) -> Body:
         """Server-side apply the status subresource of exactly the object with the body's uid."""
         self.writes += 1
         meta = body["metadata"]
         path = RESOURCES[body["kind"]].path(meta["namespace"], meta["name"]) + "/status"
-        return await self._request("PATCH", path, {"fieldManager": FIELD_MANAGER, "force": "true"}, body)
+        return await self._api.request("PATCH", path, {"fieldManager": FIELD_MANAGER, "force": "true"}, body)
 
     async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
         """Delete exactly the object with this uid; gone already is fine."""
@@ -143,7 +132,7 @@ class KubernetesCluster:
         self.writes += 1
         options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
         try:
-            await self._request("DELETE", RESOURCES[kind].path(namespace, name), {}, options)
+            await self._api.request("DELETE", RESOURCES[kind].path(namespace, name), {}, options)
         except NotFoundError:
             logger.debug("gone already", extra={"object": f"{kind} {name}"})
 
@@ -174,7 +163,7 @@ class KubernetesCluster:
             "count": 1,
         }
         try:
-            await self._request("POST", RESOURCES["Event"].path(meta["namespace"]), {}, body)
+            await self._api.request("POST", RESOURCES["Event"].path(meta["namespace"]), {}, body)
         except ConflictError:
             await self._count_up(meta["namespace"], name, moment)
         except ClusterError as error:
@@ -184,40 +173,11 @@ class KubernetesCluster:
     async def _count_up(self, namespace: str, name: str, moment: str) -> None:
         path = RESOURCES["Event"].path(namespace, name)
         try:
-            known = await self._request("GET", path)
+            known = await self._api.request("GET", path)
             patch = {"count": int(known.get("count") or 1) + 1, "lastTimestamp": moment}
-            await self._request("PATCH", path, {}, patch, content_type="application/merge-patch+json")
+            await self._api.request("PATCH", path, {}, patch, content_type="application/merge-patch+json")
         except ClusterError as error:
             logger.warning("event not counted: %s", error)
-
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: Body | None = None,
-        content_type: str = _APPLY,
-    ) -> dict[str, Any]:
-        headers = {"Accept": "application/json"}
-        headers["Content-Type"] = content_type if method == "PATCH" else "application/json"
-        # Only the URL and the credentials are the client's; bodies go as they are.
-        _, url, headers, _, _ = await self._api.param_serialize(
-            method, path, header_params=headers, auth_settings=["BearerToken"]
-        )
-        if query:
-            url = f"{url}?{urlencode(query)}"
-        what = f"{method} {path}"
-        try:
-            response = await self._api.rest_client.request(
-                method, url, headers=headers, body=body, _request_timeout=_TIMEOUT
-            )
-            text = await response.read()
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            msg = f"{what}: the API server can't be reached: {error or type(error).__name__}"
-            raise UnavailableError(msg) from error
-        if response.status < 300:
-            return dict(json.loads(text))
-        raise _error(what, response.status, text)
 
 
 def _typed(kind: str, body: dict[str, Any]) -> Body:
@@ -225,20 +185,3 @@ def _typed(kind: str, body: dict[str, Any]) -> Body:
     body.setdefault("kind", kind)
     body.setdefault("apiVersion", RESOURCES[kind].group_version)
     return body
-
-
-def _error(what: str, status: int, text: bytes) -> ClusterError:
-    try:
-        said = str(json.loads(text).get("message", ""))
-    except (ValueError, AttributeError):
-        said = text[:200].decode(errors="replace")
-    message = f"{what}: {status} {said}"
-    match status:
-        case 404 if "namespaces" not in said.split('"')[0]:
-            return NotFoundError(message)
-        case 409:
-            return ConflictError(message)
-        case 400 | 403 | 404 | 422:
-            return RefusedError(message)
-        case _:
-            return UnavailableError(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -15,23 +16,34 @@ from kingmaker.ports import ConflictError, Key
 Plans = Callable[[], Mapping[Key, Plan]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    plans: Plans
+    depth: Callable[[], int]
+    writes: Callable[[], int]
+    leads: Callable[[], bool]
+    transitions: Callable[[], int]
+
+
 class _Plans(Collector):
     """Reads the last plans when scraped: what is gone has no series any more."""
 
-    def __init__(
-        self, plans: Callable[[], Mapping[Key, Plan]], depth: Callable[[], int], writes: Callable[[], int]
-    ) -> None:
-        self._plans = plans
-        self._depth = depth
-        self._writes = writes
+    def __init__(self, sources: _Sources) -> None:
+        self._sources = sources
 
     @override
     def collect(self) -> Iterable[Metric]:
         """Give the series of every deployment."""
         depth = GaugeMetricFamily("kingmaker_queue_depth", "Keys that wait for a reconcile")
-        depth.add_metric([], self._depth())
+        depth.add_metric([], self._sources.depth())
         writes = CounterMetricFamily("kingmaker_writes", "Writes sent to the API server, Events apart")
-        writes.add_metric([], self._writes())
+        writes.add_metric([], self._sources.writes())
+        leader = GaugeMetricFamily("kingmaker_leader", "1 where this process leads, 0 where it stands by")
+        leader.add_metric([], self._sources.leads())
+        transitions = CounterMetricFamily(
+            "kingmaker_lease_transitions", "Changes of leadership, as the Lease counts them"
+        )
+        transitions.add_metric([], self._sources.transitions())
         weight = GaugeMetricFamily(
             "kingmaker_variant_weight_percent",
             "Percent of requests that a model answers",
@@ -47,25 +59,31 @@ class _Plans(Collector):
             "Number of the latest decision",
             labels=("namespace", "deployment"),
         )
-        for key, plan in self._plans().items():
+        for key, plan in self._sources.plans().items():
             decision.add_metric((key.namespace, key.name), plan.state.sequence)
             for share in plan.state.traffic:
                 weight.add_metric((key.namespace, key.name, share.model), share.weight)
             for name, value in plan.gauges.items():
                 model, _, check = name.partition("/")
                 evidence.add_metric((key.namespace, key.name, model, check), value)
-        return (depth, writes, weight, evidence, decision)
+        return (depth, writes, leader, transitions, weight, evidence, decision)
 
 
 class OperatorMetrics:
     """A registry of its own, so that tests can have several."""
 
     def __init__(
-        self, plans: Callable[[], Mapping[Key, Plan]], depth: Callable[[], int], writes: Callable[[], int]
+        self,
+        *,
+        plans: Plans,
+        depth: Callable[[], int],
+        writes: Callable[[], int],
+        leads: Callable[[], bool],
+        transitions: Callable[[], int],
     ) -> None:
-        """Take where to read plans, the queue's depth and the number of writes from."""
+        """Take where to read plans, the queue's depth, the number of writes, and the election from."""
         self.registry = CollectorRegistry()
-        self.registry.register(_Plans(plans, depth, writes))
+        self.registry.register(_Plans(_Sources(plans, depth, writes, leads, transitions)))
         self._seconds = Histogram(
             "kingmaker_reconcile_duration_seconds",
             "Duration of one reconcile",

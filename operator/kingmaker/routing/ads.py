@@ -34,7 +34,8 @@ _OPTIONS: Final = (
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # Routers ask every five seconds whether this process still turns.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
 )
 
 
@@ -102,13 +103,15 @@ class AdsServer:
     namespace: after a restart of the operator it goes on with what it has.
     """
 
-    def __init__(self, *, on_change: Callable[[str], None]) -> None:
+    def __init__(self, *, on_change: Callable[[str], None], permit: Callable[[], None] = lambda: None) -> None:
         """Create a server.
 
         Args:
             on_change: Called with the namespace whenever `routers` may say something else than before. Must not block.
+            permit: Called before anything is sent; who may tell routers nothing any more does not return from it.
         """
         self._on_change = on_change
+        self._permit = permit
         self._namespaces: dict[str, _Namespace] = {}
         self._server: grpc.aio.Server | None = None
 
@@ -184,7 +187,7 @@ class AdsServer:
         reader = asyncio.create_task(self._read(namespace, router.pod, requests, connection))
         reader.add_done_callback(lambda _: connection.close())
         try:
-            await _write(context, connection)
+            await _write(context, connection, self._permit)
         finally:
             reader.cancel()
             (ended,) = await asyncio.gather(reader, return_exceptions=True)
@@ -245,7 +248,7 @@ class _Servicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
         await self._server.serve(requests, context)
 
 
-async def _write(context: Any, connection: _Connection) -> None:  # noqa: ANN401
+async def _write(context: Any, connection: _Connection, permit: Callable[[], None]) -> None:  # noqa: ANN401
     """Send what is due, whenever something changed. A router that does not read holds up nobody else."""
     stream = connection.stream
     while True:
@@ -260,6 +263,7 @@ async def _write(context: Any, connection: _Connection) -> None:  # noqa: ANN401
         if stream.tells_more:
             await _wait_for_more(connection)
         for push in stream.next_pushes():
+            permit()
             await context.write(_response(push))
 
 

@@ -129,8 +129,9 @@ def _xds_cluster(host: str, port: int) -> dict[str, Any]:
         "typedExtensionProtocolOptions": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                # An operator that is paused keeps its connections open; its successor waits for the routers.
                 "explicitHttpConfig": {
-                    "http2ProtocolOptions": {"connectionKeepalive": {"interval": "10s", "timeout": "5s"}}
+                    "http2ProtocolOptions": {"connectionKeepalive": {"interval": "5s", "timeout": "3s"}}
                 },
             }
         },

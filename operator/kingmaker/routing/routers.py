@@ -29,9 +29,14 @@ class _Namespace:
 class AdsRouters:
     """Implements the port `Routers`."""
 
-    def __init__(self, on_change: Callable[[str, str], None]) -> None:
-        """Take what to call with a namespace and a deployment of which `routers` says something else than last time."""
-        self.server = AdsServer(on_change=self._compare)
+    def __init__(self, on_change: Callable[[str, str], None], *, permit: Callable[[], None] = lambda: None) -> None:
+        """Create them.
+
+        Args:
+            on_change: Called with a namespace and a deployment of which `routers` says something else than last time.
+            permit: Called before routers are told anything; who may tell them nothing any more does not return from it.
+        """
+        self.server = AdsServer(on_change=self._compare, permit=permit)
         self._on_change = on_change
         self._namespaces: dict[str, _Namespace] = {}
 

@@ -1,0 +1,163 @@
+"""The parts put together and run: stand by where there is an election, then watch, reconcile and route."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import kopf
+
+from kingmaker.adapters.apiserver import ApiServer, always
+from kingmaker.adapters.clock import SystemClock, tick
+from kingmaker.adapters.cluster import KubernetesCluster
+from kingmaker.adapters.lease import Elector, LeaseStore
+from kingmaker.adapters.management import Management
+from kingmaker.adapters.metrics import OperatorMetrics
+from kingmaker.adapters.profiles import PodProfiles
+from kingmaker.core.decide import Rules
+from kingmaker.core.election import Candidate, Terms
+from kingmaker.handlers.events import configure, register
+from kingmaker.handlers.interest import Interest
+from kingmaker.loop import Loop
+from kingmaker.ports import Key
+from kingmaker.reconcile import Reconciler
+from kingmaker.routing.routers import AdsRouters
+
+logger = logging.getLogger(__name__)
+
+_WATCH_RESTART_SECONDS = 1.0
+
+_IDENTITY: Any = "kingmaker"
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the leader runs. Nothing of it listens, reads or writes before that."""
+
+    routers: AdsRouters
+    loop: Loop
+    registry: kopf.OperatorRegistry
+    metrics: OperatorMetrics
+
+
+async def serve(args: argparse.Namespace, rules: Rules, namespaces: Sequence[str]) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        OSError: A port can't be listened on.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        elector = await _elector(args, stack) if args.leader_elect else None
+        parts = await _assemble(args, rules, elector, stack)
+        management = Management(parts.metrics.registry, elector.describe if elector else lambda: "ok")
+        await management.start(args.bind_address, args.metrics_port)
+        stack.push_async_callback(management.stop)
+        if elector:
+            await _until(stop, elector.win())
+            # After everything that writes has ended, before the connections close.
+            stack.push_async_callback(elector.release)
+        if not stop.is_set():
+            await _lead(args, parts, elector, namespaces, stop)
+
+
+async def _elector(args: argparse.Namespace, stack: contextlib.AsyncExitStack) -> Elector:
+    terms = Terms(args.lease_seconds)
+    api = await ApiServer.connect(args.kubeconfig or None, timeout_seconds=terms.deadline / 2)
+    stack.push_async_callback(api.close)
+    store = LeaseStore(api, namespace=args.operator_namespace, name=args.lease_name)
+    return Elector(store, Candidate(args.identity, terms), SystemClock(), tick)
+
+
+async def _assemble(
+    args: argparse.Namespace, rules: Rules, elector: Elector | None, stack: contextlib.AsyncExitStack
+) -> _Parts:
+    permit = elector.permit if elector else always
+    cluster = await KubernetesCluster.connect(args.kubeconfig or None, permit=permit)
+    stack.push_async_callback(cluster.close)
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    clock = SystemClock()
+
+    def on_router_change(namespace: str, deployment: str) -> None:
+        loop.add(Key("ModelDeployment", namespace, deployment))
+
+    routers = AdsRouters(on_router_change, permit=permit)
+    reconciler = Reconciler(cluster, PodProfiles(session), routers, clock, rules)
+    metrics = OperatorMetrics(
+        plans=lambda: reconciler.plans,
+        depth=lambda: loop.depth,
+        writes=lambda: cluster.writes,
+        leads=lambda: elector is None or elector.leads,
+        transitions=lambda: elector.epoch if elector else 0,
+    )
+    loop = Loop(reconciler, clock, observe=metrics.observe)
+    registry = kopf.OperatorRegistry()
+    register(registry, Interest(), loop.add)
+    return _Parts(routers, loop, registry, metrics)
+
+
+async def _lead(
+    args: argparse.Namespace, parts: _Parts, elector: Elector | None, namespaces: Sequence[str], stop: asyncio.Event
+) -> None:
+    await parts.routers.server.start(f"{args.bind_address}:{args.xds_port}")
+    try:
+        logger.info("running; routers at port %s, metrics at port %s", args.xds_port, args.metrics_port)
+        async with asyncio.TaskGroup() as group:
+            # Last to be cancelled: a watch that takes its time to end must not lose the lease over it.
+            lease = group.create_task(elector.keep()) if elector else None
+            work = [group.create_task(parts.loop.run()), group.create_task(watch(parts.registry, namespaces, stop))]
+            await stop.wait()
+            logger.info("stopping")
+            for task in work:
+                task.cancel()
+            await asyncio.wait(work)
+            if lease:
+                lease.cancel()
+    finally:
+        await parts.routers.server.stop()
+
+
+async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` to its end, or until told to stop."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(stop.wait())]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def watch(registry: kopf.OperatorRegistry, namespaces: Sequence[str], stop: asyncio.Event) -> None:
+    """Keep kopf watching. It gives up on some answers of an API server in trouble; then it is started again.
+
+    Nothing is lost by that: it lists everything anew, and no decision depends on having seen an event.
+    """
+    while True:
+        settings = kopf.OperatorSettings()
+        configure(settings)
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=settings,
+                # kopf would make one of a user's name, and the user of a container has none.
+                identity=_IDENTITY,
+                standalone=True,
+                clusterwide=not namespaces,
+                namespaces=namespaces,
+            )
+            # kopf takes the signals over and returns when told to end: so must we.
+            stop.set()
+            return
+        except Exception:
+            logger.exception("the watch broke; it begins again")
+        await asyncio.sleep(_WATCH_RESTART_SECONDS)
