@@ -25,45 +25,50 @@ def is_pod_ready(pod: Body) -> bool:
 
 
 def is_returning(pod: Body) -> bool:
-    """Whether a pod that is not ready will answer in a moment.
+    """Whether a pod that is not ready answers yet, or will in a moment.
 
-    Either it ends but answers yet, as preStop has it; or its server was killed and is being started for the first time
-    again, at the same address. One that keeps failing is given up: nobody shall wait for it.
+    Either it ends, and its server goes on answering until the drain is over; or its server was killed and is being
+    started for the first time again, at the same address. One that keeps failing is given up: nobody shall wait for it.
     """
     status = pod.get("status", {})
     if has_ended(pod) or not status.get("podIP"):
         return False
+    states = [(c.get("state", {}), c) for c in status.get("containerStatuses") or ()]
     if pod["metadata"].get("deletionTimestamp"):
-        return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
-    containers = status.get("containerStatuses") or ()
-    waits = any((c.get("state", {}).get("waiting") or {}).get("reason") == "CrashLoopBackOff" for c in containers)
-    return not waits and any(c.get("restartCount") or c.get("state", {}).get("terminated") for c in containers)
+        return any(state.get("running") is not None for state, _ in states)
+    waits = any((state.get("waiting") or {}).get("reason") == "CrashLoopBackOff" for state, _ in states)
+    return not waits and any(c.get("restartCount") or state.get("terminated") for state, c in states)
 
 
 def observe_variants(objects: Mapping[tuple[str, str], Body], pods: Iterable[Body]) -> dict[str, ObservedVariant]:
-    """Sum up the Deployments, Services and pods of every variant, by model name."""
+    """Sum up the Deployments, Services and pods of every variant, by model name.
+
+    Pods may outlive their Deployment: what somebody deletes by hand answers until its pods are gone.
+    """
     by_model: dict[str, list[Body]] = {}
     for pod in pods:
         by_model.setdefault(pod["metadata"]["labels"].get(MODEL, ""), []).append(pod)
-    variants = {}
+    found = {model: _variant(model, {}, None, own) for model, own in by_model.items() if model}
     for (kind, name), body in objects.items():
         model = body["metadata"].get("labels", {}).get(MODEL)
-        if kind != "Deployment" or not model:
-            continue
-        ready = sorted(p["status"]["podIP"] for p in by_model.get(model, ()) if is_pod_ready(p))
-        service = objects.get(("Service", name), {})
-        trouble = find_trouble(body, by_model.get(model, ()))
-        variants[model] = ObservedVariant(
-            model=model,
-            desired=body["spec"].get("replicas", 1),
-            ready=len(ready),
-            endpoints=tuple(ready),
-            returning=tuple(sorted(p["status"]["podIP"] for p in by_model.get(model, ()) if is_returning(p))),
-            service_ip=service.get("spec", {}).get("clusterIP"),
-            stalled=_stalled(body, trouble),
-            trouble=trouble,
-        )
-    return variants
+        if kind == "Deployment" and model:
+            found[model] = _variant(model, body, objects.get(("Service", name)), by_model.get(model, []))
+    return found
+
+
+def _variant(model: str, deployment: Body, service: Body | None, pods: list[Body]) -> ObservedVariant:
+    ready = sorted(p["status"]["podIP"] for p in pods if is_pod_ready(p))
+    trouble = find_trouble(deployment, pods)
+    return ObservedVariant(
+        model=model,
+        desired=deployment.get("spec", {"replicas": 0}).get("replicas", 1),
+        ready=len(ready),
+        endpoints=tuple(ready),
+        returning=tuple(sorted(p["status"]["podIP"] for p in pods if is_returning(p))),
+        service_ip=(service or {}).get("spec", {}).get("clusterIP"),
+        stalled=_stalled(deployment, trouble),
+        trouble=trouble,
+    )
 
 
 def _stalled(deployment: Body, trouble: Trouble | None) -> str:

@@ -21,10 +21,11 @@ TIMEOUT_SECONDS: Final = 60
 """From the request's last byte to the reply's last byte."""
 
 _RETRIES: Final = {
-    # Only what no server can have read: a request that reached one may have been counted, or may be what killed it.
-    "retryOn": "connect-failure,refused-stream,reset-before-request",
-    # Together about 7 s: what a server that was killed needs to be started again. Elsewhere the first few suffice.
-    "numRetries": 12,
+    # Asking a model changes nothing, so a request whose server died is asked again. Should the request be what killed
+    # it, it kills a few more: a server bounds what a request may ask for, and the tries are few.
+    "retryOn": "connect-failure,refused-stream,reset",
+    # Together about 5 s: what a server that was killed needs to be started again. Elsewhere the first few suffice.
+    "numRetries": 9,
     "retryHostPredicate": [
         {
             "name": "envoy.retry_host_predicates.previous_hosts",
@@ -34,7 +35,7 @@ _RETRIES: Final = {
         }
     ],
     "hostSelectionRetryMaxAttempts": "5",
-    "retryBackOff": {"baseInterval": "0.025s", "maxInterval": "2s"},
+    "retryBackOff": {"baseInterval": "0.050s", "maxInterval": "2s"},
 }
 
 _RETRY_BUFFER_BYTES: Final = 1024 * 1024

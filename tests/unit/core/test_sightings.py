@@ -52,8 +52,8 @@ NOT_READY = [{"type": "Ready", "status": "False"}]
 @pytest.mark.parametrize(
     ("pod", "returning"),
     [
-        (a_pod(deleted=True), True),
-        (a_pod(deleted=True, conditions=NOT_READY), False),
+        (a_pod(deleted=True, conditions=NOT_READY, containerStatuses=[{"state": {"running": {}}}]), True),
+        (a_pod(deleted=True, containerStatuses=[{"state": {"terminated": {"exitCode": 0}}}]), False),
         (a_pod(conditions=NOT_READY, containerStatuses=[{"state": {"terminated": {"exitCode": 137}}}]), True),
         (a_pod(conditions=NOT_READY, containerStatuses=[{"restartCount": 1, "state": {"running": {}}}]), True),
         (
@@ -80,6 +80,12 @@ def test_requests_wait_for_those_that_return_only_when_nobody_is_ready() -> None
     alone = observe_variants(objects, [killed])["a"]
     assert both.addresses == ("10.0.0.1",)
     assert (alone.endpoints, alone.addresses) == ((), ("10.0.0.2",))
+
+
+def test_pods_answer_without_their_deployment() -> None:
+    ending = a_pod("10.0.0.2", deleted=True, containerStatuses=[{"state": {"running": {}}}])
+    found = observe_variants({}, [ending])["a"]
+    assert (found.desired, found.ready, found.addresses) == (0, 0, ("10.0.0.2",))
 
 
 def test_an_ended_pod_is_told() -> None:
