@@ -25,3 +25,10 @@ def test_the_operator_knows_every_option() -> None:
 def test_every_setting_is_given_but_those_that_suit_everybody() -> None:
     given = {flag.removeprefix("--").replace("-", "_") for flag in FLAGS}
     assert {field.name for field in fields(Settings)} - given == {"verify_deadline_seconds", "model_size_limit"}
+
+
+def test_who_leads_is_told_by_the_name_of_its_pod() -> None:
+    """The Lease's name is what files/lease-rules.yaml lets the operator write, the holder's what a policy compares."""
+    assert "- --leader-elect=true\n" in TEMPLATE
+    assert "- --lease-name=kingmaker\n" in TEMPLATE
+    assert re.search(r"name: KINGMAKER_IDENTITY\n +valueFrom: {fieldRef: {fieldPath: metadata.name}}", TEMPLATE)
