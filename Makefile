@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup quickstart demo test unit integration e2e lint generate verify bench lock clean
+.PHONY: help setup quickstart demo test unit integration e2e images test-cluster kind kind-down lint generate verify bench lock clean
 
 help: ## Say what there is
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(STAMP) ## Install into .venv, once
 
@@ -36,6 +36,23 @@ integration: setup ## Against a real API server, real Envoy, real ONNX Runtime
 
 e2e: setup ## The demo, and the operator killed twenty times in it
 	$(BIN)/pytest tests/e2e
+
+IMAGES ?= kingmaker/{}:test
+BUILD ?= docker build -t
+
+images: setup ## Build the images that the cluster tests need, by BUILD
+	PYTHONPATH=tests $(BIN)/python -m support.testimages '$(IMAGES)' $(BUILD)
+
+test-cluster: setup ## In real containers: the cluster of KUBECONFIG, images IMAGES that it has or can pull
+	KINGMAKER_IMAGES='$(IMAGES)' $(BIN)/pytest tests/cluster -s
+
+kind: images ## The same on three nodes that kind makes with Docker
+	kind create cluster --name kingmaker --config tests/cluster/kind.yaml --kubeconfig .kind.kubeconfig
+	for part in operator serving training router store metrics-server; do kind load docker-image --name kingmaker "$$(echo '$(IMAGES)' | sed "s#{}#$$part#")" || exit 1; done
+	KUBECONFIG=$(CURDIR)/.kind.kubeconfig $(MAKE) test-cluster
+
+kind-down: ## End what `make kind` started
+	kind delete cluster --name kingmaker
 
 lint: setup ## ruff, mypy strict, import contracts
 	$(BIN)/ruff check .

@@ -141,7 +141,8 @@ def test_an_image_that_cannot_start_leaves_the_champion_alone(quiet: World) -> N
 
 
 def test_a_quota_keeps_a_challenger_out_and_the_champion_in(quiet: World) -> None:
-    in_use = len(quiet.cluster.find("pods", NAMESPACE))
+    # A quota does not count pods that have ended.
+    in_use = sum(pod["status"]["phase"] == "Running" for pod in quiet.cluster.find("pods", NAMESPACE))
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",

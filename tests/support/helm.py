@@ -1,10 +1,8 @@
 """Helm against any cluster: `$KINGMAKER_HELM`, the one on the PATH, or one that is built once into the user's cache."""
 
 import os
-import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,13 +11,10 @@ from typing import Any
 
 import yaml
 
-from kingmaker.local.binary import cache_folder
-from kingmaker.local.filelock import locked
-from kingmaker.local.progress import Progress
-from kingmaker.local.toolchain import find_toolchain
+from support.goprogram import ensure_program
 
 CHART = Path(__file__).parents[2] / "charts" / "kingmaker"
-MODULE = "helm.sh/helm/v4/cmd/helm@v4.2.4"
+PACKAGE, VERSION = "helm.sh/helm/v4/cmd/helm", "v4.2.4"
 Document = dict[str, Any]
 
 
@@ -70,24 +65,4 @@ def ensure_helm() -> Path:
     """Find Helm, or build it: a minute or two, once."""
     if found := os.environ.get("KINGMAKER_HELM") or shutil.which("helm"):
         return Path(found)
-    version = MODULE.rpartition("@")[2]
-    binary = cache_folder() / "bin" / f"helm-{version}-{platform.machine()}"
-    with locked(cache_folder() / "bin" / "build.lock"):
-        if not binary.exists():
-            _build(binary)
-    return binary
-
-
-def _build(binary: Path) -> None:
-    scratch = binary.parent / "build"
-    with Progress(sys.stderr, "helm") as progress:
-        toolchain = find_toolchain(scratch, progress)
-        progress.show("building, once")
-        # A module of one's own is never changed by a build; here there is none yet.
-        environment = {**toolchain.environment, "GOBIN": str(scratch), "GOFLAGS": "-buildvcs=false -modcacherw"}
-        command = [str(toolchain.go), "install", "-trimpath", "-ldflags", "-s -w", MODULE]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-3000:]}"
-        (scratch / "helm").rename(binary)
-        shutil.rmtree(scratch, ignore_errors=True)
-        progress.finish(f"built {binary}")
+    return ensure_program(PACKAGE, VERSION)

@@ -8,6 +8,7 @@ from support.store import CONTAINER_SECURITY, POD_SECURITY
 
 NAMESPACE = "kube-system"
 NAME = "metrics-server"
+PACKAGE, VERSION = "sigs.k8s.io/metrics-server/cmd/metrics-server", "v0.9.0"
 API = "v1beta1.metrics.k8s.io"
 PORT = 10250
 _LABELS = {"k8s-app": NAME}

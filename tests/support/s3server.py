@@ -4,12 +4,9 @@ By hand: `python -m support.s3server FOLDER` (with tests/ on PYTHONPATH) prints 
 """
 
 import os
-import platform
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,10 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kingmaker.local.binary import cache_folder
-from kingmaker.local.filelock import locked
-from kingmaker.local.progress import Progress
-from kingmaker.local.toolchain import find_toolchain
+from support.goprogram import ensure_program
 
 PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
 VERSION = "v1.8.0"
@@ -31,26 +25,7 @@ BUCKET = "models"
 
 def ensure_binary() -> Path:
     """Give the server's binary, static; built once into the user's cache, about a minute on two cores."""
-    folder = cache_folder() / "bin"
-    binary = folder / f"versitygw-{VERSION}"
-    if binary.exists():
-        return binary
-    folder.mkdir(parents=True, exist_ok=True)
-    with Progress(sys.stderr, "S3 server") as progress, locked(folder / "versitygw.lock", waiting=lambda: None):
-        if not binary.exists():
-            progress.show("building, once, about a minute")
-            _build(binary, progress)
-    return binary
-
-
-def _build(binary: Path, progress: Progress) -> None:
-    go = find_toolchain(cache_folder() / "toolchain", progress)
-    with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
-        environment = go.environment | {"GOBIN": scratch, "CGO_ENABLED": "0"}
-        command = [str(go.go), "install", "-trimpath", "-ldflags", "-s -w", f"{PACKAGE}@{VERSION}"]
-        done = subprocess.run(command, env=environment, cwd=scratch, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{' '.join(command)} failed on {platform.machine()}:\n{done.stderr[-3000:]}"
-        shutil.move(Path(scratch, "versitygw"), binary)
+    return ensure_program(PACKAGE, VERSION)
 
 
 @dataclass(frozen=True)

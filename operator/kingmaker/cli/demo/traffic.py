@@ -29,6 +29,7 @@ ARRIVED: Final = "arrived"
 _JSON: Final = {"Content-Type": "application/json"}
 _REPORT_SECONDS: Final = 0.5
 _REQUEST_SECONDS: Final = 10.0
+_CONNECT_SECONDS: Final = 5.0
 _MOST_IN_FLIGHT: Final = 400
 """Requests and labels under way at most; a server that hangs must not take the generator's memory with it."""
 _FRESH_ROWS: Final = 2000
@@ -67,7 +68,7 @@ class Generator:
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`, then wait for what is in flight."""
         connector = aiohttp.TCPConnector(limit=0)
-        timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=_REQUEST_SECONDS, sock_connect=_CONNECT_SECONDS)
         async with aiohttp.ClientSession(
             self._target.url, connector=connector, timeout=timeout, trust_env=False
         ) as session:
