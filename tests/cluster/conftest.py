@@ -17,11 +17,8 @@ from support.clients import NAMESPACE as CLIENTS
 from support.clients import POD, Clients
 from support.cluster import Cluster
 from support.release import NAMESPACE as SYSTEM
-from support.release import Images, Release
+from support.release import TENANTS, Images, Release
 from support.store import Store, secret
-
-TENANTS = ("demo", "hostile", "other")
-"""Namespaces that the operator looks after."""
 
 
 @pytest.fixture(scope="session")

@@ -9,91 +9,30 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from kingmaker.cli.demo.scenario import EXAMPLE
-from support.clients import Clients, StoredProps
-from support.cluster import Cluster, Document, condition, is_ready, wait_until
-from support.load import Load, Window
+from support.clients import Clients
+from support.cluster import Cluster, Document, is_ready, wait_until
 from support.release import Images, Release
 from support.saboteur import Saboteur
+from support.seat import CHALLENGER, CHAMPION, NAME, Seat, taken, told
 
 NAMESPACE = "hostile"
-NAME = "screening"
-CHAMPION, CHALLENGER = "screening-1", "screening-2"
-RATE = 40.0
-ROUTER = {"app_kubernetes_io__name": "kingmaker-router"}
 KILLED_SECONDS = 60.0
 KILLED_SHARE = 0.001
 
 pytestmark = pytest.mark.timeout(300)
 
 
-class World:
-    """A seat with a champion of two pods, under load."""
-
-    def __init__(self, cluster: Cluster, load: Load) -> None:
-        self.cluster = cluster
-        self.load = load
-
-    def kubectl(self, *arguments: str) -> str:
-        return self.cluster.kubectl("-n", NAMESPACE, *arguments)
-
-    def seat(self) -> Document:
-        return self.cluster.get("modeldeployment", NAME, NAMESPACE)
-
-    def change(self, **spec: Any) -> None:
-        self.kubectl("patch", "modeldeployment", NAME, "--type=merge", "-p", json.dumps({"spec": spec}))
-
-    def pods(self, model: str = CHAMPION) -> list[Document]:
-        labels = {"app_kubernetes_io__component": "serving", "kingmaker_dev__model": model}
-        return [p for p in self.cluster.find("pods", NAMESPACE, **labels) if "deletionTimestamp" not in p["metadata"]]
-
-    def routers(self) -> list[Document]:
-        return [p for p in self.cluster.find("pods", NAMESPACE, **ROUTER) if "deletionTimestamp" not in p["metadata"]]
-
-    def holds(self, kind: str, status: str, *reasons: str) -> Document | None:
-        found = condition(self.seat(), kind)
-        return found if found.get("status") == status and (not reasons or found["reason"] in reasons) else None
-
-    def wait_ready(self, pods: int = 2) -> None:
-        def settled() -> bool:
-            servers, routers = self.pods(), self.routers()
-            everybody = len(servers) == pods and len(routers) == 2 and all(map(is_ready, servers + routers))
-            return everybody and self.holds("Ready", "True") is not None
-
-        wait_until(f"{pods} servers and 2 routers ready", settled, seconds=120)
-
-
 @pytest.fixture(scope="module")
-def world(cluster: Cluster, release: Release, clients: Clients, images: Images, built: Path) -> Iterator[World]:
-    props = StoredProps(EXAMPLE, built, images.training, replicas=2)
-    seat = yaml.safe_load(props.deployment())
-    for part in ("enrol", "retraining"):
-        del seat["spec"][part]
-    seat["spec"]["contest"]["promotion"] = "Never"
-    seat["spec"]["serving"]["resources"] = {"limits": {"memory": "512Mi"}, "requests": {"cpu": "50m"}}
-    models = [yaml.safe_load(props.model(name)) for name in (CHAMPION, CHALLENGER)]
-    cluster.apply(*models, seat, namespace=NAMESPACE)
-    wait_until(
-        "the seat is Ready",
-        lambda: condition(cluster.get("modeldeployment", NAME, NAMESPACE), "Ready").get("status") == "True",
-        seconds=120,
-    )
-    load = Load(url=f"http://{NAME}.{NAMESPACE}", model=NAME, rate=RATE)
-    yield World(cluster, load)
-    last = load.stop()
-    print(
-        f"\nover all of it: {last['sent']:,} requests, {last['failed']} failed, {last['byStatus']}, {last['byModel']}"
-    )
-    cluster.kubectl("delete", "modeldeployments,models", "--all", "-n", NAMESPACE)
+def world(cluster: Cluster, release: Release, clients: Clients, images: Images, built: Path) -> Iterator[Seat]:
+    with taken(cluster, NAMESPACE, built=built, trainer=images.training) as seat:
+        yield seat
 
 
 @pytest.fixture
-def quiet(world: World) -> World:
+def quiet(world: Seat) -> Seat:
     """Begin when everything is well."""
     world.wait_ready()
     return world
@@ -104,12 +43,6 @@ def saboteur(cluster: Cluster, images: Images) -> Saboteur:
     saboteur = Saboteur(cluster, images)
     saboteur.start()
     return saboteur
-
-
-def told(what: str, window: Window) -> Window:
-    print(f"\n{what}: {window}")
-    assert window.sent > 0
-    return window
 
 
 def for_the_rest_of(seconds: float, since: float) -> None:
@@ -126,7 +59,7 @@ def last_end(pod: Document) -> Document:
     return pod["status"]["containerStatuses"][0].get("lastState", {}).get("terminated", {})
 
 
-def test_an_image_that_cannot_start_leaves_the_champion_alone(quiet: World) -> None:
+def test_an_image_that_cannot_start_leaves_the_champion_alone(quiet: Seat) -> None:
     before = {p["metadata"]["uid"] for p in quiet.pods()}
     with quiet.load.watched() as window:
         quiet.change(serving={"image": "registry.invalid/no-such-image:1"})
@@ -140,7 +73,7 @@ def test_an_image_that_cannot_start_leaves_the_champion_alone(quiet: World) -> N
     assert {p["metadata"]["uid"] for p in quiet.pods()} == before
 
 
-def test_a_quota_keeps_a_challenger_out_and_the_champion_in(quiet: World) -> None:
+def test_a_quota_keeps_a_challenger_out_and_the_champion_in(quiet: Seat) -> None:
     # A quota does not count pods that have ended.
     in_use = sum(pod["status"]["phase"] == "Running" for pod in quiet.cluster.find("pods", NAMESPACE))
     quota = {
@@ -164,14 +97,14 @@ def test_a_quota_keeps_a_challenger_out_and_the_champion_in(quiet: World) -> Non
     finally:
         quiet.kubectl("delete", "resourcequota", "full")
     with quiet.load.watched() as window:
-        wait_until("the challenger serves", lambda: "/20" in quiet.seat()["status"].get("traffic", ""), seconds=120)
+        wait_until("the challenger serves", lambda: "/20" in quiet.read()["status"].get("traffic", ""), seconds=120)
         quiet.change(challengers=[])
         wait_until("the challenger is gone", lambda: not quiet.pods(CHALLENGER), seconds=60)
     assert told("the quota is raised, the challenger enters and leaves", window).failed == 0
     assert window.by_model[CHALLENGER] > 0
 
 
-def test_a_challenger_that_admission_denies_does_not_touch_the_champion(quiet: World) -> None:
+def test_a_challenger_that_admission_denies_does_not_touch_the_champion(quiet: Seat) -> None:
     name = "deny-the-challenger"
     rule = f"object.metadata.?labels['kingmaker.dev/model'].orValue('') != '{CHALLENGER}'"
     matched = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
@@ -208,7 +141,7 @@ def test_a_challenger_that_admission_denies_does_not_touch_the_champion(quiet: W
         quiet.cluster.kubectl("delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", name)
 
 
-def test_pod_security_denies_whoever_is_less_restricted_than_we_are(quiet: World) -> None:
+def test_pod_security_denies_whoever_is_less_restricted_than_we_are(quiet: Seat) -> None:
     """The policy under which all of this runs is in force."""
     pod = {
         "apiVersion": "v1",
@@ -223,7 +156,7 @@ def test_pod_security_denies_whoever_is_less_restricted_than_we_are(quiet: World
     assert 'violates PodSecurity "restricted' in done.stderr
 
 
-def test_children_that_are_deleted_by_hand_come_back(quiet: World) -> None:
+def test_children_that_are_deleted_by_hand_come_back(quiet: Seat) -> None:
     kinds = "deployments,services,networkpolicies,poddisruptionbudgets,configmaps,serviceaccounts"
     mine = "app.kubernetes.io/managed-by=kingmaker"
     named = ("get", kinds, "--selector", mine, "-o", "name")
@@ -238,7 +171,7 @@ def test_children_that_are_deleted_by_hand_come_back(quiet: World) -> None:
     assert told(f"{len(doomed)} children deleted by hand", window).failed == 0
 
 
-def test_the_endpoint_comes_back_within_seconds(quiet: World) -> None:
+def test_the_endpoint_comes_back_within_seconds(quiet: Seat) -> None:
     old = quiet.cluster.get("service", NAME, NAMESPACE)["metadata"]["uid"]
     quiet.kubectl("delete", "service", NAME)
     began = time.monotonic()
@@ -248,9 +181,11 @@ def test_the_endpoint_comes_back_within_seconds(quiet: World) -> None:
 
     wait_until("the Service is back", is_new, seconds=15, pause=0.1)
     print(f"\nthe endpoint's Service was back after {time.monotonic() - began:.1f} s")
+    # It has a new address: clients go on as soon as they look the name up again.
+    wait_until("clients have found it", lambda: _is_calm(quiet, 3.0), seconds=60)
 
 
-def test_a_drain_takes_one_pod_at_a_time(quiet: World) -> None:
+def test_a_drain_takes_one_pod_at_a_time(quiet: Seat) -> None:
     node = quiet.pods()[0]["spec"]["nodeName"]
     selector = "app.kubernetes.io/managed-by=kingmaker"
     drain = ("drain", node, f"--pod-selector={selector}", "--delete-emptydir-data", "--timeout=20s")
@@ -270,7 +205,7 @@ def test_a_drain_takes_one_pod_at_a_time(quiet: World) -> None:
     assert told("the node is drained and comes back", window).failed == 0
 
 
-def test_a_champion_out_of_memory_has_a_second_pod(quiet: World, saboteur: Saboteur) -> None:
+def test_a_champion_out_of_memory_has_a_second_pod(quiet: Seat, saboteur: Saboteur) -> None:
     victim = quiet.pods()[0]
     with quiet.load.watched() as window:
         began = time.monotonic()
@@ -282,7 +217,7 @@ def test_a_champion_out_of_memory_has_a_second_pod(quiet: World, saboteur: Sabot
     assert told("one of two champions is OOM-killed", window).failed <= KILLED_SHARE * window.sent
 
 
-def test_a_champions_only_pod_out_of_memory_is_waited_for(quiet: World, saboteur: Saboteur) -> None:
+def test_a_champions_only_pod_out_of_memory_is_waited_for(quiet: Seat, saboteur: Saboteur) -> None:
     quiet.change(serving={"replicas": 1})
     quiet.wait_ready(1)
     victim = quiet.pods()[0]
@@ -299,7 +234,7 @@ def test_a_champions_only_pod_out_of_memory_is_waited_for(quiet: World, saboteur
         quiet.change(serving={"replicas": 2})
 
 
-def test_a_router_out_of_memory_has_a_second_pod(quiet: World, saboteur: Saboteur) -> None:
+def test_a_router_out_of_memory_has_a_second_pod(quiet: Seat, saboteur: Saboteur) -> None:
     victim = quiet.routers()[0]
     with quiet.load.watched() as window:
         began = time.monotonic()
@@ -310,15 +245,15 @@ def test_a_router_out_of_memory_has_a_second_pod(quiet: World, saboteur: Saboteu
     assert window.failed <= KILLED_SHARE * window.sent
 
 
-def test_operators_are_killed_in_turn(quiet: World, release: Release, saboteur: Saboteur) -> None:
+def test_operators_are_killed_in_turn(quiet: Seat, release: Release, saboteur: Saboteur) -> None:
     with quiet.load.watched() as window:
         for pod in release.operators():
             saboteur.signal(pod, signal.SIGKILL)
             quiet.change(routing={"affinity": {"header": f"x-after-{pod['metadata']['name']}"[:60]}})
-            generation = quiet.seat()["metadata"]["generation"]
+            generation = quiet.read()["metadata"]["generation"]
 
             def carried_out(wanted: int = generation) -> bool:
-                status = quiet.seat()["status"]
+                status = quiet.read()["status"]
                 return status["observedGeneration"] == wanted and quiet.holds("Ready", "True") is not None
 
             wait_until("the change is carried out", carried_out, seconds=90)
@@ -327,9 +262,7 @@ def test_operators_are_killed_in_turn(quiet: World, release: Release, saboteur: 
     assert told("operators are killed in turn", window).failed == 0
 
 
-def test_a_paused_leader_is_replaced_and_writes_nothing_more(
-    quiet: World, release: Release, saboteur: Saboteur
-) -> None:
+def test_a_paused_leader_is_replaced_and_writes_nothing_more(quiet: Seat, release: Release, saboteur: Saboteur) -> None:
     leader = release.leader()
     pod = next(p for p in release.operators() if leader.startswith(p["metadata"]["name"]))
     with quiet.load.watched() as window:
@@ -338,7 +271,11 @@ def test_a_paused_leader_is_replaced_and_writes_nothing_more(
         successor = wait_until("another one leads", lambda: _other_than(release, leader), seconds=60)
         taken_over = time.monotonic() - began
         quiet.change(serving={"maxRequestBytes": 1 << 20})
-        wait_until("the successor carries a change out", lambda: quiet.holds("Ready", "False"), seconds=60)
+
+        def carried_out() -> bool:
+            return "--max-request-bytes" in quiet.kubectl("get", "deployment", f"{NAME}-{CHAMPION}", "-o", "json")
+
+        wait_until("the successor carries a change out", carried_out, seconds=60)
         before = restarts(pod)
         saboteur.signal(pod, signal.SIGCONT)
         name = pod["metadata"]["name"]
@@ -355,15 +292,21 @@ def test_a_paused_leader_is_replaced_and_writes_nothing_more(
     assert told("the leader is paused, and goes on later", window).failed == 0
 
 
+def _is_calm(seat: Seat, seconds: float) -> bool:
+    with seat.load.watched() as window:
+        for_the_rest_of(seconds, time.monotonic())
+    return window.failed == 0
+
+
 def _other_than(release: Release, leader: str) -> str | None:
     found = release.leader()
     return found if found and found != leader else None
 
 
-def _restarted(world: World, victim: Document) -> bool:
+def _restarted(world: Seat, victim: Document) -> bool:
     return restarts(world.cluster.get("pod", victim["metadata"]["name"], NAMESPACE)) > restarts(victim)
 
 
-def _assert_oom_killed(world: World, victim: Document) -> None:
+def _assert_oom_killed(world: Seat, victim: Document) -> None:
     ended = last_end(world.cluster.get("pod", victim["metadata"]["name"], NAMESPACE))
     assert ended.get("reason") == "OOMKilled", ended
