@@ -4,6 +4,7 @@ It stands in for kubelets where hundreds of pods are needed and only the operato
 """
 
 import asyncio
+import hashlib
 import ipaddress
 import itertools
 import json
@@ -176,8 +177,16 @@ def _running(pod: Pod, address: str, *, is_ready: bool) -> dict[str, Any]:
 
 
 def _finished(pod: Pod, address: str) -> dict[str, Any]:
+    trained = pod["metadata"]["labels"]["app.kubernetes.io/component"] == "retrain"
+    report = _trained(pod) if trained else _verified(pod)
+    moment = format_time(utc_now())
+    ended = {"exitCode": 0, "reason": "Completed", "startedAt": moment, "finishedAt": moment}
+    return _status(pod, address, "Succeeded", {"terminated": ended | {"message": json.dumps(report)}}, is_ready=False)
+
+
+def _verified(pod: Pod) -> dict[str, Any]:
     tensors = {"datatype": "FP32", "shape": [-1, 1]}
-    report = {
+    return {
         "digest": _arguments(pod)["--model-digest"],
         "sizeBytes": 1000,
         "opset": 18,
@@ -186,9 +195,12 @@ def _finished(pod: Pod, address: str) -> dict[str, Any]:
         "outputs": [{"name": "scores", **tensors}],
         "examples": 0,
     }
-    moment = format_time(utc_now())
-    ended = {"exitCode": 0, "reason": "Completed", "startedAt": moment, "finishedAt": moment}
-    return _status(pod, address, "Succeeded", {"terminated": ended | {"message": json.dumps(report)}}, is_ready=False)
+
+
+def _trained(pod: Pod) -> dict[str, Any]:
+    given = {item["name"]: item.get("value", "") for item in pod["spec"]["containers"][0]["env"]}
+    uri = f"{given['KINGMAKER_OUTPUT_URI']}model.onnx"
+    return {"artifact": {"uri": uri, "digest": f"sha256:{hashlib.sha256(uri.encode()).hexdigest()}"}}
 
 
 def _status(pod: Pod, address: str, phase: str, state: dict[str, Any], *, is_ready: bool) -> dict[str, Any]:
