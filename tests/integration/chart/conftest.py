@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.team import Team, installed_team
+from support.audit import Audit, audited_control_plane
+from support.helm import CHART, Helm
+from support.loop import USER
+from support.team import SYSTEM, TEAM, Team, installed_team
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +15,14 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """The chart installed for one namespace, with people in it."""
     with installed_team(tmp_path_factory.mktemp("team")) as team:
         yield team
+
+
+@pytest.fixture(scope="session")
+def audit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audit]:
+    """Another control plane with the chart, which writes down what the operator asks."""
+    with audited_control_plane(tmp_path_factory.mktemp("audit"), USER) as audit:
+        audit.plane.kubectl("create", "namespace", TEAM)
+        helm = Helm(tmp_path_factory.mktemp("helm"), audit.plane.kubeconfig)
+        values = {"scope": {"namespaces": [TEAM]}}
+        helm.run("install", "kingmaker", str(CHART), "-n", SYSTEM, "--create-namespace", values=values)
+        yield audit
