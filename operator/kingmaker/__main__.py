@@ -74,6 +74,8 @@ def main(argv: list[str] | None = None) -> int:
         level=args.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    # It is told to end otherwise, and warns that signals don't reach it.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     if args.kubeconfig:
         # kopf looks for its credentials there.
         os.environ["KUBECONFIG"] = args.kubeconfig

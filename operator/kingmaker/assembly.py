@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-import kopf
 
 from kingmaker.adapters.apiserver import ApiServer, always
 from kingmaker.adapters.clock import SystemClock, tick
@@ -23,18 +22,13 @@ from kingmaker.adapters.metrics import OperatorMetrics
 from kingmaker.adapters.profiles import PodProfiles
 from kingmaker.core.decide import Rules
 from kingmaker.core.election import Candidate, Terms
-from kingmaker.handlers.events import configure, register
-from kingmaker.handlers.interest import Interest
+from kingmaker.handlers.watcher import Watcher
 from kingmaker.loop import Loop
 from kingmaker.ports import Key
 from kingmaker.reconcile import Reconciler
 from kingmaker.routing.routers import AdsRouters
 
 logger = logging.getLogger(__name__)
-
-_WATCH_RESTART_SECONDS = 1.0
-
-_IDENTITY: Any = "kingmaker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +37,7 @@ class _Parts:
 
     routers: AdsRouters
     loop: Loop
-    registry: kopf.OperatorRegistry
+    watcher: Watcher
     metrics: OperatorMetrics
 
 
@@ -58,7 +52,7 @@ async def serve(args: argparse.Namespace, rules: Rules, namespaces: Sequence[str
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         elector = await _elector(args, stack) if args.leader_elect else None
-        parts = await _assemble(args, rules, elector, stack)
+        parts = await _assemble(args, rules, namespaces, elector, stack)
         management = Management(parts.metrics.registry, elector.describe if elector else lambda: "ok")
         await management.start(args.bind_address, args.metrics_port)
         stack.push_async_callback(management.stop)
@@ -67,7 +61,7 @@ async def serve(args: argparse.Namespace, rules: Rules, namespaces: Sequence[str
             # After everything that writes has ended, before the connections close.
             stack.push_async_callback(elector.release)
         if not stop.is_set():
-            await _lead(args, parts, elector, namespaces, stop)
+            await _lead(args, parts, elector, stop)
 
 
 async def _elector(args: argparse.Namespace, stack: contextlib.AsyncExitStack) -> Elector:
@@ -79,7 +73,11 @@ async def _elector(args: argparse.Namespace, stack: contextlib.AsyncExitStack) -
 
 
 async def _assemble(
-    args: argparse.Namespace, rules: Rules, elector: Elector | None, stack: contextlib.AsyncExitStack
+    args: argparse.Namespace,
+    rules: Rules,
+    namespaces: Sequence[str],
+    elector: Elector | None,
+    stack: contextlib.AsyncExitStack,
 ) -> _Parts:
     permit = elector.permit if elector else always
     cluster = await KubernetesCluster.connect(args.kubeconfig or None, permit=permit)
@@ -100,21 +98,18 @@ async def _assemble(
         transitions=lambda: elector.epoch if elector else 0,
     )
     loop = Loop(reconciler, clock, observe=metrics.observe)
-    registry = kopf.OperatorRegistry()
-    register(registry, Interest(), loop.add)
-    return _Parts(routers, loop, registry, metrics)
+    watcher = Watcher(namespaces, loop.add)
+    stack.push_async_callback(watcher.close)
+    return _Parts(routers, loop, watcher, metrics)
 
 
-async def _lead(
-    args: argparse.Namespace, parts: _Parts, elector: Elector | None, namespaces: Sequence[str], stop: asyncio.Event
-) -> None:
+async def _lead(args: argparse.Namespace, parts: _Parts, elector: Elector | None, stop: asyncio.Event) -> None:
     await parts.routers.server.start(f"{args.bind_address}:{args.xds_port}")
     try:
         logger.info("running; routers at port %s, metrics at port %s", args.xds_port, args.metrics_port)
         async with asyncio.TaskGroup() as group:
-            # Last to be cancelled: a watch that takes its time to end must not lose the lease over it.
             lease = group.create_task(elector.keep()) if elector else None
-            work = [group.create_task(parts.loop.run()), group.create_task(watch(parts.registry, namespaces, stop))]
+            work = [group.create_task(parts.loop.run()), group.create_task(parts.watcher.run())]
             await stop.wait()
             logger.info("stopping")
             for task in work:
@@ -135,29 +130,3 @@ async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()
-
-
-async def watch(registry: kopf.OperatorRegistry, namespaces: Sequence[str], stop: asyncio.Event) -> None:
-    """Keep kopf watching. It gives up on some answers of an API server in trouble; then it is started again.
-
-    Nothing is lost by that: it lists everything anew, and no decision depends on having seen an event.
-    """
-    while True:
-        settings = kopf.OperatorSettings()
-        configure(settings)
-        try:
-            await kopf.operator(
-                registry=registry,
-                settings=settings,
-                # kopf would make one of a user's name, and the user of a container has none.
-                identity=_IDENTITY,
-                standalone=True,
-                clusterwide=not namespaces,
-                namespaces=namespaces,
-            )
-            # kopf takes the signals over and returns when told to end: so must we.
-            stop.set()
-            return
-        except Exception:
-            logger.exception("the watch broke; it begins again")
-        await asyncio.sleep(_WATCH_RESTART_SECONDS)

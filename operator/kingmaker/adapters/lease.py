@@ -38,10 +38,10 @@ class LeaseStore:
             return None
 
     async def write(self, lease: Lease) -> Lease:
-        """Create it, or replace the version that it names.
+        """Create it, or replace the version that it names. One that was deleted is made anew: the API allows that here.
 
         Raises:
-            ConflictError: Somebody was faster, or deleted it.
+            ConflictError: Somebody was faster.
         """
         spec = {
             "holderIdentity": lease.holder,
@@ -56,10 +56,7 @@ class LeaseStore:
         if not lease.version:
             del metadata["resourceVersion"]
             return self._parse(await self._api.request("POST", self._collection, body=body))
-        try:
-            return self._parse(await self._api.request("PUT", f"{self._collection}/{self.name}", body=body))
-        except NotFoundError as gone:
-            raise ConflictError(str(gone)) from gone
+        return self._parse(await self._api.request("PUT", f"{self._collection}/{self.name}", body=body))
 
     def _parse(self, body: dict[str, Any]) -> Lease:
         metadata, spec = body["metadata"], body.get("spec") or {}

@@ -1,0 +1,108 @@
+"""kopf in a thread and an event loop of its own, begun again whenever it gives up.
+
+In a loop with others it takes the process's signals for itself, waits five seconds for everybody's tasks when it ends,
+and cancels them then: the routers' streams, reconciles, the renewal of a lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Any, Final
+
+import kopf
+
+from kingmaker.handlers.events import Add, configure, register
+from kingmaker.handlers.interest import Interest
+from kingmaker.ports import Key
+
+logger = logging.getLogger(__name__)
+
+_RESTART_SECONDS: Final = 1.0
+_END_SECONDS: Final = 3.0
+
+_IDENTITY: Any = "kingmaker"
+"""kopf would make one of a user's name, and the user of a container has none."""
+
+
+class Watcher:
+    """Puts the keys of what changes into a queue."""
+
+    def __init__(self, namespaces: Sequence[str], add: Add) -> None:
+        """Take which namespaces to watch, all when there is none, and where keys go: called in the loop of `run`."""
+        self._namespaces = namespaces
+        self._add = add
+        self._interest = Interest()
+        self._thread: threading.Thread | None = None
+
+    async def run(self) -> None:
+        """Watch until cancelled.
+
+        kopf gives up on some answers of an API server in trouble. Nothing is lost by beginning again: it lists
+        everything anew, and no decision depends on having seen an event.
+        """
+        while True:
+            loop = asyncio.get_running_loop()
+            ended: asyncio.Future[None] = loop.create_future()
+            stop = threading.Event()
+            self._thread = threading.Thread(target=self._work, args=(loop, ended, stop), name="watch", daemon=True)
+            self._thread.start()
+            try:
+                await ended
+            except Exception:
+                logger.exception("the watch broke; it begins again")
+            finally:
+                stop.set()
+            await asyncio.sleep(_RESTART_SECONDS)
+
+    async def close(self) -> None:
+        """Wait a little for the thread, which was told to end; it keeps nobody from ending."""
+        if self._thread:
+            await asyncio.to_thread(self._thread.join, _END_SECONDS)
+
+    def _work(self, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None], stop: threading.Event) -> None:
+        error: BaseException | None = None
+        try:
+            asyncio.run(self._watch(loop, stop))
+        except BaseException as failure:  # noqa: BLE001  # whoever waits for the thread raises it
+            error = failure
+        # Nobody waits any more where the loop has ended.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_end, ended, error)
+
+    async def _watch(self, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
+        registry = kopf.OperatorRegistry()
+        register(registry, self._interest, lambda key: _tell(loop, self._add, key))
+        settings = kopf.OperatorSettings()
+        configure(settings)
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=settings,
+                identity=_IDENTITY,
+                standalone=True,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                stop_flag=stop,
+            )
+        finally:
+            # Whatever ended kopf: a thread of its waits for this.
+            stop.set()
+
+
+def _end(ended: asyncio.Future[None], error: BaseException | None) -> None:
+    if ended.done():
+        return
+    if error is None:
+        ended.set_result(None)
+    else:
+        ended.set_exception(error)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, add: Add, key: Key) -> None:
+    # News that come after the end are nobody's.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(add, key)
