@@ -54,10 +54,6 @@ class Loop:
     async def status(self) -> dict[str, Any]:
         return (await self.client.get(f"{self.path('modeldeployments')}/{self.name}")).get("status", {})
 
-    async def reason(self, condition: str = "Ready") -> str:
-        found = (c["reason"] for c in (await self.status()).get("conditions", ()) if c["type"] == condition)
-        return next(found, "")
-
     async def champion(self) -> str:
         return (await self.status()).get("champion", {}).get("name", "")
 
