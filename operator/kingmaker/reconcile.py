@@ -21,11 +21,23 @@ from kingmaker.api import Model, RoleStatus
 from kingmaker.core.children import ledger_config_map, workload_manifests
 from kingmaker.core.decide import Rules, decide
 from kingmaker.core.manifests.names import JOBS, WORKLOAD
+from kingmaker.core.ownership import is_being_collected, is_ours, taken_message
 from kingmaker.core.plan import Action, Apply, Create, Delete, HandOver, Plan
 from kingmaker.core.sightings import model_roles
 from kingmaker.core.traffic import plan_route
 from kingmaker.core.verification import ObservedModel, decide_model
-from kingmaker.ports import Body, Clock, Cluster, ClusterError, Key, NotFoundError, Profiles, RefusedError, Routers
+from kingmaker.ports import (
+    Body,
+    Clock,
+    Cluster,
+    ClusterError,
+    ConflictError,
+    Key,
+    NotFoundError,
+    Profiles,
+    RefusedError,
+    Routers,
+)
 from kingmaker.snapshot import Snapshots, name_and_uid
 
 logger = logging.getLogger(__name__)
@@ -80,7 +92,9 @@ class Reconciler:
         self._routers.set_route(key.namespace, key.name, plan.route)
         refusals = await self._act(plan.actions, key.namespace, about)
         if plan.ledger is not None:
-            ledger = Apply(ledger_config_map(observed.deployment, plan.ledger))
+            body = ledger_config_map(observed.deployment, plan.ledger)
+            known = (body["kind"], body["metadata"]["name"]) in observed.children
+            ledger = Apply(body, is_new=not known)
             refusals += await self._act((ledger,), key.namespace, about)
         if plan.status is not None:
             await self._write_status(about, plan.status)
@@ -135,7 +149,9 @@ class Reconciler:
         match action:
             case Create(body):
                 await self._cluster.create(body)
-            case Apply(body):
+            case Apply(body, is_new):
+                if is_new:
+                    await self._check_name(body, namespace)
                 await self._cluster.apply(body)
             case HandOver(body, uid, replicas):
                 await self._hand_over(body, uid, replicas)
@@ -143,6 +159,21 @@ class Reconciler:
                 await self._cluster.delete(api_version, kind, namespace, name, uid)
             case _:
                 assert_never(action)
+
+    async def _check_name(self, body: Body, namespace: str) -> None:
+        """Leave alone what has the name of a child and isn't one.
+
+        Raises:
+            ConflictError: It was an earlier owner's of the same name, and is about to be collected.
+            RefusedError: It is somebody else's.
+        """
+        kind, name = body["kind"], body["metadata"]["name"]
+        live = await self._cluster.get(kind, namespace, name)
+        if live is None or is_ours(live, body):
+            return
+        if is_being_collected(live, body):
+            raise ConflictError(f"{kind} {name} of an earlier owner is not gone yet")
+        raise RefusedError(taken_message(kind, name))
 
     async def _hand_over(self, body: Body, uid: str, replicas: int) -> None:
         meta = body["metadata"]

@@ -102,6 +102,9 @@ class Snapshots:
         profiles = await self._scrape(key, serving)
         models = {m.metadata.name: m for m in map(self._parse, listed.models)}
         jobs = {name: job for (kind, name), job in listed.objects.items() if kind == "Job"}
+        service = listed.objects.get(("Service", key.name)) or await self._cluster.get(
+            "Service", key.namespace, key.name
+        )
         return Observed(
             now=self._clock.now(),
             deployment=deployment,
@@ -118,6 +121,7 @@ class Snapshots:
             scraped=profiles is not None,
             pod_uids=frozenset(p["metadata"]["uid"] for p in serving),
             baselines=await self._champion_baseline(state, models, serving),
+            is_name_taken=service is not None and not owns(deployment, service),
             expired=await self._expired(deployment, state),
         )
 
@@ -240,6 +244,12 @@ def _sequence(record: Body | None, uid: str) -> int:
     if record is None or record["spec"]["deploymentUid"] != uid:
         return 0
     return int(record["spec"]["sequence"])
+
+
+def owns(deployment: ModelDeployment, body: Body) -> bool:
+    """Whether an object belongs to a deployment, or did to an earlier one of its name."""
+    references = body["metadata"].get("ownerReferences") or ()
+    return any(o["kind"] == deployment.kind and o["name"] == deployment.metadata.name for o in references)
 
 
 def name_and_uid(body: Body) -> tuple[str, str]:

@@ -139,7 +139,7 @@ def _write(live: Body | None, body: Manifest) -> Action | None:
             return HandOver(body, live["metadata"]["uid"], live["spec"]["replicas"])
         if is_named and not is_owned:
             return Apply(body)
-    return None if contains(live, body) else Apply(body)
+    return None if contains(live, body) else Apply(body, is_new=live is None)
 
 
 def remove_autoscalers(observed: Observed, state: State) -> tuple[Action, ...]:

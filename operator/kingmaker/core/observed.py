@@ -98,6 +98,8 @@ class Observed:
     """Whether this pass asked the pods for their counts."""
     pod_uids: frozenset[str] = frozenset()
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    is_name_taken: bool = False
+    """Whether somebody else's Service has the name that this deployment's needs."""
     expired: tuple[tuple[str, str], ...] = ()
     """(name, uid) of records beyond the retention, oldest first."""
 

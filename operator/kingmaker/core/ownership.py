@@ -1,4 +1,4 @@
-"""Who owns a field of a live object, as the API server keeps account of it."""
+"""Who owns an object, by its owner references, and who a field of it, as the API server keeps account."""
 
 from __future__ import annotations
 
@@ -25,3 +25,23 @@ def owns_replicas(live: Body) -> bool:
         and "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
         for entry in live["metadata"].get("managedFields") or ()
     )
+
+
+def is_ours(live: Body, wanted: Body) -> bool:
+    """Whether an object belongs to who wants to write it: they share an owner."""
+    return bool(_owners(live) & _owners(wanted))
+
+
+def is_being_collected(live: Body, wanted: Body) -> bool:
+    """Whether an object belonged to an earlier owner of the same kind and name: it is about to go."""
+    names = {(o["kind"], o["name"]) for o in wanted["metadata"].get("ownerReferences") or ()}
+    return any((o["kind"], o["name"]) in names for o in live["metadata"].get("ownerReferences") or ())
+
+
+def taken_message(kind: str, name: str) -> str:
+    """Say what to do about an object of somebody else."""
+    return f"{kind} {name} exists and is somebody else's: delete or rename it, or choose another name for yours"
+
+
+def _owners(body: Body) -> set[str]:
+    return {o["uid"] for o in body["metadata"].get("ownerReferences") or ()}

@@ -20,9 +20,10 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Server-side apply an object."""
+    """Server-side apply an object. `is_new`: it was not among one's own, so what has its name is looked at first."""
 
     body: Mapping[str, Any]
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)

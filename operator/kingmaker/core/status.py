@@ -31,6 +31,7 @@ from kingmaker.core.contest import Hold, next_step
 from kingmaker.core.evidence import Totals
 from kingmaker.core.manifests.names import decision_name, retrain_job_name
 from kingmaker.core.observed import Observed
+from kingmaker.core.ownership import taken_message
 from kingmaker.core.policy import contest_policy
 from kingmaker.core.retraining import next_allowed_at
 from kingmaker.core.seat import wanted_champion
@@ -300,6 +301,8 @@ def _was_ready(observed: Observed) -> bool:
 
 def _blocked(observed: Observed, state: State) -> tuple[Reason, str] | None:
     """What only a person can mend."""
+    if observed.is_name_taken:
+        return Reason.NAME_TAKEN, taken_message("Service", observed.deployment.metadata.name)
     target = wanted_champion(observed, state)
     if target is None:
         return None
