@@ -136,18 +136,15 @@ class Replicas:
 
 async def pod_token(client: KubeClient, name: str) -> str:
     """Give the token that a pod of the operator would find in its volume. The pod itself never runs."""
-    pods = f"/api/v1/namespaces/{NAMESPACE}/pods"
-    pod = await client.create(
-        pods,
-        {
-            "metadata": {"name": name},
-            "spec": {
-                "serviceAccountName": ACCOUNT,
-                "schedulingGates": [{"name": "kingmaker.dev/is-a-process"}],
-                "containers": [{"name": "operator", "image": "operator"}],
-            },
-        },
-    )
+    spec = {
+        "serviceAccountName": ACCOUNT,
+        "schedulingGates": [{"name": "kingmaker.dev/is-a-process"}],
+        "containers": [{"name": "operator", "image": "operator"}],
+    }
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+    # A pod whose container starts again is there already.
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}?fieldManager=test&force=true"
+    pod = await client.patch(path, body, kind="application/apply-patch+yaml")
     bound = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": pod["metadata"]["uid"]}
     request = {
         "apiVersion": "authentication.k8s.io/v1",

@@ -128,14 +128,15 @@ async def test_every_kind_of_write_is_fenced(pods: Pods) -> None:
     await pods.give_lease("first")
     await pods.until_written(pods.first, "a")
     maps, ours = f"/api/v1/namespaces/{pods.namespace}/configmaps", f"{KINGMAKER}/namespaces/{pods.namespace}"
-    found = await pods.client.get(f"{maps}/a")
+    old = a_decision(metadata__name="old", metadata__labels=MANAGED)
+    uid = (await pods.client.create(f"{ours}/decisions", old))["metadata"]["uid"]
     await pods.client.create(f"{ours}/models", a_model(metadata__name="m"))
     status = {"apiVersion": MODEL["apiVersion"], "kind": "Model", "metadata": {"name": "m"}, "status": {"roles": []}}
     forced = {**QUERY, "force": "true"}
     writes = (
         ("POST", maps, QUERY, config_map("b")),
         ("PATCH", f"{maps}/c", QUERY, config_map("c")),
-        ("DELETE", f"{maps}/a", {}, {"preconditions": {"uid": found["metadata"]["uid"]}}),
+        ("DELETE", f"{ours}/decisions/old", {}, {"preconditions": {"uid": uid}}),
         ("POST", f"{ours}/models", QUERY, a_model(metadata__name="n", metadata__labels=MANAGED)),
         ("PATCH", f"{ours}/models/m/status", forced, status),
         ("POST", f"{ours}/decisions", QUERY, a_decision(metadata__name="d", metadata__labels=MANAGED)),

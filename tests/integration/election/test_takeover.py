@@ -86,6 +86,24 @@ async def test_another_one_takes_over(bare_laptop, client, seat, tmp_path, numbe
         await assert_decided(seat)
 
 
+async def test_a_container_that_starts_again_leads_at_once(bare_laptop, client, seat, tmp_path) -> None:
+    async with replicas(bare_laptop, client, tmp_path, lease_seconds=LEASE_SECONDS) as found:
+        first = await found.start("kingmaker-0")
+        await found.leader()
+        await seat.until_split(50)
+        first.signal(signal.SIGKILL)
+        killed = time.monotonic()
+        await seat.split(30)
+        again = await found.start("kingmaker-0")
+        await found.leader()
+        leads = time.monotonic() - killed
+        await seat.until_split(30)
+        print(f"\nthe same pod leads {leads:.2f} s after its process was killed")
+        assert leads < LEASE_SECONDS / 2
+        assert await again.metric("kingmaker_lease_transitions_total") == 2
+        await assert_decided(seat)
+
+
 async def test_a_paused_leader_wakes_up_to_its_end(bare_laptop, client, seat, tmp_path) -> None:
     async with pair(bare_laptop, client, tmp_path) as both:
         await seat.until_split(50)
