@@ -1,13 +1,20 @@
 """The chart on control planes of its own: definitions and policies are the whole cluster's; Helm wants to own them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from support.audit import Audit, audited_control_plane
-from support.helm import CHART, Helm
+from support.helm import CHART, Helm, ensure_helm
 from support.loop import USER
 from support.team import SYSTEM, TEAM, Team, installed_team
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build Helm where there is none: it takes longer than a test may."""
+    if any(Path(__file__).parent in item.path.parents for item in session.items):
+        ensure_helm()
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,9 @@ def test_status_is_what_the_operator_found(team: Team) -> None:
             POLICY,
             "status is what the operator found: only it writes it. Say what you want in spec",
         )
-        team.operator.patch(path, forged, "--subresource=status")
+        body = (a_deployment if path.startswith("modeldeployment") else a_model)("found") | forged
+        apply = ("apply", "--server-side", "--subresource=status", "--field-manager=kingmaker", "-f", "-")
+        team.operator.may(*apply, body={key: value for key, value in body.items() if key != "spec"})
 
 
 def test_history_goes_with_its_deployment(team: Team) -> None:

@@ -125,7 +125,8 @@ def test_models_stay_and_the_next_release_takes_them_up(releases: Releases) -> N
     told = releases.run("uninstall", "kingmaker", "-n", SYSTEM)
     assert all(f"[CustomResourceDefinition] {plural}.kingmaker.dev" in told for plural in ("models", "decisions"))
     assert releases.exists("model/kept")
-    assert not releases.get("validatingadmissionpolicies")["items"]
+    left = [policy["metadata"]["name"] for policy in releases.get("validatingadmissionpolicies")["items"]]
+    assert all(name.endswith("-leader") for name in left), left
     soon(lambda: not releases.refuses())
     uid = releases.get(DEFINITION)["metadata"]["uid"]
 

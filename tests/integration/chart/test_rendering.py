@@ -145,6 +145,27 @@ def test_outside_of_namespaces_there_is_little(helm: Helm) -> None:
     assert len([d for d in helm.render(CASES["all-namespaces"]) if d["kind"] == "ClusterRoleBinding"]) == 1
 
 
+def test_policies_can_be_left_out(helm: Helm) -> None:
+    def policies(values: dict[str, Any]) -> set[str]:
+        found = (d for d in helm.render(values) if d["kind"] == "ValidatingAdmissionPolicy")
+        return {d["metadata"]["name"].removeprefix("kingmaker-system-kingmaker-") for d in found}
+
+    people = {"metadata", "images", "model-secrets", "modeldeployment-secrets", "approval", "workloads", "records"}
+    assert policies({}) == people | {"leader"}
+    assert not policies(CASES["little"])
+
+
+def test_policies_hold_where_the_operator_looks(helm: Helm) -> None:
+    def selectors(values: dict[str, Any]) -> list[Any]:
+        bindings = (d for d in helm.render(values) if d["kind"] == "ValidatingAdmissionPolicyBinding")
+        own = (b["spec"].get("matchResources", {}) for b in bindings if "paramRef" not in b["spec"])
+        return [match.get("namespaceSelector") for match in own]
+
+    watched = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team-a", "team-b"]}
+    assert selectors(EVERYTHING) == [{"matchExpressions": [watched]}] * 7
+    assert selectors(CASES["all-namespaces"]) == [None] * 7
+
+
 def only(documents: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     """Give the one document of a kind."""
     (found,) = [d for d in documents if d["kind"] == kind]
