@@ -26,7 +26,7 @@ def _volume(**fields: Any) -> list[dict[str, Any]]:
 _SCALING: dict[str, Any] = {"maxReplicas": 4, "targetCPUPercent": 70}
 _DISK = "ephemeral-storage"
 _EMPTY: dict[str, Any] = {"emptyDir": {}}
-_URI = "with one of these schemes: file:///path, http://, https://, s3://, gs://, az://, hf://"
+_URI = "with one of these schemes: file:///path, pvc://claim/path (the claim's name in lower case), http://, https://"
 _DURATION = "must be a duration such as 30s, 10m, 24h, 14d, 26w or 1h30m"
 _POSITIVE = "must be a duration longer than 0s, such as 30s"
 
@@ -42,6 +42,10 @@ MODELS: list[Bad] = [
     ("relative file URI", a_model(artifact__uri="file://model.onnx"), _URI),
     ("unknown scheme", a_model(artifact__uri="ftp://host/model.onnx"), _URI),
     ("URI without host", a_model(artifact__uri="s3:///model.onnx"), _URI),
+    ("claim without a path", a_model(artifact__uri="pvc://models"), _URI),
+    ("claim in capitals", a_model(artifact__uri="pvc://Models/model.onnx"), _URI),
+    ("claim of dots", a_model(artifact__uri="pvc://a..b/model.onnx"), _URI),
+    ("claim going upwards", a_model(artifact__uri="pvc://models/../model.onnx"), "must not contain '..' segments"),
     ("URI with a space", a_model(artifact__uri="s3://models/my model.onnx"), "without spaces"),
     ("password in URI", a_model(artifact__uri="https://me:secret@host/m.onnx"), "put credentials into a Secret"),
     ("URI going upwards", a_model(artifact__uri="file:///models/../etc/passwd"), "must not contain '..' segments"),
@@ -272,7 +276,20 @@ RETRAININGS: list[Bad] = [
     (
         "output that is read-only",
         a_retraining_seat(output__uriPrefix="https://store/out/"),
-        "that can be written to: file:///path, s3://, gs://, az://",
+        "that can be written to: file:///path, pvc://claim/folder, s3://, gs://, az://",
+    ),
+    (
+        "claim that nobody mounts",
+        a_retraining_seat(output__uriPrefix="pvc://models/churn"),
+        "no volume of the template mounts to write",
+    ),
+    (
+        "claim that is mounted to read",
+        a_retraining_seat(
+            output__uriPrefix="pvc://models/churn",
+            template__volumes=_volume(persistentVolumeClaim={"claimName": "models"}, readOnly=True),
+        ),
+        "no volume of the template mounts to write",
     ),
     ("unknown trigger", a_retraining_seat(triggers=["Performance"]), 'supported values: "Drift", "Age"'),
     ("no trigger", a_retraining_seat(triggers=[]), "should have at least 1 items"),

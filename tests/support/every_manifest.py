@@ -13,7 +13,7 @@ from kingmaker.core.manifests.policies import (
     router_network_policy,
 )
 from kingmaker.core.manifests.records import RunResult, decision_body, model_from_result
-from kingmaker.core.manifests.retraining import retrain_job, retrain_variables
+from kingmaker.core.manifests.retraining import retrain_job, retrain_variables, run_output_uri
 from kingmaker.core.manifests.router import deployment_service, router_deployment, workload_service_account
 from kingmaker.core.manifests.serving import ShadowTarget, shadow_config_map, variant_deployment, variant_service
 from kingmaker.core.manifests.settings import Settings
@@ -91,17 +91,18 @@ def a_full_deployment() -> ModelDeployment:
     )
 
 
-def a_retrain_job(deployment: ModelDeployment, *, run: int = 1, **template: Any) -> dict[str, Any]:
+def a_retrain_job(
+    deployment: ModelDeployment, *, run: int = 1, prefix: str = "s3://models/churn/", **template: Any
+) -> dict[str, Any]:
     """Give the Job of a run; keywords replace fields of the template."""
     variables = retrain_variables(
         deployment,
         a_model(),
-        run=run,
         decision="churn-000004",
         reason="Drift",
         features=["age", "plan"],
         window="24h",
-        output_uri="s3://models/churn/",
+        output_uri=run_output_uri(deployment, prefix, run=run),
     )
     wanted = JobTemplate.model_validate(TEMPLATE | template)
     return retrain_job(deployment, wanted, run=run, variables=variables, settings=SETTINGS)

@@ -79,7 +79,18 @@ from kingmaker.api.retraining import (
     Volume,
 )
 from kingmaker.api.scheduling import Scheduling, Toleration
-from kingmaker.api.text import Digest, Duration, Factor, Name, Number, PositiveDuration, Probability, Share, Uri
+from kingmaker.api.text import (
+    Digest,
+    Duration,
+    Factor,
+    Name,
+    Number,
+    OutputUri,
+    PositiveDuration,
+    Probability,
+    Share,
+    Uri,
+)
 
 __all__ = [
     "API_VERSION",
@@ -146,6 +157,7 @@ __all__ = [
     "OnDeadline",
     "OnNewChallenger",
     "Output",
+    "OutputUri",
     "Persistence",
     "PositiveDuration",
     "PreviousChampion",

@@ -1,7 +1,7 @@
 """`spec.retraining`: when a new model is trained, how often at most, and by which Job."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
@@ -197,11 +197,25 @@ class Output(ApiModel):
     """Where a run writes."""
 
     uri_prefix: OutputUri
-    """Prefix of what a run writes; the operator adds a part that is unique per run."""
+    """Prefix of what a run writes; the operator adds a part that is unique per run.
+
+    What a run produced is accepted only below it. For pvc://claim/folder one of the template's volumes must mount the
+    claim; the run finds its folder there in KINGMAKER_OUTPUT_DIR.
+    """
+
+
+_CLAIM_IS_MOUNTED: Final = (
+    "!self.output.uriPrefix.startsWith('pvc://') || (has(self.template.volumes) && self.template.volumes.exists(v, "
+    "has(v.persistentVolumeClaim) && !(has(v.readOnly) && v.readOnly) && "
+    "self.output.uriPrefix.startsWith('pvc://' + v.persistentVolumeClaim.claimName + '/')))"
+)
+_CLAIM_SENTENCE: Final = "output.uriPrefix is on a claim that no volume of the template mounts to write: add one"
 
 
 class Retraining(ApiModel):
     """When a new model is trained, how often at most, and by which Job."""
+
+    model_config = ConfigDict(json_schema_extra=rules((_CLAIM_IS_MOUNTED, _CLAIM_SENTENCE)))
 
     triggers: tuple[Trigger, ...] = Field(
         default=(Trigger.DRIFT,), min_length=1, max_length=2, json_schema_extra=set_of()

@@ -245,31 +245,53 @@ _NO_PASSWORD: Final = TextRule(
 _NO_PARENT: Final = TextRule("(^|/)[.][.](/|$)", "must not contain '..' segments: write the path in full", refuse=True)
 
 
-class Uri(Text):
+_LABEL: Final = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_CLAIM_PATH: Final = rf"pvc://{_LABEL}([.]{_LABEL}){{0,3}}/[^/\s]"
+
+
+class _StoredAt(Text):
+    """A URI of a file or a folder that Kingmaker reads."""
+
+    __slots__ = ()
+
+    @property
+    def claim(self) -> str | None:
+        """Name of the PersistentVolumeClaim of `pvc://CLAIM/path`; None for other schemes.
+
+        >>> Uri("pvc://models/churn/1.onnx").claim
+        'models'
+        """
+        scheme, _, rest = self.partition("://")
+        return rest.partition("/")[0] if scheme == "pvc" else None
+
+
+class Uri(_StoredAt):
     """Where an artifact is read from."""
 
     __slots__ = ()
     MAX_LENGTH = 1024
     RULES: ClassVar[Sequence[TextRule]] = (
         TextRule(
-            r"^(file:///|(https?|s3|gs|az|hf)://[^/\s])[^\s]*$",
+            rf"^(file:///|{_CLAIM_PATH}|(https?|s3|gs|az|hf)://[^/\s])[^\s]*$",
             "must be an absolute URI without spaces and with one of these schemes: "
-            "file:///path, http://, https://, s3://, gs://, az://, hf://",
+            "file:///path, pvc://claim/path (the claim's name in lower case), http://, https://, s3://, gs://, az://, "
+            "hf://",
         ),
         _NO_PASSWORD,
         _NO_PARENT,
     )
 
 
-class OutputUri(Text):
+class OutputUri(_StoredAt):
     """Where a retraining Job writes: schemes that can be written to."""
 
     __slots__ = ()
     MAX_LENGTH = 1024
     RULES: ClassVar[Sequence[TextRule]] = (
         TextRule(
-            r"^(file:///|(s3|gs|az)://[^/\s])[^\s]*$",
-            "must be an absolute URI without spaces that can be written to: file:///path, s3://, gs://, az://",
+            rf"^(file:///|{_CLAIM_PATH}|(s3|gs|az)://[^/\s])[^\s]*$",
+            "must be an absolute URI without spaces that can be written to: file:///path, pvc://claim/folder, s3://, "
+            "gs://, az://",
         ),
         _NO_PASSWORD,
         _NO_PARENT,

@@ -25,6 +25,7 @@ from kingmaker.api import (
 from kingmaker.core.candidates import is_own_retraining
 from kingmaker.core.manifests.names import retrain_job_name
 from kingmaker.core.manifests.records import RunResult
+from kingmaker.core.manifests.retraining import run_output_uri
 from kingmaker.core.observed import Observed, ObservedJob
 from kingmaker.core.record import Record, Side
 from kingmaker.core.state import RUNS_LIMIT, Run, State
@@ -151,6 +152,26 @@ class InvalidResultError(ValueError):
     """A finished run's message is not what a run must say."""
 
 
+def run_result(observed: Observed, run: Run, message: str) -> RunResult:
+    """Read what a finished run produced, and refuse files that lie elsewhere than where it was told to write.
+
+    Whoever downloads them has the champion's credentials: an address of the trainer's choice would be handed those.
+
+    Raises:
+        InvalidResultError: with what was found and what was expected.
+    """
+    result = parse_result(message)
+    spec = observed.deployment.spec.retraining
+    if spec is None:
+        return result
+    prefix = run_output_uri(observed.deployment, spec.output.uri_prefix, run=run.number)
+    for name, file in (("artifact", result.artifact), ("baseline", result.baseline), ("examples", result.examples)):
+        if file is not None and not file["uri"].startswith(prefix):
+            msg = f"{name} is at {file['uri']}, outside of KINGMAKER_OUTPUT_URI, which was {prefix}: write it there"
+            raise InvalidResultError(msg)
+    return result
+
+
 def parse_result(message: str) -> RunResult:
     """Read the termination message of a finished run.
 
@@ -223,7 +244,7 @@ def conclude_run(observed: Observed, state: State, model_name: str) -> Record | 
     if not job.succeeded:
         return None
     try:
-        result = parse_result(job.message)
+        result = run_result(observed, run, job.message)
     except InvalidResultError as error:
         return _failed(state, run, Reason.INVALID_RESULT, str(error))
     digest = result.artifact["digest"]

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from kingmaker.core.manifests.names import decision_name, produced_model_name
 from kingmaker.core.manifests.records import model_from_result
-from kingmaker.core.manifests.retraining import retrain_job, retrain_variables
+from kingmaker.core.manifests.retraining import retrain_job, retrain_variables, run_output_uri
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.observed import Observed
 from kingmaker.core.plan import Action, Create
-from kingmaker.core.retraining import InvalidResultError, job_of, parse_result
+from kingmaker.core.retraining import InvalidResultError, job_of, run_result
 from kingmaker.core.state import Run, State
 
 
@@ -39,12 +39,11 @@ def run_actions(observed: Observed, state: State, settings: Settings) -> Iterato
             variables = retrain_variables(
                 observed.deployment,
                 parent,
-                run=run.number,
                 decision=decision_name(name, run.decision),
                 reason=run.reason,
                 features=run.features,
                 window=run.window,
-                output_uri=f"{spec.output.uri_prefix.rstrip('/')}/{observed.uid}",
+                output_uri=run_output_uri(observed.deployment, spec.output.uri_prefix, run=run.number),
             )
             yield Create(
                 retrain_job(observed.deployment, spec.template, run=run.number, variables=variables, settings=settings)
@@ -55,7 +54,7 @@ def run_actions(observed: Observed, state: State, settings: Settings) -> Iterato
 
 def _register(observed: Observed, run: Run, message: str) -> Iterator[Action]:
     try:
-        result = parse_result(message)
+        result = run_result(observed, run, message)
     except InvalidResultError:
         # The run is closed with this as its reason, in a decision of its own.
         return

@@ -107,3 +107,11 @@ def test_a_password_is_not_repeated_beyond_the_value() -> None:
 def test_numbers_keep_their_exact_value() -> None:
     assert str(Number("0.10").decimal) == "0.10"
     assert Number("-1.5e-3").value == -0.0015
+
+
+@pytest.mark.parametrize(
+    ("uri", "claim"),
+    [("pvc://models/churn/1.onnx", "models"), ("pvc://a.b-c/x", "a.b-c"), ("s3://models/x", None), ("file:///x", None)],
+)
+def test_a_uri_names_its_claim(uri: str, claim: str | None) -> None:
+    assert Uri(uri).claim == claim

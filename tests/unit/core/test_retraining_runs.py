@@ -33,8 +33,8 @@ def drifting(**retraining) -> World:
     return world.settle()
 
 
-def result(letter: str = "d") -> str:
-    file = {"uri": "file:///out/model.onnx", "digest": digest(letter)}
+def result(letter: str = "d", job: str = JOB) -> str:
+    file = {"uri": f"file:///out/uid-churn/{job}/model.onnx", "digest": digest(letter)}
     return json.dumps({"artifact": file, "metrics": [{"name": "accuracy", "value": "0.9", "dataset": "holdout"}]})
 
 
@@ -220,6 +220,25 @@ def test_a_result_says_everything_a_model_needs() -> None:
 def test_a_result_that_is_none_is_refused_in_words(text) -> None:
     with pytest.raises(InvalidResultError, match="termination message"):
         parse_result(text)
+
+
+@pytest.mark.parametrize("part", ["artifact", "baseline", "examples"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://collector.example/model.onnx",
+        "file:///out/uid-churn/churn-retrain-2/model.onnx",
+        "file:///out/uid-churn/churn-retrain-1",
+        "file:///elsewhere/model.onnx",
+    ],
+)
+def test_a_file_from_elsewhere_than_the_runs_output_is_refused(part: str, uri: str) -> None:
+    text = json.loads(result()) | {part: {"uri": uri, "digest": digest("d")}}
+    world = finish(drifting(), json.dumps(text))
+    closing = next(r["spec"] for r in world.records if r["spec"]["action"] == "Reject")
+    assert closing["reason"] == "InvalidResult"
+    assert f"{part} is at {uri}, outside of KINGMAKER_OUTPUT_URI" in closing["message"]
+    assert list(world.models) == ["a"]
 
 
 def test_the_model_of_an_earlier_deployment_of_this_name_is_never_taken_for_ones_own() -> None:

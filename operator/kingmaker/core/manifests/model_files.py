@@ -18,12 +18,22 @@ from kingmaker.core.manifests.quantities import canonical_quantity
 from kingmaker.core.manifests.settings import Settings
 
 MODEL_DIR: Final = "/mnt/model"
+CLAIMS_DIR: Final = "/mnt/claims"
 _VOLUME: Final = "model"
 
 
-def model_volume(settings: Settings) -> Manifest:
-    """Give the folder that the files live in, as long as the pod."""
-    return {"name": _VOLUME, "emptyDir": {"sizeLimit": canonical_quantity(settings.model_size_limit)}}
+def model_volumes(model: Model, settings: Settings) -> list[Manifest]:
+    """Give the folder that the files live in, as long as the pod, and the claims that they are copied from."""
+    folder = {"name": _VOLUME, "emptyDir": {"sizeLimit": canonical_quantity(settings.model_size_limit)}}
+    claims = enumerate(_claims(model))
+    return [folder, *({"name": f"claim-{n}", "persistentVolumeClaim": {"claimName": name}} for n, name in claims)]
+
+
+def _claims(model: Model) -> list[str]:
+    """Claims that a Model's files lie on, each once."""
+    spec = model.spec
+    files = (spec.artifact, spec.baseline, spec.examples)
+    return sorted({claim for file in files if file is not None and (claim := file.uri.claim)})
 
 
 def model_mount() -> Manifest:
@@ -38,6 +48,13 @@ def fetch_container(model: Model, *, image: str, settings: Settings) -> Manifest
     for flag, file in (("baseline", spec.baseline), ("examples", spec.examples)):
         if file is not None:
             args += _located(flag, file)
+    claims = _claims(model)
+    for claim in claims:
+        args += option("--pvc", f"{claim}={CLAIMS_DIR}/{claim}")
+    # Nobody else mounts the claims: what is served is the copy that was compared with its digest.
+    mounts = [
+        {"name": f"claim-{n}", "mountPath": f"{CLAIMS_DIR}/{claim}", "readOnly": True} for n, claim in enumerate(claims)
+    ]
     container: Manifest = {
         "name": "fetch",
         "image": image,
@@ -48,7 +65,7 @@ def fetch_container(model: Model, *, image: str, settings: Settings) -> Manifest
         "resources": default_resources(
             cpu="50m", memory="128Mi", memory_limit="512Mi", folders=[settings.model_size_limit]
         ),
-        "volumeMounts": [{"name": _VOLUME, "mountPath": MODEL_DIR}, scratch_mount()],
+        "volumeMounts": [{"name": _VOLUME, "mountPath": MODEL_DIR}, scratch_mount(), *mounts],
         "securityContext": confined(),
     }
     secret = spec.artifact.credentials_secret_ref

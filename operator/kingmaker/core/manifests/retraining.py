@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from kingmaker.api import EnvVar, JobTemplate, Model, ModelDeployment, Volume
+from kingmaker.api import EnvVar, JobTemplate, Model, ModelDeployment, OutputUri, Volume
 from kingmaker.core.manifests.names import retrain_job_name
 from kingmaker.core.manifests.objects import Manifest, deployment_labels, manifest, owner
 from kingmaker.core.manifests.pods import (
@@ -22,6 +22,7 @@ from kingmaker.core.manifests.quantities import canonical_quantity
 from kingmaker.core.manifests.scheduling import scheduling_fields
 from kingmaker.core.manifests.settings import Settings
 
+OUTPUT_URI: Final = "KINGMAKER_OUTPUT_URI"
 TRAIN: Final = "train"
 """Name of the container whose termination message is a run's result."""
 
@@ -58,7 +59,7 @@ def retrain_job(
         | pod_defaults()
         | {
             "restartPolicy": "Never",
-            "containers": [_container(template, variables, settings)],
+            "containers": [_container(template, {**variables, **_output_folder(template, variables)}, settings)],
             "volumes": [*map(_volume, template.volumes), *_unless_taken(template, scratch_volume())],
         }
     )
@@ -73,11 +74,35 @@ def retrain_job(
     }
 
 
+def run_output_uri(deployment: ModelDeployment, prefix: str, *, run: int) -> str:
+    """Give the folder that one run writes to, ending with a slash: what it produced is accepted from nowhere else.
+
+    With the uid: a ModelDeployment made anew counts its runs from the start, and never overwrites what is there.
+
+    Args:
+        deployment: Whose champion is retrained.
+        prefix: `spec.retraining.output.uriPrefix`.
+        run: Number of the run.
+    """
+    meta = deployment.metadata
+    return f"{prefix.rstrip('/')}/{meta.uid}/{retrain_job_name(meta.name, run)}/"
+
+
+def _output_folder(template: JobTemplate, variables: Mapping[str, str]) -> dict[str, str]:
+    """Where the run finds the folder of a pvc:// URI: below the mount path of the volume that people gave it."""
+    uri = variables.get(OUTPUT_URI, "")
+    claim = OutputUri(uri).claim if uri else None
+    for volume in template.volumes:
+        source = volume.persistent_volume_claim
+        if claim and source and source.claim_name == claim and not volume.read_only:
+            return {"KINGMAKER_OUTPUT_DIR": f"{volume.mount_path}/{uri.removeprefix(f'pvc://{claim}/')}"}
+    return {}
+
+
 def retrain_variables(
     deployment: ModelDeployment,
     parent: Model,
     *,
-    run: int,
     decision: str,
     reason: str,
     features: Sequence[str],
@@ -89,20 +114,16 @@ def retrain_variables(
     Args:
         deployment: Whose champion is retrained.
         parent: The champion.
-        run: Number of the run; makes the place to write to unique.
         decision: Name of the Decision.
         reason: One word, such as `Drift`.
         features: Those that drifted, worst first.
         window: The window they drifted in, such as `24h`; empty where none was looked at.
-        output_uri: Prefix that people chose; a folder of this run is added.
+        output_uri: Of `run_output_uri`.
     """
-    name, uid = deployment.metadata.name, deployment.metadata.uid
-    # With the uid: a ModelDeployment made anew counts its runs from the start, and never overwrites what is there.
-    folder = f"{retrain_job_name(name, run)}-{uid[:8]}"
     return {
-        "KINGMAKER_DEPLOYMENT": name,
+        "KINGMAKER_DEPLOYMENT": deployment.metadata.name,
         "KINGMAKER_FAMILY": parent.spec.family,
-        "KINGMAKER_OUTPUT_URI": f"{output_uri.rstrip('/')}/{folder}/",
+        OUTPUT_URI: output_uri,
         "KINGMAKER_PARENT_DIGEST": parent.spec.artifact.digest,
         "KINGMAKER_PARENT_MODEL": parent.metadata.name,
         "KINGMAKER_PARENT_URI": parent.spec.artifact.uri,

@@ -16,7 +16,7 @@ from kingmaker.core.manifests.model_files import (
     fetch_container,
     model_arguments,
     model_mount,
-    model_volume,
+    model_volumes,
 )
 from kingmaker.core.manifests.names import bounded, shadow_name, variant_name
 from kingmaker.core.manifests.objects import MODEL, Manifest, deployment_labels, manifest, owner, serving_selector
@@ -140,7 +140,7 @@ def _pod(deployment: ModelDeployment, model: Model, settings: Settings) -> Manif
             "topologySpreadConstraints": spread(serving_selector(deployment, model.metadata.name)),
             "initContainers": [fetch_container(model, image=image, settings=settings)],
             "containers": [_serve_container(deployment, model, image, settings)],
-            "volumes": [model_volume(settings), scratch_volume(), {"name": "shadow", "configMap": shadow}],
+            "volumes": [*model_volumes(model, settings), scratch_volume(), {"name": "shadow", "configMap": shadow}],
         }
     )
 

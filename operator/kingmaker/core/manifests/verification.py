@@ -3,7 +3,7 @@
 from typing import Final
 
 from kingmaker.api import Model
-from kingmaker.core.manifests.model_files import MODEL_DIR, fetch_container, model_arguments, model_mount, model_volume
+from kingmaker.core.manifests.model_files import MODEL_DIR, fetch_container, model_arguments, model_mount, model_volumes
 from kingmaker.core.manifests.names import bounded, verify_job_name
 from kingmaker.core.manifests.objects import MODEL, Manifest, labels, manifest, owner
 from kingmaker.core.manifests.pods import (
@@ -53,7 +53,7 @@ def _pod(model: Model, settings: Settings) -> Manifest:
         "restartPolicy": "Never",
         "initContainers": [fetch_container(model, image=settings.serving_image, settings=settings)],
         "containers": [_container(model, settings)],
-        "volumes": [model_volume(settings), scratch_volume()],
+        "volumes": [*model_volumes(model, settings), scratch_volume()],
     }
 
 

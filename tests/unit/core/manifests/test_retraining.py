@@ -26,7 +26,7 @@ def test_the_trainer_knows_why_on_what_and_where_to() -> None:
     assert variables_of(a_retrain_job(a_full_deployment(), env=[])) == {
         "KINGMAKER_DEPLOYMENT": "churn",
         "KINGMAKER_FAMILY": "churn",
-        "KINGMAKER_OUTPUT_URI": "s3://models/churn/churn-retrain-1-0c0ffee0/",
+        "KINGMAKER_OUTPUT_URI": "s3://models/churn/0c0ffee0-0000-4000-8000-000000000001/churn-retrain-1/",
         "KINGMAKER_PARENT_DIGEST": "sha256:" + "1" * 64,
         "KINGMAKER_PARENT_MODEL": "churn-1",
         "KINGMAKER_PARENT_URI": "s3://models/churn-1/model.onnx",
@@ -65,6 +65,15 @@ def test_a_command_that_was_left_out_is_the_images_own() -> None:
     train = container_of(a_retrain_job(a_full_deployment(), command=[], args=[]))
     assert "command" not in train
     assert "args" not in train
+
+
+def test_the_folder_of_a_claim_is_told_where_people_mounted_it() -> None:
+    work = {"name": "out", "mountPath": "/out", "persistentVolumeClaim": {"claimName": "models"}}
+    other = {"name": "in", "mountPath": "/in", "persistentVolumeClaim": {"claimName": "models"}, "readOnly": True}
+    job = a_retrain_job(a_full_deployment(), prefix="pvc://models/churn", volumes=[other, work])
+    folder = "churn/0c0ffee0-0000-4000-8000-000000000001/churn-retrain-1/"
+    assert variables_of(job)["KINGMAKER_OUTPUT_URI"] == f"pvc://models/{folder}"
+    assert variables_of(job)["KINGMAKER_OUTPUT_DIR"] == f"/out/{folder}"
 
 
 def test_no_variable_of_the_operator_can_be_replaced() -> None:
