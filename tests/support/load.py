@@ -46,7 +46,8 @@ class Load:
         self._changed = threading.Condition()
         self._report: dict[str, Any] = {}
         self._reports = 0
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
         self.fresh_report()
 
     def fresh_report(self, *, seconds: float = 30) -> dict[str, Any]:
@@ -79,6 +80,10 @@ class Load:
         assert self._child.stdin is not None
         self._child.stdin.close()
         self._child.wait(30)
+        self._reading.join(30)
+        for pipe in (self._child.stdout, self._child.stderr):
+            if pipe is not None:
+                pipe.close()
         return self._report
 
     def _read(self) -> None:
