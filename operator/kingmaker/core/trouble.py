@@ -17,6 +17,7 @@ _STARTING: Final = ("", "PodInitializing", "ContainerCreating")
 _IMAGE: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 _REFUSED_POD: Final = re.compile(r'^pods "[^"]*" is forbidden: ')
 _MOST: Final = 500
+_REPEATED: Final = 2
 
 
 def find_trouble(deployment: Body, pods: Iterable[Body]) -> Trouble | None:
@@ -43,16 +44,24 @@ def _complaints(pod: Body) -> Iterator[str]:
 
 
 def _complaint(container: Body) -> str:
-    reason = (container.get("state", {}).get("waiting") or {}).get("reason", "")
-    if reason in _STARTING:
-        return ""
+    state = container.get("state", {})
+    reason = (state.get("waiting") or {}).get("reason", "")
     if reason in _IMAGE:
         return f"image {container.get('image', '')} can't be pulled ({_IMAGE[1]})"
-    return f"{reason}: {_last_words(container)}".removesuffix(": ")
+    # Between two tries a container that fails looks like one that starts.
+    fails_again = container.get("restartCount", 0) >= _REPEATED and not container.get("ready")
+    if reason == "CrashLoopBackOff" or (fails_again and not _succeeded(state)):
+        return f"keeps failing: {_last_words(container)}".removesuffix(": ")
+    return "" if reason in _STARTING else reason
+
+
+def _succeeded(state: Body) -> bool:
+    return (state.get("terminated") or {}).get("exitCode") == 0
 
 
 def _last_words(container: Body) -> str:
-    ended: dict[str, Any] = container.get("lastState", {}).get("terminated") or {}
+    states = (container.get("state", {}), container.get("lastState", {}))
+    ended: dict[str, Any] = next((s["terminated"] for s in states if s.get("terminated")), {})
     if ended.get("message"):
         return str(ended["message"])
     return f"{ended.get('reason', 'ended')}, exit code {ended['exitCode']}" if "exitCode" in ended else ""

@@ -43,9 +43,24 @@ def test_a_container_that_keeps_failing_says_its_last_words() -> None:
     killed = a_pod(waiting("CrashLoopBackOff", "back-off 10s"), lastState={"terminated": mute})
     found = find_trouble(a_deployment(), [said, said, killed])
     assert found is not None
-    words = "container serve: CrashLoopBackOff: no model; container serve: CrashLoopBackOff: OOMKilled, exit code 137"
+    words = "container serve: keeps failing: no model; container serve: keeps failing: OOMKilled, exit code 137"
     assert found.message == words
 
 
 def test_pods_that_start_are_in_no_trouble() -> None:
     assert find_trouble(a_deployment(), [a_pod(waiting("PodInitializing")), a_pod({"running": {}})]) is None
+
+
+@pytest.mark.parametrize("state", [{"running": {}}, {"terminated": {"exitCode": 1, "message": "no model"}}])
+def test_a_container_that_keeps_failing_sounds_the_same_between_two_tries(state: dict[str, Any]) -> None:
+    last = {"terminated": {"exitCode": 1, "message": "no model"}}
+    found = find_trouble(a_deployment(), [a_pod(state, restartCount=3, ready=False, lastState=last)])
+    assert found is not None
+    assert found.message == "container serve: keeps failing: no model"
+
+
+def test_what_failed_before_and_is_well_now_is_no_trouble() -> None:
+    last = {"terminated": {"exitCode": 1}}
+    well = a_pod({"running": {}}, restartCount=3, ready=True, lastState=last)
+    fetched = a_pod({"terminated": {"exitCode": 0}}, restartCount=3, ready=False, lastState=last)
+    assert find_trouble(a_deployment(), [well, fetched]) is None
