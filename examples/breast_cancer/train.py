@@ -72,7 +72,8 @@ def train(data: str, min_rows: int, wait_seconds: float) -> dict[str, Any]:
             out=Path(folder, "package"),
             uri_prefix=output,
         )
-        files, path = fsspec.core.url_to_fs(output)
+        # A claim has no address to write to: it is a folder here, and pvc://CLAIM/... for whoever reads it later.
+        files, path = fsspec.core.url_to_fs(os.environ.get("KINGMAKER_OUTPUT_DIR") or output)
         files.makedirs(path, exist_ok=True)
         for file in ("model.onnx", "baseline.json", "examples.json"):
             files.put_file(str(Path(folder, "package", file)), f"{path.rstrip('/')}/{file}")

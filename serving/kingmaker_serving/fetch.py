@@ -113,12 +113,13 @@ def _fetch_one(
     pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
+            attempt.received, attempt.length = 0, None
             _download(target, opener, attempt)
         except LastingError as error:
             message = f"{plain(target.uri)} can't be read: {error}"
             raise VerbError(Reason.DOWNLOAD_FAILED, message) from error
         except (PassingError, OSError) as error:
-            attempt.before = _sentence(error, environment)
+            attempt.before = _sentence(error, attempt, environment)
             if time.monotonic() + pause > give_up:
                 message = f"{plain(target.uri)} can't be downloaded: {attempt.before}; the time for retries is used up"
                 raise VerbError(Reason.DOWNLOAD_FAILED, message) from error
@@ -130,8 +131,10 @@ def _fetch_one(
             return
 
 
-def _sentence(error: Exception, environment: Mapping[str, str]) -> str:
+def _sentence(error: Exception, attempt: _Attempt, environment: Mapping[str, str]) -> str:
     text = str(error) if isinstance(error, PassingError) else f"{type(error).__name__}: {error}"
+    if attempt.length is not None and " bytes came" not in text:
+        text += f", {attempt.received} of {attempt.length} bytes came"
     return redact(text, environment)[:300]
 
 
@@ -166,7 +169,7 @@ def _copy(stream: Stream, file: Any, target: _Target, attempt: _Attempt) -> str:
         PassingError: Fewer or more bytes came than the store had told.
         VerbError: Too many bytes, or no room for them.
     """
-    attempt.received, attempt.length = 0, stream.length
+    attempt.length = stream.length
     if stream.length is not None and stream.length > target.limit:
         raise too_large(target.path.name, stream.length, target.limit)
     sha, told = hashlib.sha256(), time.monotonic()

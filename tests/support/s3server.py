@@ -53,20 +53,28 @@ class S3Server:
         self._store().pipe_file(f"{BUCKET}/{key}", content)
         return f"s3://{BUCKET}/{key}"
 
-    def get(self, key: str) -> bytes:
-        return self._store().cat_file(f"{BUCKET}/{key}")
+    def put_versions(self, bucket: str, key: str, *contents: bytes) -> list[str]:
+        """Upload one after the other into a new bucket that keeps versions; gives their ids."""
+        store = self._store()
+        store.call_s3("create_bucket", Bucket=bucket)
+        enabled = {"Status": "Enabled"}
+        store.call_s3("put_bucket_versioning", Bucket=bucket, VersioningConfiguration=enabled)
+        uploads = (store.call_s3("put_object", Bucket=bucket, Key=key, Body=content) for content in contents)
+        return [upload["VersionId"] for upload in uploads]
 
-    def make_bucket(self, **options: Any) -> None:
-        self._store().mkdir(BUCKET, **options)
+    def signed(self, key: str, endpoint: str) -> str:
+        """An http address that carries its signature, as it is seen through `endpoint`."""
+        return self._store(endpoint).sign(f"{BUCKET}/{key}", expiration=600)
 
-    def _store(self) -> Any:
+    def _store(self, endpoint: str = "") -> Any:
         import s3fs
 
         return s3fs.S3FileSystem(
             key=KEY,
             secret=SECRET,
-            endpoint_url=self.endpoint,
+            endpoint_url=endpoint or self.endpoint,
             client_kwargs={"region_name": "us-east-1"},
+            config_kwargs={"signature_version": "s3v4"},
             skip_instance_cache=True,
         )
 
@@ -76,6 +84,7 @@ def running_s3_server(folder: Path) -> Iterator[S3Server]:
     """Run a server with the bucket `models` while the block runs."""
     (folder / "buckets" / BUCKET).mkdir(parents=True)
     (folder / "versions").mkdir()
+    (folder / "meta").mkdir()
     server = S3Server(folder, _free_port())
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command(server), env=environment(), stdout=log, stderr=log)
@@ -89,8 +98,9 @@ def running_s3_server(folder: Path) -> Iterator[S3Server]:
 
 def command(server: S3Server) -> list[str]:
     listen = ["--port", f"127.0.0.1:{server.port}", "--quiet"]
-    place = ["posix", "--sidecar", str(server.folder / "meta"), str(server.folder / "buckets")]
-    (server.folder / "meta").mkdir(exist_ok=True)
+    # Beside the files: not every file system of a temporary folder keeps extended attributes.
+    kept = ["--sidecar", str(server.folder / "meta"), "--versioning-dir", str(server.folder / "versions")]
+    place = ["posix", *kept, str(server.folder / "buckets")]
     return [str(ensure_binary()), *listen, *place]
 
 

@@ -19,9 +19,11 @@ _NO_CREDENTIALS: Final = frozenset(
         "MalformedError",
     }
 )
+_CUT: Final = frozenset({"ClientPayloadError", "IncompleteReadError", "IncompleteRead", "ServerDisconnectedError"})
 _MISSING: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 _WRONG_CALL: Final = (ValueError, TypeError, AttributeError, KeyError, NotImplementedError)
 """Raised for addresses and credentials of the wrong form; a busy server is none of these."""
+_CHANGED: Final = 412
 _EXPIRED: Final = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 
 
@@ -37,6 +39,10 @@ def blame(error: BaseException) -> tuple[bool, str]:
     if any(word in said for word in _EXPIRED):
         return False, f"{said}: the token has expired or is not one of this store; renew it in the Secret"
     names = {type(link).__name__ for link in chain}
+    if names & _CUT:
+        return True, "the connection was cut"
+    if status == _CHANGED:
+        return True, "it was replaced while it was read"
     if missing := names & _NO_CREDENTIALS:
         return False, f"{_join(min(missing), said)}: credentials are missing or refused; check the Secret's variables"
     if status is not None:
@@ -79,7 +85,9 @@ def _status(error: Any) -> int | None:  # noqa: ANN401  # each library has anoth
     if isinstance(response, dict):
         found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     else:
-        places = ((response, "status_code"), (error, "status_code"), (error, "status"), (error, "code"))
+        places = [(response, "status_code"), (error, "status_code"), (error, "status")]
+        # aiohttp says 400 of its own when a connection is cut; nobody answered that.
+        places += [(error, "code")] if type(error).__module__.startswith("gcsfs") else []
         found = next((value for owner, name in places if (value := getattr(owner, name, None)) is not None), None)
     text = str(found)
-    return int(text) if text.isdigit() and 400 <= int(text) < 600 else None
+    return int(text) if text.isdigit() and 300 <= int(text) < 600 else None

@@ -49,9 +49,15 @@ def quiet_defaults(environment: MutableMapping[str, str]) -> None:
 
 
 def _s3(uri: str, environment: Environment) -> Options:
-    retries = {"max_attempts": 2, "mode": "standard"}
+    from kingmaker_serving.storage.s3session import UnredirectedSession  # noqa: PLC0415
+
     options: Options = {
-        "config_kwargs": {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS, "retries": retries},
+        "config_kwargs": {
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": READ_SECONDS,
+            "retries": {"total_max_attempts": 2, "mode": "standard"},
+            "http_session_cls": UnredirectedSession,
+        },
         "version_aware": "versionId=" in urlsplit(uri).query,
     }
     # botocore itself knows the older name only.
@@ -62,9 +68,15 @@ def _s3(uri: str, environment: Environment) -> Options:
 def _gs(uri: str, environment: Environment) -> Options:
     import aiohttp  # noqa: PLC0415  # only for this scheme
 
+    from kingmaker_serving.storage.redirects import refuse_redirects  # noqa: PLC0415
+
     del uri
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
-    options: Options = {"requests_timeout": timeout, "access": "read_only"}
+    options: Options = {
+        "requests_timeout": timeout,
+        "access": "read_only",
+        "session_kwargs": {"trace_configs": [refuse_redirects()], "trust_env": True},
+    }
     if environment.get("FSSPEC_GS_TOKEN") or environment.get("FSSPEC_GCS_TOKEN"):
         return options
     return options | {"token": _google_token(environment)}

@@ -55,6 +55,9 @@ def _open(uri: str, scheme: str, environment: Mapping[str, str]) -> Iterator[Str
         # A new session per attempt: what is broken about a connection is not kept.
         options = store_options(scheme, uri, environment) | {"skip_instance_cache": scheme != "memory"}
         store, path = fsspec.core.url_to_fs(uri, **options)
+        if scheme == "s3":
+            # On top of those of the library below; who repeats for minutes can't be told from who hangs.
+            store.retries = 2
         with store.open(path, "rb", cache_type="none") as file:
             if _is_folder(file):
                 message = "it is a folder, or there is nothing; name the file itself"

@@ -61,6 +61,8 @@ def advise(status: int) -> str:
         )
     if status in {404, 410}:
         return "there is nothing; check bucket and path"
+    if status < 400:
+        return "it redirects to elsewhere; name the address, and the region, where the file is"
     if status == 400:
         return "the request is refused; check address, region, and whether the credentials have expired"
     return "check the address and credentials"
