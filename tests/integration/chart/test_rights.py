@@ -27,8 +27,9 @@ async def test_the_whole_loop_uses_all_rights_and_asks_for_no_other(audit: Audit
     rights |= granted(yaml.safe_load((CHART / "files" / "lease-rules.yaml").read_text()))
     used = audit.used()
     print(f"\n{len(audit.events())} requests of the operator\n\n{table(used)}")
-    # A quota refuses what the operator may do.
-    assert not [request for request in audit.refused() if "exceeded quota: full" not in request]
+    # A quota refuses what the operator may do, and so does a namespace of an earlier test on its way out.
+    excuses = ("exceeded quota: full", "because it is being terminated")
+    assert not [request for request in audit.refused() if not any(excuse in request for excuse in excuses)]
     assert sorted(used - rights) == []
     assert sorted(rights - used) == []
 
