@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from support.controlplane import ControlPlane, running_control_plane
 
 Right = tuple[str, str, str]
 """API group, resource with subresource, verb."""
+
+_VARIABLE = "KINGMAKER_CONTROLPLANE"
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,23 @@ def audited_control_plane(folder: Path, user: str) -> Iterator[Audit]:
     flags = f'"--audit-policy-file={policy}" "--audit-log-path={log}"'
     wrapper.write_text(f'#!/bin/sh\n[ "$1" = kube-apiserver ] && set -- "$@" {flags}\nexec "{ensure_binary()}" "$@"\n')
     wrapper.chmod(0o755)
-    before = os.environ.get("KINGMAKER_CONTROLPLANE")
-    os.environ["KINGMAKER_CONTROLPLANE"] = str(wrapper)
+    with ExitStack() as stack:
+        with _chosen(wrapper):
+            plane = stack.enter_context(running_control_plane(folder / "plane"))
+        yield Audit(plane, log)
+
+
+@contextmanager
+def _chosen(binary: Path) -> Iterator[None]:
+    """Start control planes from `binary` meanwhile; whoever starts one later in this process gets the usual one."""
+    before = os.environ.get(_VARIABLE)
+    os.environ[_VARIABLE] = str(binary)
     try:
-        with running_control_plane(folder / "plane") as plane:
-            yield Audit(plane, log)
+        yield
     finally:
-        os.environ.pop("KINGMAKER_CONTROLPLANE")
+        os.environ.pop(_VARIABLE)
         if before is not None:
-            os.environ["KINGMAKER_CONTROLPLANE"] = before
+            os.environ[_VARIABLE] = before
 
 
 def granted(rules: Sequence[Mapping[str, Any]]) -> set[Right]:
