@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.clients import Clients
-from support.cluster import Cluster, Document, is_ready, wait_until
+from support.cluster import Cluster, Document, KubectlError, is_ready, wait_until
 from support.release import Images, Release
 from support.saboteur import Saboteur
 from support.seat import CHALLENGER, CHAMPION, NAME, Seat, taken, told
@@ -49,6 +49,15 @@ def for_the_rest_of(seconds: float, since: float) -> None:
     """Let the load run on until a fixed time has passed."""
     end = since + seconds
     wait_until("the time is over", lambda: time.monotonic() >= end, seconds=seconds + 5)
+
+
+def refused(seat: Seat, document: Document) -> bool:
+    """Say whether the API server would not take a document."""
+    try:
+        seat.cluster.kubectl("create", "--dry-run=server", "-n", seat.namespace, "-f", "-", stdin=json.dumps(document))
+    except KubectlError:
+        return True
+    return False
 
 
 def restarts(pod: Document) -> int:
@@ -106,8 +115,10 @@ def test_a_quota_keeps_a_challenger_out_and_the_champion_in(quiet: Seat) -> None
 
 def test_a_challenger_that_admission_denies_does_not_touch_the_champion(quiet: Seat) -> None:
     name = "deny-the-challenger"
-    rule = f"object.metadata.?labels['kingmaker.dev/model'].orValue('') != '{CHALLENGER}'"
-    matched = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    model = "object.metadata.?labels['kingmaker.dev/model'].orValue('')"
+    rule = f"!({model} in ['{CHALLENGER}', 'probe'])"
+    resources = ["pods", "configmaps"]
+    matched = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": resources}
     policy = {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicy",
@@ -121,8 +132,14 @@ def test_a_challenger_that_admission_denies_does_not_touch_the_champion(quiet: S
     spec = {"policyName": name, "validationActions": ["Deny"], "matchResources": selector}
     kind = "ValidatingAdmissionPolicyBinding"
     binding = {"apiVersion": policy["apiVersion"], "kind": kind, "metadata": {"name": name}, "spec": spec}
+    probe = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "labels": {"kingmaker.dev/model": "probe"}},
+    }
     quiet.cluster.apply(policy, binding)
     try:
+        wait_until("the policy is in force", lambda: refused(quiet, probe), seconds=60)
         with quiet.load.watched() as window:
             quiet.change(challengers=[{"name": "b", "modelRef": {"name": CHALLENGER}, "weight": 20}])
             said = wait_until(
