@@ -92,7 +92,9 @@ class Scene:
             "router": self._one(AWAY, "router"),
         }
         found |= {f"{name}-{port}": f"{_ip(where)}:{port}" for name, where in pods.items() for port in (8080, 8082)}
-        operator, _ = self._endpoint(NAME, SYSTEM)
+        # Who stands by listens for no routers.
+        leader = self.cluster.get("lease", NAME, SYSTEM)["spec"]["holderIdentity"]
+        operator = _ip(self.cluster.get("pod", leader, SYSTEM))
         return found | {"operator-xds": f"{operator}:18000", "operator-8082": f"{operator}:8082"}
 
     def probe_all(self) -> dict[str, dict[str, bool]]:
