@@ -168,6 +168,8 @@ def spread(selector: dict[str, str]) -> list[Manifest]:
             "topologyKey": key,
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": {"matchLabels": selector},
+            # An older template's pods do not count: a rollout's last pod would join its first where one of them left.
+            "matchLabelKeys": ["pod-template-hash"],
         }
         for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
     ]
