@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 _SLICE_BYTES: Final = 4096
+_RANGE: Final = {"range", "x-ms-range"}
 _HOP: Final = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
@@ -39,14 +40,15 @@ class Faults:
 
 
 class FaultProxy(ThreadingHTTPServer):
-    """Passes requests to `upstream` (host, port)."""
+    """Passes requests to `upstream` (host, port); does harm to those whose path `is_object` says to be an object's."""
 
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, upstream: tuple[str, int]) -> None:
+    def __init__(self, upstream: tuple[str, int], is_object: Callable[[str], bool] | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = upstream
+        self.is_object = is_object or _is_s3_object
         self.faults = Faults()
         self.bodies = 0
         self.ending = threading.Event()
@@ -66,7 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815  # the names are http.server's
 
     def _pass(self) -> None:
-        faults = self.server.faults if self._is_object() else Faults()
+        is_object = self.command in ("GET", "HEAD") and self.server.is_object(self.path)
+        faults = self.server.faults if is_object else Faults()
         self.close_connection = True
         if faults.silent:
             self.server.ending.wait()
@@ -79,15 +82,11 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._forward(faults)
 
-    def _is_object(self) -> bool:
-        path, _, query = self.path.partition("?")
-        return self.command in ("GET", "HEAD") and path.count("/") > 1 and "list-type" not in query
-
     def _forward(self, faults: Faults) -> None:
         headers = dict(self.headers.items())
-        wanted = headers.get("Range") or headers.get("range")
+        wanted = any(name.lower() in _RANGE for name in headers)
         if faults.ignores_ranges:
-            headers = {name: value for name, value in headers.items() if name.lower() != "range"}
+            headers = {name: value for name, value in headers.items() if name.lower() not in _RANGE}
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         connection = http.client.HTTPConnection(*self.server.upstream, timeout=20)
         with contextlib.closing(connection):
@@ -96,7 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
             content = response.read()
         if wanted and faults.wrong_range:
             content = content[::-1]
-        told = faults.length(int(response.headers.get("content-length") or 0))
+        # An answer in chunks tells no length.
+        told = faults.length(int(response.headers.get("content-length") or len(content)))
         kept = {name: value for name, value in response.getheaders() if name.lower() not in _HOP}
         self._answer(response.status, kept, content, length=told, faults=faults)
 
@@ -139,10 +139,17 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+def _is_s3_object(address: str) -> bool:
+    path, _, query = address.partition("?")
+    return path.count("/") > 1 and "list-type" not in query
+
+
 @contextmanager
-def running_fault_proxy(upstream: tuple[str, int]) -> Iterator[FaultProxy]:
+def running_fault_proxy(
+    upstream: tuple[str, int], is_object: Callable[[str], bool] | None = None
+) -> Iterator[FaultProxy]:
     """Run a proxy while the block runs."""
-    proxy = FaultProxy(upstream)
+    proxy = FaultProxy(upstream, is_object)
     thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

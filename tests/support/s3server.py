@@ -4,10 +4,7 @@ By hand: `python -m support.s3server FOLDER` (with tests/ on PYTHONPATH) prints 
 """
 
 import os
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from support.goprogram import ensure_program
+from support.localprocess import free_port, running
 
 PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
 VERSION = "v1.8.0"
@@ -85,15 +83,9 @@ def running_s3_server(folder: Path) -> Iterator[S3Server]:
     (folder / "buckets" / BUCKET).mkdir(parents=True)
     (folder / "versions").mkdir()
     (folder / "meta").mkdir()
-    server = S3Server(folder, _free_port())
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command(server), env=environment(), stdout=log, stderr=log)
-    try:
-        _wait(process, server)
+    server = S3Server(folder, free_port())
+    with running(command(server), server.port, folder, environment()):
         yield server
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
 
 
 def command(server: S3Server) -> list[str]:
@@ -106,23 +98,6 @@ def command(server: S3Server) -> list[str]:
 
 def environment() -> Mapping[str, str]:
     return os.environ | {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
-
-
-def _wait(process: "subprocess.Popen[bytes]", server: S3Server) -> None:
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        assert process.poll() is None, (server.folder / "log").read_text()
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", server.port)) == 0:
-                return
-        time.sleep(0.02)
-    raise AssertionError("the S3 server does not answer within 20 s")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _main() -> None:

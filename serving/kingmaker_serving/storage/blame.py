@@ -12,6 +12,7 @@ _NO_CREDENTIALS: Final = frozenset(
         "PartialCredentialsError",
         "CredentialRetrievalError",
         "DefaultCredentialsError",
+        "AzureSigningError",
         "ClientAuthenticationError",
         "CredentialUnavailableError",
         "LocalTokenNotFoundError",
@@ -23,7 +24,8 @@ _CUT: Final = frozenset({"ClientPayloadError", "IncompleteReadError", "Incomplet
 _MISSING: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 _WRONG_CALL: Final = (ValueError, TypeError, AttributeError, KeyError, NotImplementedError)
 """Raised for addresses and credentials of the wrong form; a busy server is none of these."""
-_CHANGED: Final = 412
+_CHANGED: Final = (412, 416)
+"""No longer what was found, or shorter than it: only bytes that a store had told of are asked for."""
 _EXPIRED: Final = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 
 
@@ -41,7 +43,10 @@ def blame(error: BaseException) -> tuple[bool, str]:
     names = {type(link).__name__ for link in chain}
     if names & _CUT:
         return True, "the connection was cut"
-    if status == _CHANGED:
+    if any(type(link).__module__ == "aiohttp.http_exceptions" for link in chain):
+        # It counts as a status 400 that no server said.
+        return True, "what was answered is not HTTP"
+    if status in _CHANGED:
         return True, "it was replaced while it was read"
     if missing := names & _NO_CREDENTIALS:
         return False, f"{_join(min(missing), said)}: credentials are missing or refused; check the Secret's variables"

@@ -101,9 +101,8 @@ def _google_token(environment: Environment) -> Any:  # noqa: ANN401  # gcsfs tak
 
 def _az(uri: str, environment: Environment) -> Options:
     del uri
-    options: Options = {"connection_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
     # Without credentials the library would ask the node's metadata and the command-line client's folder.
-    return options if any(environment.get(name) for name in _AZURE_IDENTITY) else options | {"anon": True}
+    return {} if any(environment.get(name) for name in _AZURE_IDENTITY) else {"anon": True}
 
 
 def _hf(uri: str, environment: Environment) -> Options:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from kingmaker_serving.errors import VerbError
 from kingmaker_serving.storage.blame import blame
 from kingmaker_serving.storage.options import quiet_defaults, store_options
+from kingmaker_serving.storage.restraint import restrain
 from kingmaker_serving.storage.secrets import redact
 from kingmaker_serving.storage.stream import LastingError, Opener, PassingError, Stream
 
@@ -28,6 +29,8 @@ _LEAST_BYTES: Final = 16 * 1024
 _MOST_BYTES: Final = 8 * 1024 * 1024
 _PIECE_SECONDS: Final = 0.5
 """Pieces grow while they take less: a slow store shall still show that it moves."""
+_IDENTITY: Final = ("size", "ETag", "etag", "generation", "blob_id")
+"""Where s3, az, gs and hf tell one content of a path from the next."""
 
 
 def plugin_opener(uri: str, scheme: str, environment: Mapping[str, str]) -> Opener:
@@ -55,14 +58,12 @@ def _open(uri: str, scheme: str, environment: Mapping[str, str]) -> Iterator[Str
         # A new session per attempt: what is broken about a connection is not kept.
         options = store_options(scheme, uri, environment) | {"skip_instance_cache": scheme != "memory"}
         store, path = fsspec.core.url_to_fs(uri, **options)
-        if scheme == "s3":
-            # On top of those of the library below; who repeats for minutes can't be told from who hangs.
-            store.retries = 2
+        restrain(scheme, store)
         with store.open(path, "rb", cache_type="none") as file:
             if _is_folder(file):
                 message = "it is a folder, or there is nothing; name the file itself"
                 raise LastingError(message)
-            yield Stream(_chunks(file), file.size)
+            yield Stream(_unchanged(store, path, file), file.size)
     except (VerbError, LastingError, PassingError):
         # Of whoever reads, or said well enough already.
         raise
@@ -76,6 +77,20 @@ def _is_folder(file: Any) -> bool:  # noqa: ANN401  # files of plugins share no 
     return isinstance(details, Mapping) and details.get("type") == "directory"
 
 
+def _unchanged(store: Any, path: str, file: Any) -> Iterator[bytes]:  # noqa: ANN401
+    """Give the chunks of a file, which are one file only when it is still the same after the last of them."""
+    before = _identity(file.details) if hasattr(file, "details") else None
+    yield from _chunks(file)
+    store.invalidate_cache()
+    if before is not None and _identity(store.info(path)) != before:
+        message = "it was replaced while it was read"
+        raise PassingError(message)
+
+
+def _identity(details: Mapping[str, Any]) -> list[object]:
+    return [details.get(name) for name in _IDENTITY]
+
+
 def _chunks(file: Any) -> Iterator[bytes]:  # noqa: ANN401
     wanted, read = _FIRST_BYTES, 0
     while read < file.size:
@@ -83,6 +98,10 @@ def _chunks(file: Any) -> Iterator[bytes]:  # noqa: ANN401
         began = time.monotonic()
         chunk: bytes = file.read(wanted)
         if not chunk:
+            return
+        if read == 0 and len(chunk) == file.size:
+            # All of it, also from a server that knows no ranges: it may answer so, and the bytes are here already.
+            yield chunk
             return
         if len(chunk) > wanted:
             message = f"{len(chunk)} bytes came where {wanted} were asked for; something on the way ignores ranges"

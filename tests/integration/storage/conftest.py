@@ -1,4 +1,4 @@
-"""A real S3 server, a proxy that does harm, and `kingmaker-serving fetch` as a process."""
+"""Real servers of stores, a proxy that does harm, and `kingmaker-serving fetch` as a process."""
 
 import hashlib
 import json
@@ -13,13 +13,17 @@ from typing import Any
 
 import pytest
 
+from support import stores
+from support.azureserver import KEY as AZURE_KEY
 from support.faultproxy import FaultProxy, running_fault_proxy
+from support.hubserver import SIGNATURE, TOKEN
 from support.s3server import BUCKET, SECRET, S3Server, running_s3_server
 
 CONTENT = bytes(range(256)) * 4096
 """A mebibyte."""
 DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 KEY = "churn/1/model.onnx"
+_SECRETS = (SECRET, "X-Amz-Signature", "X-Amz-Credential", AZURE_KEY, TOKEN, SIGNATURE, "a-token-of-the-tests")
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Fetched:
         assert (self.code, self.reason) == (1, reason), self.stderr
         assert words in self.message, self.message
         assert self.files == []
-        for secret in (SECRET, "X-Amz-Signature", "X-Amz-Credential"):
+        for secret in _SECRETS:
             assert secret not in self.message + self.stderr
 
 
@@ -71,7 +75,8 @@ class Fetcher:
 
     def _variables(self, changed: Mapping[str, str]) -> dict[str, str]:
         # Nothing of the person who runs the tests.
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GOOGLE_", "AZURE_"))}
+        persons = ("AWS_", "GOOGLE_", "AZURE_", "HF_", "STORAGE_")
+        own = {name: value for name, value in os.environ.items() if not name.startswith(persons)}
         merged = own | {"HOME": str(self.folder)} | dict(self.environment) | changed
         return {name: value for name, value in merged.items() if value}
 
@@ -105,6 +110,27 @@ def harmed(s3: S3Server, proxy: FaultProxy, tmp_path: Path) -> Fetcher:
 def uri(request: pytest.FixtureRequest, s3: S3Server, proxy: FaultProxy) -> str:
     """The object as s3://, and as an address that carries its own signature."""
     return f"s3://{BUCKET}/{KEY}" if request.param == "s3" else s3.signed(KEY, proxy.url)
+
+
+@pytest.fixture(scope="session", params=stores.ALL)
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[stores.Store]:
+    """A server with the file at KEY: that of these tests, and those of others that are asked for."""
+    with stores.running_store(request.param, tmp_path_factory.mktemp(request.param)) as server:
+        server.put(KEY, CONTENT)
+        yield server
+
+
+@pytest.fixture
+def way(store: stores.Store) -> Iterator[FaultProxy]:
+    """The proxy before that server; it harms downloads only."""
+    with running_fault_proxy(("127.0.0.1", store.port), store.is_content) as running:
+        yield running
+
+
+@pytest.fixture
+def taken(store: stores.Store, way: FaultProxy, tmp_path: Path) -> Fetcher:
+    """Fetches from that server, through the proxy."""
+    return Fetcher(tmp_path, store.credentials(way.url))
 
 
 @pytest.fixture

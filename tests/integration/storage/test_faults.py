@@ -74,11 +74,6 @@ def test_a_length_that_is_too_short_gives_no_half_file(harmed, proxy: FaultProxy
     done.assert_refused(done.reason, "")
 
 
-def test_a_store_that_ignores_ranges_is_found_out(harmed, proxy: FaultProxy, s3_uri: str) -> None:
-    proxy.faults = Faults(ignores_ranges=True)
-    harmed(s3_uri, *ENOUGH).assert_refused("DownloadFailed", "")
-
-
 def test_other_bytes_than_were_asked_for_are_not_the_file(harmed, proxy: FaultProxy, s3_uri: str) -> None:
     proxy.faults = Faults(wrong_range=True)
     harmed(s3_uri, *ENOUGH).assert_refused("DigestMismatch", "the file is not the one of the Model")
