@@ -18,6 +18,30 @@ IDLE_SECONDS: Final = 4
 """The router closes idle connections to serving pods before they do (uvicorn's default is 5 s): a request that meets a
 connection which the server is just closing is lost, since it can't be known whether it was read."""
 
+_SILENCE_MILLISECONDS: Final = 5_000
+_TCP, _TCP_USER_TIMEOUT = 6, 18  # IPPROTO_TCP; <linux/tcp.h>
+_SILENT_PEERS_END: Final = {
+    "socketOptions": [{"level": str(_TCP), "name": str(_TCP_USER_TIMEOUT), "intValue": str(_SILENCE_MILLISECONDS)}]
+}
+"""A node that is gone acknowledges nothing: its connections end, and what was sent is asked elsewhere. The kernel of a
+server that thinks acknowledges for it, however long. Keep-alive does not help: nobody is probed who owes an answer."""
+
+_PASS_OVER_THE_UNREACHABLE: Final = {
+    "splitExternalLocalOriginErrors": True,
+    "consecutiveLocalOriginFailure": 3,
+    "interval": "1s",
+    "baseEjectionTime": "5s",
+    "maxEjectionTime": "10s",
+    "maxEjectionPercent": 50,
+    # What a server answers is never held against it.
+    "enforcingConsecutive5xx": 0,
+    "enforcingConsecutiveGatewayFailure": 0,
+    "enforcingSuccessRate": 0,
+    "enforcingLocalOriginSuccessRate": 0,
+}
+"""Kubernetes takes 40 to 50 s to see that a node is gone; till then, who asks one of its pods first loses a second.
+So who could not be reached three times in a row is passed over for some seconds, an only pod never."""
+
 _UNLIMITED: Final = 100_000
 """Serving pods bound their queues themselves and answer 503 with a reason; the router's own bounds would hide that."""
 
@@ -44,7 +68,7 @@ def cluster(name: str) -> bytes:
         },
         "connectTimeout": "1s",
         "lbPolicy": "RING_HASH" if sticky else "LEAST_REQUEST",
-        # No panic: pods are told when they are ready, and never judged a second time here.
+        # No panic: pods are told when they are ready, and their answers never judged a second time here.
         "commonLbConfig": {"healthyPanicThreshold": {"value": 0}},
         "perConnectionBufferLimitBytes": 32 * 1024,
         "circuitBreakers": {
@@ -57,6 +81,8 @@ def cluster(name: str) -> bytes:
                 }
             ]
         },
+        "outlierDetection": _PASS_OVER_THE_UNREACHABLE,
+        "upstreamBindConfig": _SILENT_PEERS_END,
         "upstreamConnectionOptions": {
             "tcpKeepalive": {"keepaliveProbes": 3, "keepaliveTime": 5, "keepaliveInterval": 2}
         },

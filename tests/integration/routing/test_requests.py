@@ -188,6 +188,16 @@ async def test_a_pod_that_refuses_connections_costs_no_request(world: World) -> 
     assert [status for status, _, _ in large] == [200] * 12
 
 
+async def test_an_only_pod_is_never_given_up(world: World) -> None:
+    await world.apply(a_route({"churn-1": 100}, {"churn-1": (Endpoint(world.spare_address),)}))
+    asked = [asyncio.create_task(world.post()) for _ in range(8)]
+    # A first one has tried as often as it may.
+    await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+    async with serving("churn-1", world.spare_address):
+        assert (await world.post())[0] == 200
+        await asyncio.gather(*asked)
+
+
 async def test_clients_can_neither_shorten_nor_repeat_requests(world: World) -> None:
     await world.apply(a_route({"churn-1": 100}, world.endpoints))
     for upstream in world.upstreams.values():
