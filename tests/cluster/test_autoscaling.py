@@ -2,17 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from kingmaker.cli.demo.client import Traffic
 from support import metricsserver
 from support.clients import Clients, StoredProps
-from support.cluster import Cluster, condition, wait_until
+from support.cluster import Cluster, wait_until
+from support.load import Load
 from support.release import Images, Release
-from support.store import WORK
+from support.scaled import Scaled
 
 NAMESPACE = "other"
 NAME = "scaled"
@@ -20,66 +19,25 @@ MODEL = "screening-1"
 FEWEST, MOST = 2, 4
 LIGHT, HEAVY = 5.0, float(os.environ.get("KINGMAKER_TEST_LOAD", "80"))
 """Requests per second; the heavy ones use several times the CPU that two pods request."""
-
-
-def a_deployment() -> dict[str, Any]:
-    scaling = {"minReplicas": FEWEST, "maxReplicas": MOST, "targetCPUPercent": 60, "scaleDownDelay": "15s"}
-    serving = {"autoscaling": scaling, "resources": {"requests": {"cpu": "50m"}}}
-    return {
-        "apiVersion": "kingmaker.dev/v1alpha1",
-        "kind": "ModelDeployment",
-        "metadata": {"name": NAME, "namespace": NAMESPACE},
-        "spec": {"championRef": {"name": MODEL}, "serving": serving},
-    }
-
-
-class Scaled:
-    """The deployment as kubectl shows it."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self.seen: list[int] = []
-
-    def reason(self) -> str:
-        return str(condition(self._get("modeldeployment", NAME), "AutoscalingActive").get("reason", ""))
-
-    def is_ready(self) -> bool:
-        return condition(self._get("modeldeployment", NAME), "Ready").get("status") == "True"
-
-    def has(self, pods: int) -> bool:
-        """Whether it has as many ready pods as wanted, and that is the number."""
-        found = self._get("deployment", f"{NAME}-{MODEL}")
-        wanted, ready = int(found["spec"]["replicas"]), int(found["status"].get("readyReplicas", 0))
-        if self.seen[-1:] != [wanted]:
-            self.seen.append(wanted)
-        return wanted == ready == pods == int(found["status"]["replicas"])
-
-    def owners(self) -> set[str]:
-        fields = self._get("deployment", f"{NAME}-{MODEL}", "--show-managed-fields")["metadata"]["managedFields"]
-        return {e["manager"] for e in fields if "f:replicas" in e["fieldsV1"].get("f:spec", {})}
-
-    def _get(self, kind: str, name: str, *flags: str) -> dict[str, Any]:
-        return yaml.safe_load(self._cluster.kubectl("get", kind, name, "-n", NAMESPACE, "-o", "json", *flags))
+SCALING = {"minReplicas": FEWEST, "maxReplicas": MOST, "targetCPUPercent": 60, "scaleDownDelay": "15s"}
 
 
 @pytest.mark.timeout(600)
-async def test_pods_follow_the_load_there_and_back_without_a_failed_request(
-    cluster: Cluster, release: Release, clients: Clients, images: Images, built: Path, tmp_path: Path
+def test_pods_follow_the_load_there_and_back_without_a_failed_request(
+    cluster: Cluster, release: Release, clients: Clients, images: Images, built: Path
 ) -> None:
+    del release, clients
     image = metricsserver.image()
     if not metricsserver.is_available(cluster) and not image:
         pytest.skip("needs metrics-server, or its image in KINGMAKER_METRICS_IMAGE")
-    props = StoredProps(Path(), built, images.training)
-    model = yaml.safe_load(props.model(MODEL))
+    model = yaml.safe_load(StoredProps(Path(), built, images.training).model(MODEL))
     model["metadata"]["namespace"] = NAMESPACE
-    scaled = Scaled(cluster)
-    cluster.apply(model, a_deployment())
-    running: list[Traffic] = []
+    scaled = Scaled(cluster, NAMESPACE, NAME, MODEL)
+    cluster.apply(model, scaled.document(scaling=SCALING, resources={"requests": {"cpu": "50m"}}))
+    running: list[Load] = []
 
-    async def load(rate: float) -> Traffic:
-        log = tmp_path / f"load-{rate:g}.log"
-        url = f"http://{NAME}.{NAMESPACE}"
-        running.append(await clients.traffic(url=url, model=NAME, rate=rate, fresh=f"{WORK}/{rate:g}.csv", log=log))
+    def load(rate: float) -> Load:
+        running.append(Load(url=scaled.url, model=NAME, rate=rate, name=f"fresh-{rate:g}"))
         return running[-1]
 
     try:
@@ -89,18 +47,18 @@ async def test_pods_follow_the_load_there_and_back_without_a_failed_request(
             assert scaled.is_ready()
             metricsserver.start(cluster, str(image))
         wait_until("metrics: said", lambda: scaled.reason() == "FollowingLoad", seconds=120)
-        light, heavy = await load(LIGHT), await load(HEAVY)
+        light, heavy = load(LIGHT), load(HEAVY)
         wait_until(f"{MOST} pods", lambda: scaled.has(MOST), seconds=180)
         assert scaled.owners() == {"kube-controller-manager"}
         wait_until("the maximum: said", lambda: scaled.reason() == "AtMaximum", seconds=30)
-        reports = [await heavy.stop()]
+        reports = [heavy.stop()]
         wait_until(f"{FEWEST} pods", lambda: scaled.has(FEWEST), seconds=240)
-        reports.append(await light.stop())
+        reports.append(light.stop())
         assert scaled.is_ready()
     finally:
-        for traffic in running:
-            traffic.kill()
-        cluster.kubectl("delete", "modeldeployment,model", "--all", "-n", NAMESPACE)
+        for one in running:
+            one.stop()
+        scaled.delete()
     print(f"\npods wanted: {scaled.seen}; load: {reports}")
     for report in reports:
         assert report["answered"] > 100

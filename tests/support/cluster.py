@@ -39,9 +39,9 @@ class Cluster:
         """Run kubectl while others go on."""
         return await asyncio.to_thread(self.kubectl, *arguments, stdin=stdin)
 
-    def get(self, kind: str, name: str, namespace: str) -> Document:
+    def get(self, kind: str, name: str, namespace: str, *flags: str) -> Document:
         """Read one object."""
-        return json.loads(self.kubectl("get", kind, name, "-n", namespace, "-o", "json"))
+        return json.loads(self.kubectl("get", kind, name, "-n", namespace, "-o", "json", *flags))
 
     def find(self, kind: str, namespace: str, **labels: str) -> list[Document]:
         """Read all objects that have the labels (`app_kubernetes_io__component` is app.kubernetes.io/component)."""

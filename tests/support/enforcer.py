@@ -11,6 +11,8 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from support.cluster import Cluster
@@ -134,6 +136,16 @@ def _ruleset(chains: Mapping[tuple[str, str], list[str]]) -> str:
 def _dispatch(field: str, chains: Mapping[str, str]) -> str:
     jumps = ", ".join(f"{address} : jump {name}" for address, name in chains.items())
     return f"ip {field} vmap {{ {jumps} }}; " if jumps else ""
+
+
+@contextmanager
+def running() -> Iterator[None]:
+    """Enforce in a process of its own."""
+    with subprocess.Popen([sys.executable, "-m", __name__], cwd=Path(__file__).parents[1]) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 def main() -> int:

@@ -36,8 +36,12 @@ def _build(package: str, name: str, binary: Path, progress: Progress) -> None:
     toolchain = find_toolchain(cache_folder() / "toolchain", progress)
     progress.show("building, once")
     with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
-        environment = toolchain.environment | {"GOBIN": scratch, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
-        command = [str(toolchain.go), "install", "-trimpath", "-ldflags", "-s -w", package]
-        done = subprocess.run(command, env=environment, cwd=scratch, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-3000:]}"
+        environment = toolchain.environment | {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
+        # As a dependency of an empty module: `go install` refuses programs whose own go.mod replaces something.
+        Path(scratch, "go.mod").write_text("module build\n")
+        path = package.partition("@")[0]
+        for step in (["get", package], ["build", "-trimpath", "-ldflags", "-s -w", "-o", name, path]):
+            command = [str(toolchain.go), *step]
+            done = subprocess.run(command, env=environment, cwd=scratch, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-3000:]}"
         shutil.move(Path(scratch, name), binary)

@@ -37,9 +37,10 @@ class Window:
 class Load:
     """A generator that sends at a fixed rate and never waits for answers."""
 
-    def __init__(self, *, url: str, model: str, rate: float) -> None:
+    def __init__(self, *, url: str, model: str, rate: float, name: str = "fresh") -> None:
+        """Start it in the clients' pod; of several at once, each has a name of its own."""
         arguments = generator_arguments(
-            url=url, model=model, rate=rate, rows=Path(WORK, "models"), fresh=f"{WORK}/fresh.csv"
+            url=url, model=model, rate=rate, rows=Path(WORK, "models"), fresh=f"{WORK}/{name}.csv"
         )
         command = ("kubectl", "exec", "-i", "-n", NAMESPACE, POD, "--", "python", *arguments)
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from support import metricsserver, s3server
+from support import metricsserver, monitoring, s3server
 from support.goprogram import ensure_program
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +27,9 @@ def main(pattern: str, *command: str) -> None:
     _build_program(command, pattern.format("store"), "store", s3server.ensure_binary(), "versitygw")
     metrics = ensure_program(metricsserver.PACKAGE, metricsserver.VERSION)
     _build_program(command, pattern.format(metricsserver.NAME), metricsserver.NAME, metrics, metricsserver.NAME)
+    if monitoring.is_chosen():
+        for part, source in monitoring.SOURCES.items():
+            _build_program(command, pattern.format(part), part, ensure_program(*source), source[0].rpartition("/")[2])
 
 
 def _build_program(command: tuple[str, ...], tag: str, file: str, binary: Path, name: str) -> None:
