@@ -68,8 +68,8 @@ def cluster(name: str) -> bytes:
         },
         "connectTimeout": "1s",
         "lbPolicy": "RING_HASH" if sticky else "LEAST_REQUEST",
-        # No panic: pods are told when they are ready, and their answers never judged a second time here.
-        "commonLbConfig": {"healthyPanicThreshold": {"value": 0}},
+        # All pods that are told are ready: when each of them is passed over, each is asked all the same.
+        "commonLbConfig": {"healthyPanicThreshold": {"value": 1}},
         "perConnectionBufferLimitBytes": 32 * 1024,
         "circuitBreakers": {
             "thresholds": [

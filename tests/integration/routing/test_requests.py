@@ -198,6 +198,15 @@ async def test_an_only_pod_is_never_given_up(world: World) -> None:
         await asyncio.gather(*asked)
 
 
+async def test_a_pod_that_was_passed_over_is_asked_when_no_other_is_left(world: World) -> None:
+    left = Endpoint(world.spare_address)
+    await world.apply(a_route({"churn-1": 100}, {"churn-1": (*world.endpoints["churn-1"], left)}))
+    await world.models(100)
+    async with serving("churn-1", world.spare_address):
+        await world.apply(a_route({"churn-1": 100}, {"churn-1": (left,)}, decision=2))
+        assert await world.models(20) == {"churn-1": 20}
+
+
 async def test_clients_can_neither_shorten_nor_repeat_requests(world: World) -> None:
     await world.apply(a_route({"churn-1": 100}, world.endpoints))
     for upstream in world.upstreams.values():
