@@ -127,10 +127,11 @@ def test_the_operator_is_restricted_bounded_and_spread(helm: Helm) -> None:
     assert deployment["spec"]["replicas"] == 2
     assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     assert set(container["resources"]["requests"]) == set(container["resources"]["limits"])
-    assert [c["topologyKey"] for c in pod["topologySpreadConstraints"]] == [
-        "topology.kubernetes.io/zone",
-        "kubernetes.io/hostname",
-    ]
+    (nodes,) = pod["topologySpreadConstraints"]
+    (zones,) = pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert nodes["topologyKey"] == "kubernetes.io/hostname"
+    assert zones["podAffinityTerm"]["topologyKey"] == "topology.kubernetes.io/zone"
+    assert nodes["labelSelector"] == zones["podAffinityTerm"]["labelSelector"]
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
 
 

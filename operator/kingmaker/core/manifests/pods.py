@@ -160,16 +160,17 @@ def sleep_before_stop(seconds: int) -> Manifest:
     return {"lifecycle": {"preStop": {"sleep": {"seconds": seconds}}}} if seconds > 0 else {}
 
 
-def spread(selector: dict[str, str]) -> list[Manifest]:
-    """Spread pods over zones and nodes where that is possible, without ever holding one back."""
-    return [
-        {
-            "maxSkew": 1,
-            "topologyKey": key,
-            "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": {"matchLabels": selector},
-            # An older template's pods do not count: a rollout's last pod would join its first where one of them left.
-            "matchLabelKeys": ["pod-template-hash"],
-        }
-        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
-    ]
+def spread(selector: dict[str, str]) -> Manifest:
+    """Give the fields of a pod that spread its like over nodes and zones where possible, and never hold one back.
+
+    Zones are not a second constraint beside the nodes: at a node that lacks the label of one soft constraint the
+    scheduler heeds none, so where there are no zones pods would gather on one node.
+    """
+    # Pods of an older template do not count: a rollout's last pod would join its first where one of them left.
+    like = {"labelSelector": {"matchLabels": selector}, "matchLabelKeys": ["pod-template-hash"]}
+    nodes = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+    zones = {"weight": 100, "podAffinityTerm": {"topologyKey": "topology.kubernetes.io/zone"} | like}
+    return {
+        "topologySpreadConstraints": [nodes | like],
+        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [zones]}},
+    }

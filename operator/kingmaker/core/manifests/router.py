@@ -82,11 +82,11 @@ def router_deployment(
     } | ({"lifecycle": dict(lifecycle)} if lifecycle else sleep_before_stop(settings.pre_stop_seconds))
     if startup_probe:
         container["startupProbe"] = dict(startup_probe)
-    pod = pod_defaults() | {
-        "terminationGracePeriodSeconds": settings.pre_stop_seconds + 20,
-        "topologySpreadConstraints": spread(ROUTER_SELECTOR),
-        "containers": [container],
-    }
+    pod = (
+        pod_defaults()
+        | spread(ROUTER_SELECTOR)
+        | {"terminationGracePeriodSeconds": settings.pre_stop_seconds + 20, "containers": [container]}
+    )
     head = manifest("apps/v1", "Deployment", name=ROUTER, namespace=namespace, labels=own, owners=shared_owners(owners))
     return head | {
         "spec": {

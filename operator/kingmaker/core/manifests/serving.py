@@ -135,9 +135,9 @@ def _pod(deployment: ModelDeployment, model: Model, settings: Settings) -> Manif
     return (
         scheduling_fields(deployment.spec.serving)
         | pod_defaults()
+        | spread(serving_selector(deployment, model.metadata.name))
         | {
             "terminationGracePeriodSeconds": settings.grace_seconds,
-            "topologySpreadConstraints": spread(serving_selector(deployment, model.metadata.name)),
             "initContainers": [fetch_container(model, image=image, settings=settings)],
             "containers": [_serve_container(deployment, model, image, settings)],
             "volumes": [*model_volumes(model, settings), scratch_volume(), {"name": "shadow", "configMap": shadow}],

@@ -181,8 +181,11 @@ def test_service_and_deployment_of_a_variant_share_their_name() -> None:
 
 
 def test_pods_of_one_template_are_spread_and_none_is_held_back() -> None:
-    rules = pod_of()["topologySpreadConstraints"]
-    assert [rule["topologyKey"] for rule in rules] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
-    for rule in rules:
-        assert rule["whenUnsatisfiable"] == "ScheduleAnyway"
+    pod = pod_of()
+    # A second soft constraint would switch this one off where nodes lack its label.
+    (nodes,) = pod["topologySpreadConstraints"]
+    assert (nodes["topologyKey"], nodes["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+    (zones,) = pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert zones["podAffinityTerm"]["topologyKey"] == "topology.kubernetes.io/zone"
+    for rule in (nodes, zones["podAffinityTerm"]):
         assert rule["matchLabelKeys"] == ["pod-template-hash"]
