@@ -53,6 +53,14 @@ def test_a_server_that_says_nothing_ends_in_time(taken, way: FaultProxy, uri: st
 
 
 @against(*ASKED)
+def test_a_server_at_a_kilobyte_a_second_ends_with_what_came(taken, way: FaultProxy, uri: str) -> None:
+    way.faults = Faults(bytes_per_second=1000)
+    done = taken(uri, "--deadline", "10")
+    done.assert_refused("DownloadFailed", "of 1048576 bytes came before the time was up")
+    assert done.seconds < PROMPT_SECONDS
+
+
+@against(*ASKED)
 def test_a_server_that_is_away_ends_in_time(taken, store, uri: str) -> None:
     done = taken(uri, *SHORT, **store.credentials("http://127.0.0.1:9"))
     done.assert_refused("DownloadFailed", "the time ")
