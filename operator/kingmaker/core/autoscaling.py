@@ -54,8 +54,8 @@ def _missing(scaling: Autoscaling) -> str:
         what = "the pods' CPU use can't be read: new pods have none for a minute; if it lasts, install metrics-server"
     else:
         what = (
-            f"the custom metric {IN_FLIGHT} of the pods can't be read: install prometheus-adapter with the rule in "
-            "docs/autoscaling.md"
+            f"the custom metric {IN_FLIGHT} of the pods can't be read: docs/autoscaling.md says what it takes of the "
+            "release (monitoring.namespaces), of Prometheus and of prometheus-adapter"
         )
     return f"{what}. Until then the pods stay as many as they are, at least minReplicas"
 
