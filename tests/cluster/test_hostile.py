@@ -1,6 +1,8 @@
 """The hostile half: what goes wrong in a cluster happens here, while an open-loop load generator counts every request.
 
 No request may fail, except where a server is killed with requests in its hands: of those at most 0.1 % over 60 seconds.
+A router has its clients' connections in its hands, and Kubernetes gives it new ones for the second or two until it has
+seen that the router is down: of those at most 0.5 %.
 """
 
 import json
@@ -21,6 +23,7 @@ from support.seat import CHALLENGER, CHAMPION, NAME, Seat, taken, told
 NAMESPACE = "hostile"
 KILLED_SECONDS = 60.0
 KILLED_SHARE = 0.001
+ROUTER_KILLED_SHARE = 0.005
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -259,7 +262,8 @@ def test_a_router_out_of_memory_has_a_second_pod(quiet: Seat, saboteur: Saboteur
         quiet.wait_ready()
         for_the_rest_of(KILLED_SECONDS, began)
     told("one of two routers is OOM-killed", window)
-    assert window.failed <= KILLED_SHARE * window.sent
+    assert window.failed <= ROUTER_KILLED_SHARE * window.sent
+    assert window.by_status.keys() <= {"200", "none"}, "a router said so itself"
 
 
 def test_operators_are_killed_in_turn(quiet: Seat, release: Release, saboteur: Saboteur) -> None:

@@ -13,7 +13,7 @@ from support.cluster import Cluster, Document
 CHART = Path(__file__).parents[2] / "charts" / "kingmaker"
 NAMESPACE = "kingmaker-system"
 NAME = "kingmaker"
-TENANTS = ("demo", "hostile", "neighbour", "other", "reach", "upgrade")
+TENANTS = ("demo", "hostile", "neighbour", "nodes", "other", "reach", "upgrade")
 """Namespaces that the operator looks after."""
 
 
