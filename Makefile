@@ -48,7 +48,7 @@ test-cluster: setup ## In real containers: the cluster of KUBECONFIG, images IMA
 
 kind: images ## The same on three nodes that kind makes with Docker
 	kind create cluster --name kingmaker --config tests/cluster/kind.yaml --kubeconfig .kind.kubeconfig
-	for part in operator serving training router store metrics-server; do kind load docker-image --name kingmaker "$$(echo '$(IMAGES)' | sed "s#{}#$$part#")" || exit 1; done
+	for part in operator serving training router store metrics-server $(if $(filter 1,$(KINGMAKER_TEST_CONCURRENCY)),prometheus prometheus-adapter); do kind load docker-image --name kingmaker "$$(echo '$(IMAGES)' | sed "s#{}#$$part#")" || exit 1; done
 	KUBECONFIG=$(CURDIR)/.kind.kubeconfig $(MAKE) test-cluster
 
 kind-down: ## End what `make kind` started

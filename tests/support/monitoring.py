@@ -93,7 +93,7 @@ def _adapter(url: str) -> Program:
         _image(name),
         port=6443,
         ready="/readyz",
-        args=["--secure-port=6443", *paths, f"--prometheus-url={url}", "--metrics-relist-interval=15s"],
+        args=["--secure-port=6443", *paths, f"--prometheus-url={url}", "--metrics-relist-interval=30s"],
         # To tell which pods a selector means.
         rules=[_PODS, {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]}],
         files={file: _CONFIGURATION / file},
