@@ -25,20 +25,9 @@ exit codes: 0 done, 1 it failed and stderr says why, 2 wrong usage, 130 interrup
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and give its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="kingmaker",
-        description="Serve, challenge, watch and retrain models on Kubernetes.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    subparsers = parser.add_subparsers(metavar="VERB", required=True)
     given = sys.argv[1:] if arguments is None else list(arguments)
-    # Only the verb that was asked for is imported: `kubectl` shall not wait for libraries of statistics.
-    for verb in [given[0]] if given and given[0] in VERBS else VERBS:
-        module = importlib.import_module(f"kingmaker.cli.{verb}")
-        module.add_parser(subparsers).set_defaults(run=module.run)
-    options = parser.parse_args(given)
     try:
+        options = _parser([given[0]] if given and given[0] in VERBS else VERBS).parse_args(given)
         code: int = options.run(options)
         sys.stdout.flush()
     except LocalError as error:
@@ -52,3 +41,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _parser(verbs: Sequence[str]) -> argparse.ArgumentParser:
+    """Declare verbs, and import no others: `kubectl` shall not wait for libraries of statistics."""
+    parser = argparse.ArgumentParser(
+        prog="kingmaker",
+        description="Serve, challenge, watch and retrain models on Kubernetes.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = parser.add_subparsers(metavar="VERB", required=True)
+    try:
+        for verb in verbs:
+            module = importlib.import_module(f"kingmaker.cli.{verb}")
+            module.add_parser(subparsers).set_defaults(run=module.run)
+    except ModuleNotFoundError as error:
+        raise LocalError(
+            f"the Python package {error.name} is not installed; "
+            "the command needs Kingmaker's extras, as in `python3 -m pip install '.[operator,local]'`"
+        ) from error
+    return parser
