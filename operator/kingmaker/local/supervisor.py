@@ -77,7 +77,6 @@ def run(options: Options, *, report: Callable[[str], None], on_ready: Callable[[
     home = options.home
     home.prepare()
     with _owned(home):
-        write_status(home, "starting", "free ports")
         try:
             _run(options, report, on_ready)
         except LocalError as error:
@@ -140,6 +139,8 @@ def _owned(home: Home) -> Iterator[None]:
     try:
         if not try_lock(descriptor):
             raise AlreadyRunningError(f"{home.folder} is in use by another process")
+        # Before the owner is known: what a killed one said last must not be taken for this one's word.
+        write_status(home, "starting", "free ports")
         own = processes.record_of(os.getpid())
         assert own is not None
         path = home.records / f"{RECORD}.json"

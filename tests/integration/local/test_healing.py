@@ -1,7 +1,13 @@
 """Programs that are killed come back by themselves, and nothing is lost or doubled by it."""
 
+from pathlib import Path
+
 import pytest
 
+from kingmaker.local import processes
+from kingmaker.local.home import Home
+from kingmaker.local.supervisor import Options, run, write_status
+from kingmaker.local.up import is_ready
 from support.laptop import Laptop, wait_for
 
 
@@ -34,6 +40,26 @@ def test_after_a_killed_supervisor_up_goes_on_with_the_running_pods(laptop: Lapt
     assert laptop.kubectl("get", "pod", "witness", "-o", "jsonpath={.status.phase}") == "Running"
     laptop.down()
     assert laptop.processes() == []
+
+
+def test_what_a_killed_supervisor_said_last_is_not_taken_for_the_next_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path)
+    home.prepare()
+    write_status(home, "ready", "said before the kill")
+    keep = processes.save
+    seen = []
+
+    def keep_and_look(path: Path, record: processes.ProcessRecord) -> None:
+        keep(path, record)
+        seen.append(is_ready(home))
+        raise InterruptedError
+
+    monkeypatch.setattr(processes, "save", keep_and_look)
+    with pytest.raises(InterruptedError):
+        run(Options(home, Path("no-binary")), report=lambda _: None, on_ready=lambda: None)
+    assert seen == [False]
 
 
 def test_down_after_supervisor_and_node_were_killed_leaves_nothing(laptop: Laptop) -> None:
