@@ -23,6 +23,7 @@ from support.fakerouter import FakeRouter
 
 Pod = dict[str, Any]
 
+NAME = "fake"
 RESOURCES = {"cpu": "10000", "memory": "10000Gi", "ephemeral-storage": "10000Gi", "pods": "10000"}
 WORKERS = 8
 MANAGEMENT_PORT = 8082
@@ -148,17 +149,30 @@ class FakeNode:
 
 @asynccontextmanager
 async def fake_node(client: KubeClient, *, network: str, xds_port: int, folder: Path) -> AsyncIterator[FakeNode]:
-    """Run a fake node while the block runs; pods can be bound to it when it begins."""
-    node = FakeNode(client, name="fake", network=network, xds_port=xds_port, folder=folder)
+    """Run a fake node while the block runs; all pods are bound to it, and it is forgotten when the block ends."""
+    node = FakeNode(client, name=NAME, network=network, xds_port=xds_port, folder=folder)
     ready = asyncio.Event()
+    others = [name for name in await _nodes(client) if name != NAME]
     running = asyncio.create_task(node.run(ready.set))
     try:
+        await _cordon(client, others, cordoned=True)
         await asyncio.wait_for(ready.wait(), 30)
         yield node
         assert not running.done(), running.exception()
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+        await _cordon(client, others, cordoned=False)
+        await client.delete(f"/api/v1/nodes/{NAME}", {})
+
+
+async def _nodes(client: KubeClient) -> list[str]:
+    return [node["metadata"]["name"] for node in (await client.get("/api/v1/nodes"))["items"]]
+
+
+async def _cordon(client: KubeClient, names: list[str], *, cordoned: bool) -> None:
+    for name in names:
+        await client.patch(f"/api/v1/nodes/{name}", {"spec": {"unschedulable": cordoned}}, kind=STRATEGIC)
 
 
 def _path(pod: Pod) -> str:
