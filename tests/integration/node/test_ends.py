@@ -37,7 +37,8 @@ async def test_deletion(api: Api, node: ProcessNode, script: str, grace: int, wi
     await api.gone()
     assert time.monotonic() - started < within
     assert not lives(pid_of(found))
-    assert not (node.folder / "pods" / found["metadata"]["uid"]).exists()
+    folder = node.folder / "pods" / found["metadata"]["uid"]
+    await eventually(lambda: asyncio.to_thread(lambda: not folder.exists()))
 
 
 async def test_a_pod_is_unready_as_soon_as_its_deletion_begins(api: Api) -> None:
