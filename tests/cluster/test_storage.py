@@ -1,4 +1,7 @@
-"""Models from a real S3 server in real pods: wrong keys, missing files, a file that changes after its verification."""
+"""Models from a real S3 server and from a claim in real pods.
+
+Wrong keys, missing files, a file that changes after its verification, a claim that is emptied.
+"""
 
 import copy
 from pathlib import Path
@@ -13,6 +16,8 @@ from support.clients import POD, Clients, StoredProps
 from support.cluster import Cluster, Document, condition, wait_until
 from support.release import Images
 from support.seat import CHALLENGER, CHAMPION, NAME
+from support.shelf import NAME as CLAIM
+from support.shelf import shelf
 from support.store import CREDENTIALS, PREFIX, secret
 
 NAMESPACE = "other"
@@ -26,6 +31,12 @@ files.copy(sys.argv[1], sys.argv[2])
 """
 
 
+_ASK = """
+import sys, urllib.request
+print(urllib.request.urlopen(sys.argv[1], timeout=10).status)
+"""
+
+
 @pytest.fixture
 def props(built: Path, images: Images) -> StoredProps:
     return StoredProps(EXAMPLE, built, images.training)
@@ -36,6 +47,11 @@ def a_model(props: StoredProps, name: str, **artifact: Any) -> Document:
     model["metadata"]["name"] = name
     model["spec"]["artifact"].update(artifact)
     return model
+
+
+def a_seat(champion: str) -> Document:
+    head = {"apiVersion": "kingmaker.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": NAME}}
+    return {**head, "spec": {"championRef": {"name": champion}, "serving": {"replicas": 1}}}
 
 
 def copy_object(cluster: Cluster, source: str, target: str) -> None:
@@ -82,9 +98,7 @@ def test_a_file_that_changed_since_it_was_verified_is_never_served(
 
     wait_until("the Model is verified", verified, seconds=90)
     copy_object(cluster, f"{CHALLENGER}/model.onnx", "swapped/model.onnx")
-    head = {"apiVersion": "kingmaker.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": NAME}}
-    seat = {**head, "spec": {"championRef": {"name": "swapped"}, "serving": {"replicas": 1}}}
-    cluster.apply(seat, namespace=NAMESPACE)
+    cluster.apply(a_seat("swapped"), namespace=NAMESPACE)
 
     def ready() -> Document:
         return condition(cluster.get("modeldeployment", NAME, NAMESPACE), "Ready")
@@ -97,3 +111,43 @@ def test_a_file_that_changed_since_it_was_verified_is_never_served(
         wait_until("the right file is served", lambda: ready()["status"] == "True", seconds=180)
     finally:
         cluster.kubectl("delete", "modeldeployments,models", "--all", "-n", NAMESPACE)
+
+
+def test_a_model_on_a_claim_is_served_and_outlives_it(
+    cluster: Cluster, clients: Clients, images: Images, props: StoredProps, built: Path
+) -> None:
+    model = yaml.safe_load(props.model(CHAMPION).replace(PREFIX, f"pvc://{CLAIM}"))
+    del model["spec"]["artifact"]["credentialsSecretRef"]
+
+    def is_ready() -> bool:
+        return condition(cluster.get("modeldeployment", NAME, NAMESPACE), "Ready").get("status") == "True"
+
+    def answers() -> bool:
+        return clients.run(_ASK, f"http://{NAME}.{NAMESPACE}/v2/models/{NAME}").strip() == "200"
+
+    with shelf(cluster, images, NAMESPACE) as claim:
+        claim.fill(built / CHAMPION)
+        try:
+            cluster.apply(model, a_seat(CHAMPION), namespace=NAMESPACE)
+            wait_until("the model on the claim is served", is_ready, seconds=150)
+            wait_until("it answers", answers, seconds=30)
+            labels = {"app_kubernetes_io__component": "serving", "kingmaker_dev__model": CHAMPION}
+            (pod,) = cluster.find("pods", NAMESPACE, **labels)
+            (fetch,) = pod["spec"]["initContainers"]
+            (server,) = pod["spec"]["containers"]
+            (volume,) = (v["name"] for v in pod["spec"]["volumes"] if "persistentVolumeClaim" in v)
+            mounts = {mount["name"]: mount for mount in fetch["volumeMounts"]}
+            assert mounts[volume]["readOnly"]
+            assert volume not in {mount["name"] for mount in server["volumeMounts"]}
+            claim.clear()
+            cluster.execute(NAMESPACE, pod["metadata"]["name"], "sh", "-c", "kill 1", container=server["name"])
+
+            def restarted() -> bool:
+                now = cluster.get("pod", pod["metadata"]["name"], NAMESPACE)["status"]["containerStatuses"][0]
+                return bool(now["restartCount"]) and bool(now["ready"])
+
+            wait_until("the server is back without the claim's files", restarted, seconds=90)
+            wait_until("it answers again", answers, seconds=30)
+        finally:
+            cluster.kubectl("delete", "modeldeployments,models", "--all", "-n", NAMESPACE)
+            cluster.kubectl("wait", "--for=delete", "pods", "--all", "-n", NAMESPACE, "--timeout=90s")
