@@ -24,8 +24,12 @@ from support.store import Store, secret
 @pytest.fixture(scope="session")
 def images() -> Images:
     found = Images.read()
-    if found is None or not os.environ.get("KUBECONFIG") or not shutil.which("kubectl"):
-        pytest.skip("needs kubectl, KUBECONFIG and KINGMAKER_IMAGES; see docs/testing.md")
+    missing = [name for name in ("KUBECONFIG", "KINGMAKER_IMAGES") if not os.environ.get(name)]
+    missing += [
+        program for program in ("kubectl", os.environ.get("KINGMAKER_HELM", "helm")) if not shutil.which(program)
+    ]
+    if missing or found is None:
+        pytest.skip(f"needs {' and '.join(missing)}; see docs/testing.md")
     return found
 
 

@@ -62,14 +62,13 @@ class Load:
 
     @contextmanager
     def watched(self, *, settle_seconds: float = 15) -> Iterator[Window]:
-        """Count the requests that are sent in the block; those in flight at its end are waited for."""
+        """Count the requests that are sent in the block; when it ends, the count goes on until none is in flight."""
         window = Window()
         before, began = self.fresh_report(), time.monotonic()
         yield window
         window.seconds = time.monotonic() - began
         end = time.monotonic() + settle_seconds
-        sent = self.fresh_report()["sent"]
-        while (after := self.fresh_report())["answered"] + after["failed"] < sent and time.monotonic() < end:
+        while _in_flight(after := self.fresh_report()) and time.monotonic() < end:
             pass
         window.sent = after["sent"] - before["sent"]
         window.failed = after["failed"] - before["failed"]
@@ -99,3 +98,7 @@ class Load:
         if self._child.poll() is None or self._child.stderr is None:
             return f"it runs; last report {self._report}"
         return self._child.stderr.read().decode(errors="replace")[-2000:]
+
+
+def _in_flight(report: dict[str, Any]) -> int:
+    return int(report["sent"] - report["answered"] - report["failed"])
