@@ -32,7 +32,7 @@ unit: setup ## Pure tests, under a minute
 	$(BIN)/pytest tests/unit -n 2 --cov=kingmaker.core --cov-report=term:skip-covered --cov-fail-under=95
 
 integration: setup ## Against a real API server, real Envoy, real ONNX Runtime
-	$(BIN)/pytest tests/integration -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest tests/integration -n 2 --dist loadfile
 
 e2e: setup ## The demo, and the operator killed twenty times in it
 	$(BIN)/pytest tests/e2e
