@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from support.cluster import Cluster, Document
+from support.cluster import Cluster, Document, KubectlError
 
 CHART = Path(__file__).parents[2] / "charts" / "kingmaker"
 NAMESPACE = "kingmaker-system"
@@ -88,8 +88,12 @@ class Release:
 
     def logs(self) -> str:
         """Give what the operators said, for a test that failed."""
-        return "\n".join(
-            f"--- {pod['metadata']['name']}\n"
-            + self.cluster.kubectl("logs", "-n", NAMESPACE, pod["metadata"]["name"], "--tail=60")
-            for pod in self.operators()
-        )
+        return "\n".join(map(self._log, (pod["metadata"]["name"] for pod in self.operators())))
+
+    def _log(self, pod: str) -> str:
+        try:
+            said = self.cluster.kubectl("logs", "-n", NAMESPACE, pod, "--tail=60")
+        except KubectlError as error:
+            # One that was ending a moment ago.
+            said = str(error)
+        return f"--- {pod}\n{said}"
