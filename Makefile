@@ -16,8 +16,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, found {v[0]}.{v[1]}: say make PYTHON=python3.12")'
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { echo "no venv module: install python3-venv" >&2; exit 1; }
 	@echo "installing the locked dependencies into $(VENV) (once, a minute or two)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation --editable .
 	@touch $@
 
 demo: setup ## Watch a model being served, challenged, promoted, harmed, rolled back and retrained (KEEP=1 keeps it)
@@ -70,15 +70,16 @@ verify: generate ## Fail when something generated is not committed
 bench: setup ## Ratios measured side by side
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 
-UV := $(shell command -v uv || echo $(BIN)/uv)
-COMPILE = $(UV) pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -q
+COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q $(if $(UPGRADE),--upgrade)
 
-lock: ## Lock the dependencies anew (needs uv on the PATH, or in .venv)
-	$(COMPILE) --all-extras --group dev -o requirements.lock
+lock: setup ## Lock the dependencies after a change of pyproject.toml (UPGRADE=1: and take the newest of all)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/uv.lock
+	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements.lock
 	@# An image ships the very versions that the tests ran with.
-	$(COMPILE) -c requirements.lock --extra operator -o requirements/operator.lock
-	$(COMPILE) -c requirements.lock --extra serving --extra storage -o requirements/serving.lock
-	$(COMPILE) -c requirements.lock --extra serving --extra storage --extra train -o requirements/training.lock
+	$(COMPILE) pyproject.toml -c requirements.lock --extra operator -o requirements/operator.lock
+	$(COMPILE) pyproject.toml -c requirements.lock --extra serving --extra storage -o requirements/serving.lock
+	$(COMPILE) pyproject.toml -c requirements.lock --extra serving --extra storage --extra train -o requirements/training.lock
+	$(COMPILE) --group lock -o requirements/uv.lock
 
 clean: ## Remove what was installed and made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
