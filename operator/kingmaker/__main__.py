@@ -12,9 +12,9 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from kingmaker.assembly import serve
-from kingmaker.core.children import RouterContainer
 from kingmaker.core.decide import Rules
 from kingmaker.core.manifests.settings import LINK_LOCAL, Settings
+from kingmaker.core.serving.children import RouterContainer
 from kingmaker.routing.bootstrap import router_container
 
 logger = logging.getLogger(__name__)

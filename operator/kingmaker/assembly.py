@@ -16,12 +16,12 @@ import aiohttp
 from kingmaker.adapters.apiserver import ApiServer, always
 from kingmaker.adapters.clock import SystemClock, tick
 from kingmaker.adapters.cluster import KubernetesCluster
+from kingmaker.adapters.election import Candidate, Terms
 from kingmaker.adapters.lease import Elector, LeaseStore
 from kingmaker.adapters.management import Management
 from kingmaker.adapters.metrics import OperatorMetrics
 from kingmaker.adapters.profiles import PodProfiles
 from kingmaker.core.decide import Rules
-from kingmaker.core.election import Candidate, Terms
 from kingmaker.handlers.watcher import Watcher
 from kingmaker.loop import Loop
 from kingmaker.ports import Key

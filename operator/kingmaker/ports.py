@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from typing_extensions import override
 
-from kingmaker.core.baseline import Baseline
+from kingmaker.core.counts.baseline import Baseline
+from kingmaker.core.counts.profile import Profile
 from kingmaker.core.observed import ObservedRouter
 from kingmaker.core.plan import RoutePlan
-from kingmaker.core.profile import Profile
 
 Body = Mapping[str, Any]
 

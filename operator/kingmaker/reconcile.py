@@ -18,14 +18,14 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from kingmaker.api import Model, RoleStatus
-from kingmaker.core.children import ledger_config_map, workload_manifests
 from kingmaker.core.decide import Rules, decide
 from kingmaker.core.manifests.names import JOBS, WORKLOAD
-from kingmaker.core.ownership import is_being_collected, is_ours, taken_message
 from kingmaker.core.plan import Action, Apply, Create, Delete, HandOver, Plan
-from kingmaker.core.sightings import model_roles
-from kingmaker.core.traffic import plan_route
-from kingmaker.core.verification import ObservedModel, decide_model
+from kingmaker.core.serving.children import ledger_config_map, workload_manifests
+from kingmaker.core.serving.observe import model_roles
+from kingmaker.core.serving.ownership import is_being_collected, is_ours, taken_message
+from kingmaker.core.serving.traffic import plan_route
+from kingmaker.core.serving.verification import ObservedModel, decide_model
 from kingmaker.ports import (
     Body,
     Clock,

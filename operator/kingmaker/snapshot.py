@@ -9,15 +9,15 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from kingmaker.api import Model, ModelDeployment
-from kingmaker.core.baseline import Baseline
-from kingmaker.core.children import LEDGER
+from kingmaker.core.counts.baseline import Baseline
+from kingmaker.core.counts.ledger import Ledger, load_ledger
+from kingmaker.core.counts.profile import Profile
 from kingmaker.core.decide import RETENTION
-from kingmaker.core.ledger import Ledger, load_ledger
 from kingmaker.core.manifests.names import JOBS, ROUTER, WORKLOAD, bounded, decision_name, verify_job_name
 from kingmaker.core.manifests.objects import COMPONENT, DEPLOYMENT_UID, MODEL, ROUTER_SELECTOR
 from kingmaker.core.observed import Observed, ObservedJob, ObservedRouter
-from kingmaker.core.profile import Profile
-from kingmaker.core.sightings import has_ended, is_pod_ready, job_state, observe_variants
+from kingmaker.core.serving.children import LEDGER
+from kingmaker.core.serving.observe import has_ended, is_pod_ready, job_state, observe_variants
 from kingmaker.core.state import State, load_state
 from kingmaker.ports import Body, Clock, Cluster, Key, PodAddress, Profiles, Routing
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kingmaker.cli.demo.scenario import EXAMPLE
+from kingmaker_laptop.demo.scenario import EXAMPLE
 from support.clients import NAMESPACE as CLIENTS
 from support.clients import POD, Clients
 from support.cluster import Cluster

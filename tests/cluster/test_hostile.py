@@ -16,8 +16,8 @@ import pytest
 
 from support.clients import Clients
 from support.cluster import Cluster, Document, KubectlError, is_ready, wait_until
+from support.fault_pod import FaultPod
 from support.release import Images, Release
-from support.saboteur import Saboteur
 from support.seat import CHALLENGER, CHAMPION, NAME, Seat, taken, told
 
 NAMESPACE = "hostile"
@@ -45,10 +45,10 @@ def quiet(world: Seat) -> Seat:
 
 
 @pytest.fixture(scope="module")
-def saboteur(cluster: Cluster, images: Images) -> Saboteur:
-    saboteur = Saboteur(cluster, images)
-    saboteur.start()
-    return saboteur
+def fault_pod(cluster: Cluster, images: Images) -> FaultPod:
+    fault_pod = FaultPod(cluster, images)
+    fault_pod.start()
+    return fault_pod
 
 
 def for_the_rest_of(seconds: float, since: float) -> None:
@@ -228,11 +228,11 @@ def test_a_drain_takes_one_pod_at_a_time(quiet: Seat) -> None:
     assert told("the node is drained and comes back", window).failed == 0
 
 
-def test_a_champion_out_of_memory_has_a_second_pod(quiet: Seat, saboteur: Saboteur) -> None:
+def test_a_champion_out_of_memory_has_a_second_pod(quiet: Seat, fault_pod: FaultPod) -> None:
     victim = quiet.pods()[0]
     with quiet.load.watched() as window:
         began = time.monotonic()
-        saboteur.exhaust_memory(victim)
+        fault_pod.exhaust_memory(victim)
         wait_until("it is started again", lambda: _restarted(quiet, victim), seconds=60)
         quiet.wait_ready()
         for_the_rest_of(KILLED_SECONDS, began)
@@ -240,14 +240,14 @@ def test_a_champion_out_of_memory_has_a_second_pod(quiet: Seat, saboteur: Sabote
     assert told("one of two champions is OOM-killed", window).failed <= KILLED_SHARE * window.sent
 
 
-def test_a_champions_only_pod_out_of_memory_is_waited_for(quiet: Seat, saboteur: Saboteur) -> None:
+def test_a_champions_only_pod_out_of_memory_is_waited_for(quiet: Seat, fault_pod: FaultPod) -> None:
     quiet.change(serving={"replicas": 1})
     quiet.wait_ready(1)
     victim = quiet.pods()[0]
     try:
         with quiet.load.watched() as window:
             began = time.monotonic()
-            saboteur.exhaust_memory(victim)
+            fault_pod.exhaust_memory(victim)
             wait_until("it is started again", lambda: _restarted(quiet, victim), seconds=60)
             quiet.wait_ready(1)
             for_the_rest_of(KILLED_SECONDS, began)
@@ -257,11 +257,11 @@ def test_a_champions_only_pod_out_of_memory_is_waited_for(quiet: Seat, saboteur:
         quiet.change(serving={"replicas": 2})
 
 
-def test_a_router_out_of_memory_has_a_second_pod(quiet: Seat, saboteur: Saboteur) -> None:
+def test_a_router_out_of_memory_has_a_second_pod(quiet: Seat, fault_pod: FaultPod) -> None:
     victim = quiet.routers()[0]
     with quiet.load.watched() as window:
         began = time.monotonic()
-        saboteur.exhaust_memory(victim)
+        fault_pod.exhaust_memory(victim)
         quiet.wait_ready()
         for_the_rest_of(KILLED_SECONDS, began)
     told("one of two routers is OOM-killed", window)
@@ -269,10 +269,10 @@ def test_a_router_out_of_memory_has_a_second_pod(quiet: Seat, saboteur: Saboteur
     assert window.by_status.keys() <= {"200", "none"}, "a router said so itself"
 
 
-def test_operators_are_killed_in_turn(quiet: Seat, release: Release, saboteur: Saboteur) -> None:
+def test_operators_are_killed_in_turn(quiet: Seat, release: Release, fault_pod: FaultPod) -> None:
     with quiet.load.watched() as window:
         for pod in release.operators():
-            saboteur.signal(pod, signal.SIGKILL)
+            fault_pod.signal(pod, signal.SIGKILL)
             quiet.change(routing={"affinity": {"header": f"x-after-{pod['metadata']['name']}"[:60]}})
             generation = quiet.read()["metadata"]["generation"]
 
@@ -286,11 +286,13 @@ def test_operators_are_killed_in_turn(quiet: Seat, release: Release, saboteur: S
     assert told("operators are killed in turn", window).failed == 0
 
 
-def test_a_paused_leader_is_replaced_and_writes_nothing_more(quiet: Seat, release: Release, saboteur: Saboteur) -> None:
+def test_a_paused_leader_is_replaced_and_writes_nothing_more(
+    quiet: Seat, release: Release, fault_pod: FaultPod
+) -> None:
     leader = release.leader()
     pod = next(p for p in release.operators() if leader.startswith(p["metadata"]["name"]))
     with quiet.load.watched() as window:
-        saboteur.signal(pod, signal.SIGSTOP)
+        fault_pod.signal(pod, signal.SIGSTOP)
         began = time.monotonic()
         successor = wait_until("another one leads", lambda: _other_than(release, leader), seconds=60)
         taken_over = time.monotonic() - began
@@ -301,7 +303,7 @@ def test_a_paused_leader_is_replaced_and_writes_nothing_more(quiet: Seat, releas
 
         wait_until("the successor carries a change out", carried_out, seconds=60)
         before = restarts(pod)
-        saboteur.signal(pod, signal.SIGCONT)
+        fault_pod.signal(pod, signal.SIGCONT)
         name = pod["metadata"]["name"]
         wait_until(
             "the paused one ends",

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from kingmaker.cli.demo.errors import DemoError
-from kingmaker.cli.demo.failure import tell_what_was_seen
-from kingmaker.cli.demo.scenario import EXAMPLE, play, sum_up
-from kingmaker.cli.demo.screen import Screen
-from kingmaker.cli.demo.stage import Stage
-from kingmaker.local.kube.client import KubeClient
-from kingmaker.local.kube.kubeconfig import Connection
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.kubeconfig import Connection
+from kingmaker_laptop.demo.errors import DemoError
+from kingmaker_laptop.demo.failure import tell_what_was_seen
+from kingmaker_laptop.demo.scenario import EXAMPLE, play, sum_up
+from kingmaker_laptop.demo.screen import Screen
+from kingmaker_laptop.demo.stage import Stage
 from support.clients import Clients, ClusterPlace, StoredProps
 from support.cluster import Cluster
 from support.release import Images, Release

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from kingmaker.cli.demo.scenario import EXAMPLE
+from kingmaker_laptop.demo.scenario import EXAMPLE
+from support.claim_fixture import NAME as CLAIM
+from support.claim_fixture import shelf
 from support.clients import NAMESPACE as CLIENTS
 from support.clients import POD, Clients, StoredProps
 from support.cluster import Cluster, Document, condition, wait_until
 from support.release import Images
 from support.seat import CHALLENGER, CHAMPION, NAME
-from support.shelf import NAME as CLAIM
-from support.shelf import shelf
 from support.store import CREDENTIALS, PREFIX, secret
 
 NAMESPACE = "other"

@@ -20,16 +20,16 @@ from typing import Any
 
 import pytest
 
-from kingmaker.cli.demo.failure import last_lines
-from kingmaker.cli.demo.laptop import Laptop, run_python
-from kingmaker.cli.demo.scenario import EXAMPLE
-from kingmaker.cli.demo.screen import Screen
-from kingmaker.cli.demo.stage import NAMESPACE, Stage, View
-from kingmaker.cli.demo.steps import Props, promote_better, retrain_after_shift, roll_back_harmful, seat_champion
-from kingmaker.local import processes
-from kingmaker.local.home import Home
-from kingmaker.local.kube.client import KubeClient
-from kingmaker.local.kube.kubeconfig import read_kubeconfig
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.kubeconfig import read_kubeconfig
+from kingmaker_laptop import processes
+from kingmaker_laptop.demo.failure import last_lines
+from kingmaker_laptop.demo.laptop import Laptop, run_python
+from kingmaker_laptop.demo.scenario import EXAMPLE
+from kingmaker_laptop.demo.screen import Screen
+from kingmaker_laptop.demo.stage import NAMESPACE, Stage, View
+from kingmaker_laptop.demo.steps import Props, promote_better, retrain_after_shift, roll_back_harmful, seat_champion
+from kingmaker_laptop.home import Home
 from support.observer import Observer, observing
 
 SEED = 20

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from kingmaker.local.binary import ensure_binary
+from kingmaker_laptop.binary import ensure_binary
 from support.controlplane import ControlPlane, running_control_plane
 
 Right = tuple[str, str, str]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kingmaker.local.binary import cache_folder
-from kingmaker.local.filelock import locked
+from kingmaker_laptop.binary import cache_folder
+from kingmaker_laptop.filelock import locked
 from support.localprocess import free_port, running
 
 PACKAGE = "azurite@3.35.0"

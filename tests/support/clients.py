@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 from typing_extensions import override
 
-from kingmaker.cli.demo.client import Traffic, generator_arguments
-from kingmaker.cli.demo.errors import DemoError
-from kingmaker.cli.demo.steps import Props
+from kingmaker_laptop.demo.client import Traffic, generator_arguments
+from kingmaker_laptop.demo.errors import DemoError
+from kingmaker_laptop.demo.steps import Props
 from support.cluster import Cluster, KubectlError
 from support.release import Images
 from support.store import CREDENTIALS, PREFIX, SECRET, WORK, copy_into, pod, secret
@@ -17,7 +17,7 @@ from support.store import CREDENTIALS, PREFIX, SECRET, WORK, copy_into, pod, sec
 NAMESPACE = "clients"
 POD = "clients"
 FRESH = f"{PREFIX}/fresh.csv"
-SOURCES = Path(__file__).parents[2] / "operator" / "kingmaker"
+SOURCES = Path(__file__).parents[2] / "laptop" / "kingmaker_laptop"
 
 
 class Clients:
@@ -42,7 +42,7 @@ class Clients:
         }
         self.cluster.apply(secret(NAMESPACE), pod(POD, NAMESPACE, container))
         self.cluster.kubectl("wait", "-n", NAMESPACE, f"pod/{POD}", "--for=condition=Ready", "--timeout=90s")
-        copy_into(self.cluster, SOURCES, NAMESPACE, POD, f"{WORK}/app/kingmaker")
+        copy_into(self.cluster, SOURCES, NAMESPACE, POD, f"{WORK}/app/kingmaker_laptop")
 
     async def traffic(self, *, url: str, model: str, rate: float, fresh: str, log: Path) -> Traffic:
         """Start a load generator in the pod; it ends when `stop` closes its stdin."""

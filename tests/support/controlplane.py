@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from kingmaker.local.binary import ensure_binary
+from kingmaker_laptop.binary import ensure_binary
 
 KINGMAKER = [sys.executable, "-m", "kingmaker.cli"]
 CRDS = Path(__file__).parents[2] / "crds"

@@ -15,10 +15,10 @@ from typing import Any
 
 from aiohttp import web
 
-from kingmaker.local.kube.client import STRATEGIC, ApiError, KubeClient
-from kingmaker.local.kube.reflector import Reflector
-from kingmaker.local.node.registration import Registration
-from kingmaker.local.node.times import format_time, utc_now
+from kingmaker.kube.client import STRATEGIC, ApiError, KubeClient
+from kingmaker.kube.reflector import Reflector
+from kingmaker_laptop.node.registration import Registration
+from kingmaker_laptop.node.times import format_time, utc_now
 from support.fakerouter import FakeRouter
 
 Pod = dict[str, Any]

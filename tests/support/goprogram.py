@@ -7,10 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from kingmaker.local.binary import cache_folder
-from kingmaker.local.filelock import locked
-from kingmaker.local.progress import Progress
-from kingmaker.local.toolchain import find_toolchain
+from kingmaker_laptop.binary import cache_folder
+from kingmaker_laptop.filelock import locked
+from kingmaker_laptop.progress import Progress
+from kingmaker_laptop.toolchain import find_toolchain
 
 
 def ensure_program(package: str, version: str) -> Path:

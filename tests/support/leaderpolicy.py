@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from kingmaker.local.bootstrap import ACCOUNT, NAMESPACE
+from kingmaker_laptop.bootstrap import ACCOUNT, NAMESPACE
 
 CHART = Path(__file__).parents[2] / "charts" / "kingmaker"
 POLICY = f"{NAMESPACE}-{ACCOUNT}-leader"

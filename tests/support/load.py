@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kingmaker.cli.demo.client import generator_arguments
+from kingmaker_laptop.demo.client import generator_arguments
 from support.clients import NAMESPACE, POD
 from support.store import WORK
 

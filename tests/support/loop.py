@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kingmaker.local.addresses import Addresses
-from kingmaker.local.credentials import render_kubeconfig
-from kingmaker.local.home import Home
-from kingmaker.local.kube.client import ApiError, KubeClient
-from kingmaker.local.kube.kubeconfig import read_kubeconfig
-from kingmaker.local.ports import read_ports
+from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.kubeconfig import read_kubeconfig
+from kingmaker_laptop.addresses import Addresses
+from kingmaker_laptop.credentials import render_kubeconfig
+from kingmaker_laptop.home import Home
+from kingmaker_laptop.ports import read_ports
 from support.controlplane import ControlPlane
 from support.fakenode import fake_node
-from support.people import soon
+from support.rbac_users import soon
 from support.team import SYSTEM, TEAM
 
 USER = f"system:serviceaccount:{SYSTEM}:kingmaker"

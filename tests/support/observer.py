@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from kingmaker.local.kube.client import KubeClient
-from kingmaker.local.kube.reflector import Reflector
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.reflector import Reflector
 
 OURS = {"labelSelector": "app.kubernetes.io/managed-by=kingmaker"}
 EVENTS = {"fieldSelector": "source=kingmaker"}

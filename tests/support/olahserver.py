@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kingmaker.local.binary import cache_folder
-from kingmaker.local.filelock import locked
+from kingmaker_laptop.binary import cache_folder
+from kingmaker_laptop.filelock import locked
 from support.localprocess import free_port, running
 
 PACKAGE = "olah==0.5.4"

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import aiohttp
 
-from kingmaker.local import bootstrap
-from kingmaker.local.assets import operator_rules
-from kingmaker.local.credentials import render_kubeconfig
-from kingmaker.local.home import Home
-from kingmaker.local.kube.client import KubeClient
-from kingmaker.local.ports import Ports, read_ports
+from kingmaker.kube.client import KubeClient
+from kingmaker_laptop import bootstrap
+from kingmaker_laptop.assets import operator_rules
+from kingmaker_laptop.credentials import render_kubeconfig
+from kingmaker_laptop.home import Home
+from kingmaker_laptop.ports import Ports, read_ports
 from support.controlplane import ControlPlane
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")

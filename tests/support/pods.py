@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kingmaker.local.node.podspec import PodSpec, parse_pod
-from kingmaker.local.node.states import ContainerView, Exited, PodView, Running
+from kingmaker_laptop.node.podspec import PodSpec, parse_pod
+from kingmaker_laptop.node.states import ContainerView, Exited, PodView, Running
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

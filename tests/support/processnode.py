@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kingmaker.local.kube.client import ApiError, KubeClient
-from kingmaker.local.kube.kubeconfig import read_kubeconfig
+from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.kubeconfig import read_kubeconfig
 from support.controlplane import ControlPlane
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class ProcessNode:
         credentials = self.control_plane.folder / "credentials"
         own = ["--kubeconfig", str(credentials / "node.kubeconfig"), "--client-ca", str(credentials / "ca.crt")]
         place = ["--dir", str(self.folder), "--name", NODE, "--pod-cidr", self.pod_network()]
-        return [sys.executable, "-m", "kingmaker.local.node", *own, *place, *self.flags]
+        return [sys.executable, "-m", "kingmaker_laptop.node", *own, *place, *self.flags]
 
     def pod_network(self) -> str:
         """The network that belongs to this control plane's one for Services."""

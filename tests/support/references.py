@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from kingmaker.core.baseline import Baseline, Cell, Feature, Kind
-from kingmaker.core.windows import CellCounts, Windows, advance
+from kingmaker.core.counts.baseline import Baseline, Cell, Feature, Kind
+from kingmaker.core.counts.windows import CellCounts, Windows, advance
 
 Floats = NDArray[np.float64]
 

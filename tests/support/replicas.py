@@ -15,15 +15,15 @@ from pathlib import Path
 
 import aiohttp
 
-from kingmaker.local import bootstrap
-from kingmaker.local.assets import operator_rules
-from kingmaker.local.bootstrap import ACCOUNT, NAMESPACE
-from kingmaker.local.components import IMAGES
-from kingmaker.local.credentials import render_kubeconfig
-from kingmaker.local.home import Home
-from kingmaker.local.kube.client import ApiError, KubeClient
-from kingmaker.local.kube.kubeconfig import read_kubeconfig
-from kingmaker.local.ports import read_ports
+from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.kubeconfig import read_kubeconfig
+from kingmaker_laptop import bootstrap
+from kingmaker_laptop.assets import operator_rules
+from kingmaker_laptop.bootstrap import ACCOUNT, NAMESPACE
+from kingmaker_laptop.components import IMAGES
+from kingmaker_laptop.credentials import render_kubeconfig
+from kingmaker_laptop.home import Home
+from kingmaker_laptop.ports import read_ports
 from support.controlplane import ControlPlane
 from support.laptop import wait_for
 from support.leaderpolicy import POLICY, leader_policy, lease_rules

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from kingmaker.cli.demo.scenario import EXAMPLE
+from kingmaker_laptop.demo.scenario import EXAMPLE
 from support.clients import StoredProps
 from support.cluster import Cluster, Document, condition, is_ready, wait_until
 from support.load import Load, Window

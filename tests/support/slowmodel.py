@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from kingmaker.cli.demo.population import read_pool
-from kingmaker.cli.demo.traffic import LABEL
+from kingmaker_laptop.demo.population import read_pool
+from kingmaker_laptop.demo.traffic import LABEL
 from kingmaker_serving.package import package
 
 _SIZE = 256

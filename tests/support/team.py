@@ -9,8 +9,8 @@ from pathlib import Path
 
 from support.controlplane import ControlPlane, running_control_plane
 from support.helm import CHART, Helm
-from support.people import Document, Person, soon
-from support.wishes import DIGEST, a_decision, a_deployment, a_model, a_pod, a_retraining
+from support.rbac_users import Document, Person, soon
+from support.user_manifests import DIGEST, a_decision, a_deployment, a_model, a_pod, a_retraining
 
 SYSTEM = "kingmaker-system"
 TEAM = "team"

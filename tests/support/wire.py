@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import aiohttp
 from aiohttp import web
 
-from kingmaker.local.kube.kubeconfig import Connection
+from kingmaker.kube.kubeconfig import Connection
 
 _HOP_BY_HOP = {"host", "connection", "transfer-encoding", "content-length", "content-encoding", "accept-encoding"}
 _READS = {"GET", "HEAD"}

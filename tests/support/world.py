@@ -14,18 +14,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kingmaker.api import Model, ModelDeployment
-from kingmaker.core.baseline import Baseline
-from kingmaker.core.children import RouterContainer
+from kingmaker.core.counts.baseline import Baseline
+from kingmaker.core.counts.data_monitor import DataMonitor
+from kingmaker.core.counts.ledger import Ledger
+from kingmaker.core.counts.profile import Profile
+from kingmaker.core.counts.windows import Windows
 from kingmaker.core.decide import Rules, decide
-from kingmaker.core.ledger import Ledger
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.observed import Observed, ObservedJob, ObservedRouter, ObservedVariant
-from kingmaker.core.ownership import FIELD_MANAGER
 from kingmaker.core.plan import Action, Create, Delete, HandOver, Plan, RoutePlan
-from kingmaker.core.profile import Profile
+from kingmaker.core.serving.children import RouterContainer
+from kingmaker.core.serving.ownership import FIELD_MANAGER
 from kingmaker.core.state import State, load_state
-from kingmaker.core.watch import Watch
-from kingmaker.core.windows import Windows
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SETTINGS = Settings(
@@ -95,7 +95,7 @@ class World:
     creates: Counter[str] = field(default_factory=Counter)
     deletes: Counter[str] = field(default_factory=Counter)
     generation: int = 1
-    watch: Watch | None = None
+    watch: DataMonitor | None = None
     """What monitoring says; None lets it look at the counts."""
 
     @property
@@ -151,7 +151,7 @@ class World:
             pod_uids=frozenset(p.pod_uid for p in profiles),
         )
 
-    def _watched(self, watch: Watch) -> Watch:
+    def _watched(self, watch: DataMonitor) -> DataMonitor:
         """What monitoring says is about the champion of the moment."""
         champion = self.state.champion
         if champion is None:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from kingmaker.adapters.apiserver import ApiServer, Permit, always
 from kingmaker.adapters.sharedreads import SharedReads
-from kingmaker.core.ownership import FIELD_MANAGER, HANDOVER_MANAGER
+from kingmaker.core.serving.ownership import FIELD_MANAGER, HANDOVER_MANAGER
 from kingmaker.ports import Body, ClusterError, ConflictError, NotFoundError
 
 logger = logging.getLogger(__name__)

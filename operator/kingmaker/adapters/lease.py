@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from kingmaker.adapters.apiserver import ApiServer
-from kingmaker.core.election import Candidate, Lease
+from kingmaker.adapters.election import Candidate, Lease
 from kingmaker.ports import Clock, ClusterError, ConflictError, NotFoundError
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from typing import Final
 
 import aiohttp
 
-from kingmaker.core.baseline import Baseline, read_baseline
-from kingmaker.core.profile import Profile, parse_key
+from kingmaker.core.counts.baseline import Baseline, read_baseline
+from kingmaker.core.counts.profile import Profile, parse_key
 from kingmaker.ports import PodAddress
 
 logger = logging.getLogger(__name__)

@@ -1,16 +1,27 @@
-"""The command `kingmaker`: one module per verb, each with `add_parser(subparsers)` and `run(args) -> int`."""
+"""The command `kingmaker`: one module per verb, each with `add_parser(subparsers)` and `run(args) -> int`.
+
+Verbs that read a cluster are modules of this package; those that only a laptop has come from `kingmaker_laptop`.
+"""
 
 import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from kingmaker.local.errors import LocalError
+from kingmaker_laptop.errors import LocalError
 
-VERBS: Final = ("demo", "up", "down", "kubectl", "url", "history", "explain")
-"""Modules of this package, in the order of the help. A new verb is a new module and its name here."""
+VERBS: Final[Mapping[str, str]] = {
+    "demo": "kingmaker_laptop.demo",
+    "up": "kingmaker_laptop.verbs.up",
+    "down": "kingmaker_laptop.verbs.down",
+    "kubectl": "kingmaker_laptop.verbs.kubectl",
+    "url": "kingmaker_laptop.verbs.url",
+    "history": "kingmaker.cli.history",
+    "explain": "kingmaker.cli.explain",
+}
+"""The module of each verb, in the order of the help. A new verb is a new module and its line here."""
 
 _EPILOG: Final = """\
 start here:
@@ -43,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser(verbs: Sequence[str]) -> argparse.ArgumentParser:
+def _parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
     """Declare verbs, and import no others: `kubectl` shall not wait for libraries of statistics."""
     parser = argparse.ArgumentParser(
         prog="kingmaker",
@@ -54,7 +65,7 @@ def _parser(verbs: Sequence[str]) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(metavar="VERB", required=True)
     try:
         for verb in verbs:
-            module = importlib.import_module(f"kingmaker.cli.{verb}")
+            module = importlib.import_module(VERBS[verb])
             module.add_parser(subparsers).set_defaults(run=module.run)
     except ModuleNotFoundError as error:
         raise LocalError(

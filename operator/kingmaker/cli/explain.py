@@ -15,15 +15,15 @@ from kingmaker.adapters.profiles import PodProfiles
 from kingmaker.cli.history import CHECK_HEADER, check_row, describe
 from kingmaker.cli.reading import Target, add_target, connected, read_deployment, target_of
 from kingmaker.cli.tables import render, wrap
-from kingmaker.cli.verbs import Subparsers, add_verb
-from kingmaker.core.arena import judge_contest
+from kingmaker.core.contest.lifecycle import judge_contest
+from kingmaker.core.contest.policy import contest_policy
 from kingmaker.core.decide import evidence_of
 from kingmaker.core.manifests.names import decision_name
 from kingmaker.core.observed import Observed
-from kingmaker.core.policy import contest_policy
 from kingmaker.core.state import Contest
 from kingmaker.ports import Key
 from kingmaker.snapshot import Snapshots, Unrouted
+from kingmaker_laptop.verbs.flags import Subparsers, add_verb
 
 _EPILOG = """\
   kingmaker explain churn                 conditions, traffic, the running contest with its evidence so far

@@ -11,7 +11,7 @@ from typing import Any
 
 from kingmaker.cli.reading import add_target, read_decisions, target_of
 from kingmaker.cli.tables import render, wrap
-from kingmaker.cli.verbs import Subparsers, add_verb
+from kingmaker_laptop.verbs.flags import Subparsers, add_verb
 
 _EPILOG = """\
   kingmaker history churn                 a line per decision, the latest last

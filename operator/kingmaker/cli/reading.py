@@ -13,10 +13,10 @@ from typing import Any
 from kubernetes.aio.config import ConfigException
 
 from kingmaker.adapters.cluster import KubernetesCluster
-from kingmaker.cli.verbs import add_home, home_of
 from kingmaker.core.manifests.objects import DEPLOYMENT_UID
-from kingmaker.local.errors import LocalError
 from kingmaker.ports import Body, ClusterError
+from kingmaker_laptop.errors import LocalError
+from kingmaker_laptop.verbs.flags import add_home, home_of
 
 
 @dataclass(frozen=True, slots=True)

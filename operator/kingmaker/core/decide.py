@@ -9,33 +9,34 @@ from math import exp
 from typing import Final
 
 from kingmaker.api import DecidedModel, DecidedWeight, DecisionSpec, Evidence, Number
-from kingmaker.core.arena import admit, advance_contests, judge_contest, resplit, withdraw
-from kingmaker.core.capacity import is_available
-from kingmaker.core.children import (
+from kingmaker.core.contest.capacity import is_available
+from kingmaker.core.contest.champion import follow_champion_ref, return_to_previous, wanted_champion
+from kingmaker.core.contest.evidence import Totals
+from kingmaker.core.contest.judgement import Check
+from kingmaker.core.contest.lifecycle import admit, advance_contests, judge_contest, resplit, withdraw
+from kingmaker.core.contest.policy import contest_policy, fixed_shares
+from kingmaker.core.contest.record import Record, Side, settle
+from kingmaker.core.contest.steps import Hold, next_step
+from kingmaker.core.counts.data_monitor import DriftFinding
+from kingmaker.core.counts.ledger import Ledger, fold, has_news
+from kingmaker.core.manifests.objects import Manifest
+from kingmaker.core.manifests.records import decision_body
+from kingmaker.core.manifests.settings import Settings
+from kingmaker.core.monitoring.evaluate import finding_of, watch_data
+from kingmaker.core.observed import Observed
+from kingmaker.core.plan import Action, Delete, Event, Plan
+from kingmaker.core.retraining.runs import run_actions, run_model_name
+from kingmaker.core.retraining.triggers import conclude_run, forget_skip, next_allowed_at, retrain
+from kingmaker.core.serving.children import (
     RouterContainer,
     remove_autoscalers,
     remove_variants,
     wanted_children,
     write_children,
 )
-from kingmaker.core.contest import Hold, next_step
-from kingmaker.core.evidence import Totals
-from kingmaker.core.judgement import Check
-from kingmaker.core.ledger import Ledger, fold, has_news
-from kingmaker.core.manifests.objects import Manifest
-from kingmaker.core.manifests.records import decision_body
-from kingmaker.core.manifests.settings import Settings
-from kingmaker.core.monitoring import finding_of, watch_data
-from kingmaker.core.observed import Observed
-from kingmaker.core.plan import Action, Delete, Event, Plan
-from kingmaker.core.policy import contest_policy, fixed_shares
-from kingmaker.core.record import Record, Side, settle
-from kingmaker.core.retraining import DriftFinding, conclude_run, forget_skip, next_allowed_at, retrain
-from kingmaker.core.runs import run_actions, run_model_name
-from kingmaker.core.seat import follow_champion_ref, return_to_previous, wanted_champion
+from kingmaker.core.serving.traffic import is_acknowledged, kept_variants, plan_route, previous_is_warm
 from kingmaker.core.state import State, dump_state
 from kingmaker.core.status import build_status
-from kingmaker.core.traffic import is_acknowledged, kept_variants, plan_route, previous_is_warm
 
 RETENTION: Final = 200
 """Decisions kept per deployment; the state that matters is in the newest."""

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from kingmaker.api import Model, ModelDeployment, Reason
-from kingmaker.core.baseline import Baseline
-from kingmaker.core.ledger import Ledger
-from kingmaker.core.profile import Profile
+from kingmaker.core.counts.baseline import Baseline
+from kingmaker.core.counts.ledger import Ledger
+from kingmaker.core.counts.profile import Profile
 from kingmaker.core.state import State
 
 Body = Mapping[str, Any]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from kingmaker.core.ledger import Ledger
+from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.state import State
 
 

@@ -20,7 +20,7 @@ RUNS_LIMIT: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class Champion:
     """A model in the champion's seat since `decision`; `until` is how long a dethroned one stays warm.
 
     `wrong_rate` and `error_rate` are what the seat's holder showed against its last challenger, upper bounds in 0..1:
@@ -119,8 +119,8 @@ class State:
     sequence: int = 0
     at: datetime | None = None
     observed_champion_ref: str = ""
-    champion: Seat | None = None
-    previous: Seat | None = None
+    champion: Champion | None = None
+    previous: Champion | None = None
     contests: tuple[Contest, ...] = ()
     traffic: tuple[Share, ...] = ()
     traffic_sequence: int = 0

@@ -23,26 +23,26 @@ from kingmaker.api import (
     Role,
     VariantStatus,
 )
-from kingmaker.core.arena import judge_contest
-from kingmaker.core.autoscaling import judge_autoscaling
-from kingmaker.core.candidates import find_candidates, is_ready, unready_message
-from kingmaker.core.capacity import needed_pods
-from kingmaker.core.contest import Hold, next_step
-from kingmaker.core.evidence import Totals
+from kingmaker.core.contest.candidates import find_candidates, is_ready, unready_message
+from kingmaker.core.contest.capacity import needed_pods
+from kingmaker.core.contest.champion import wanted_champion
+from kingmaker.core.contest.evidence import Totals
+from kingmaker.core.contest.lifecycle import judge_contest
+from kingmaker.core.contest.policy import contest_policy
+from kingmaker.core.contest.steps import Hold, next_step
+from kingmaker.core.counts.data_monitor import DataMonitor
 from kingmaker.core.manifests.names import decision_name, retrain_job_name
 from kingmaker.core.observed import Observed
-from kingmaker.core.ownership import taken_message
-from kingmaker.core.policy import contest_policy
-from kingmaker.core.retraining import next_allowed_at
-from kingmaker.core.seat import wanted_champion
+from kingmaker.core.retraining.triggers import next_allowed_at
+from kingmaker.core.serving.autoscaling import judge_autoscaling
+from kingmaker.core.serving.ownership import taken_message
+from kingmaker.core.serving.traffic import is_acknowledged, kept_variants, previous_is_warm
 from kingmaker.core.state import Contest, Share, State
-from kingmaker.core.traffic import is_acknowledged, kept_variants, previous_is_warm
-from kingmaker.core.watch import Watch
 
 _ABNORMAL = frozenset({ConditionType.RECONCILING, ConditionType.STALLED})
 
 
-def build_status(observed: Observed, state: State, watch: Watch, totals: Totals) -> dict[str, Any]:
+def build_status(observed: Observed, state: State, watch: DataMonitor, totals: Totals) -> dict[str, Any]:
     """Give the status that describes this state.
 
     Args:
@@ -187,7 +187,7 @@ def _seen_job(observed: Observed, run: int) -> str | None:
 Finding = tuple[ConditionType, ConditionStatus, Reason, str]
 
 
-def _conditions(observed: Observed, state: State, watch: Watch, holding: Reason | None) -> tuple[Condition, ...]:
+def _conditions(observed: Observed, state: State, watch: DataMonitor, holding: Reason | None) -> tuple[Condition, ...]:
     findings = list(_find(observed, state, watch, holding))
     known = {c.type: c for c in observed.deployment.status.conditions}
     return tuple(
@@ -216,7 +216,7 @@ def _condition(
     )
 
 
-def _find(observed: Observed, state: State, watch: Watch, holding: Reason | None) -> Iterator[Finding]:
+def _find(observed: Observed, state: State, watch: DataMonitor, holding: Reason | None) -> Iterator[Finding]:
     serving = _champion_available(observed, state)
     routed = _router_configured(observed, state)
     blocked = _blocked(observed, state)

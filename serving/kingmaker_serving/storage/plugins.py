@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from kingmaker_serving.errors import VerbError
-from kingmaker_serving.storage.blame import blame
+from kingmaker_serving.storage.client_limits import limit_requests
+from kingmaker_serving.storage.errors import classify
 from kingmaker_serving.storage.options import quiet_defaults, store_options
-from kingmaker_serving.storage.restraint import restrain
 from kingmaker_serving.storage.secrets import redact
 from kingmaker_serving.storage.stream import LastingError, Opener, PassingError, Stream
 
@@ -58,7 +58,7 @@ def _open(uri: str, scheme: str, environment: Mapping[str, str]) -> Iterator[Str
         # A new session per attempt: what is broken about a connection is not kept.
         options = store_options(scheme, uri, environment) | {"skip_instance_cache": scheme != "memory"}
         store, path = fsspec.core.url_to_fs(uri, **options)
-        restrain(scheme, store)
+        limit_requests(scheme, store)
         with store.open(path, "rb", cache_type="none") as file:
             if _is_folder(file):
                 message = "it is a folder, or there is nothing; name the file itself"
@@ -68,7 +68,7 @@ def _open(uri: str, scheme: str, environment: Mapping[str, str]) -> Iterator[Str
         # Of whoever reads, or said well enough already.
         raise
     except Exception as error:
-        passing, text = blame(error)
+        passing, text = classify(error)
         raise (PassingError if passing else LastingError)(redact(text, environment)) from error
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from kingmaker.local.kube.client import KubeClient
-from kingmaker.local.kube.kubeconfig import read_kubeconfig
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.kubeconfig import read_kubeconfig
 from support.controlplane import ControlPlane
 
 Create = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kingmaker.api import ModelDeployment
-from kingmaker.local.kube.client import ApiError, KubeClient
+from kingmaker.kube.client import ApiError, KubeClient
 from support.controlplane import ControlPlane
 from support.manifests import DIGEST, a_decision, a_model, a_retraining_seat, a_seat
 

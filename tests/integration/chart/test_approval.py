@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from support.people import Document, Person, soon
+from support.rbac_users import Document, Person, soon
 from support.team import DOOMED, Team
-from support.wishes import DIGEST, a_decision, a_deployment
+from support.user_manifests import DIGEST, a_decision, a_deployment
 
 POLICY = "kingmaker-system-kingmaker-approval"
 REQUIRED = {"required": True}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from support.people import Document
+from support.rbac_users import Document
 from support.team import Team
-from support.wishes import a_deployment, a_retraining
+from support.user_manifests import a_deployment, a_retraining
 
 POLICY = "kingmaker-system-kingmaker-images"
 IMAGE = {"serving": {"image": "registry.example/serving:1"}}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from support.people import Document
+from support.rbac_users import Document
 from support.team import Team
-from support.wishes import a_deployment, a_model
+from support.user_manifests import a_deployment, a_model
 
 POLICY = "kingmaker-system-kingmaker-metadata"
 OWN = "kingmaker.dev/deployment"

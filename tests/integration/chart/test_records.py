@@ -2,9 +2,9 @@
 
 import json
 
-from support.people import Person, soon
+from support.rbac_users import Person, soon
 from support.team import SYSTEM, TEAM, Team
-from support.wishes import a_decision, a_deployment, a_model
+from support.user_manifests import a_decision, a_deployment, a_model
 
 POLICY = "kingmaker-system-kingmaker-records"
 RECORD = (

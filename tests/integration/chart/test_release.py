@@ -11,9 +11,9 @@ import yaml
 
 from support.controlplane import ControlPlane, running_control_plane
 from support.helm import CHART, Helm, HelmError
-from support.people import Document, soon
+from support.rbac_users import Document, soon
 from support.team import SYSTEM, TEAM
-from support.wishes import a_model
+from support.user_manifests import a_model
 
 DEFINITION = "customresourcedefinition/models.kingmaker.dev"
 FORBIDDEN = {"kingmaker.dev/deployment": "forged"}

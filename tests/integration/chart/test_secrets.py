@@ -1,8 +1,8 @@
 """Whoever names a Secret may read it."""
 
-from support.people import Person, soon
+from support.rbac_users import Person, soon
 from support.team import TEAM, Team
-from support.wishes import a_deployment, a_model, a_retraining
+from support.user_manifests import a_deployment, a_model, a_retraining
 
 MODELS = "kingmaker-system-kingmaker-model-secrets"
 DEPLOYMENTS = "kingmaker-system-kingmaker-modeldeployment-secrets"

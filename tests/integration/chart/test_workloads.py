@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from support.people import Document, Person, soon
+from support.rbac_users import Document, Person, soon
 from support.team import SYSTEM, TEAM, Team
-from support.wishes import a_pod, a_workload
+from support.user_manifests import a_pod, a_workload
 
 POLICY = "kingmaker-system-kingmaker-workloads"
 SERVER = {"kingmaker.dev/deployment-uid": "0c0ffee0-0000-4000-8000-000000000001"}

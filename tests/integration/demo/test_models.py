@@ -11,8 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from kingmaker.cli.demo.population import Population, World, read_pool
-from kingmaker.cli.demo.traffic import ARRIVED, LABEL
+from kingmaker_laptop.demo.population import Population, World, read_pool
+from kingmaker_laptop.demo.traffic import ARRIVED, LABEL
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "breast_cancer"
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from kingmaker.cli.demo.client import Traffic, generator_arguments
-from kingmaker.cli.demo.population import World
+from kingmaker_laptop.demo.client import Traffic, generator_arguments
+from kingmaker_laptop.demo.population import World
 
 RATE = 100.0
 NAMES = ("mean radius", "mean texture", "worst radius")

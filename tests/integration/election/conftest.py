@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from kingmaker.local.kube.client import KubeClient
-from kingmaker.local.kube.kubeconfig import read_kubeconfig
-from kingmaker.local.serviceurl import service_url
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.kubeconfig import read_kubeconfig
+from kingmaker_laptop.serviceurl import service_url
 from support.controlplane import CRDS, ControlPlane, running_control_plane
 from support.models import packaged
 from support.requests import a_request

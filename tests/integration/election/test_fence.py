@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from kingmaker.adapters.apiserver import ApiServer
-from kingmaker.core.ownership import FIELD_MANAGER
-from kingmaker.local import bootstrap
-from kingmaker.local.credentials import render_kubeconfig
-from kingmaker.local.home import Home
-from kingmaker.local.kube.client import ApiError, KubeClient
+from kingmaker.core.serving.ownership import FIELD_MANAGER
+from kingmaker.kube.client import ApiError, KubeClient
 from kingmaker.ports import ConflictError
+from kingmaker_laptop import bootstrap
+from kingmaker_laptop.credentials import render_kubeconfig
+from kingmaker_laptop.home import Home
 from support.controlplane import ControlPlane
 from support.manifests import MODEL, a_decision, a_model
 from support.replicas import forget, install, pod_token

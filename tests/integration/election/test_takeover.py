@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from kingmaker.local.home import Home
-from kingmaker.local.kube.client import ApiError, KubeClient
-from kingmaker.local.ports import read_ports
+from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker_laptop.home import Home
+from kingmaker_laptop.ports import read_ports
 from support.controlplane import ControlPlane
 from support.laptop import Laptop
 from support.replicas import Replica, Replicas, replicas

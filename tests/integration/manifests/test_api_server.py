@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from kingmaker.core.diff import contains
 from kingmaker.core.manifests.serving import variant_deployment
-from kingmaker.local import bootstrap
-from kingmaker.local.assets import operator_rules
-from kingmaker.local.kube.client import ApiError, KubeClient
-from kingmaker.local.kube.kubeconfig import Connection, read_kubeconfig
+from kingmaker.core.serving.diff import contains
+from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.kubeconfig import Connection, read_kubeconfig
+from kingmaker_laptop import bootstrap
+from kingmaker_laptop.assets import operator_rules
 from support.controlplane import ControlPlane
 from support.every_manifest import SETTINGS, every_manifest
 from support.manifest_objects import a_deployment, a_model

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from kingmaker.local.binary import ensure_binary
+from kingmaker_laptop.binary import ensure_binary
 from support.processnode import Api, ProcessNode, is_ready, shell, state
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kingmaker.local.node.process import SHIM, Command, adopt, launch, read_exit
-from kingmaker.local.node.states import Exited
+from kingmaker_laptop.node.process import SHIM, Command, adopt, launch, read_exit
+from kingmaker_laptop.node.states import Exited
 
 
 def run_shim(folder: Path, *argv: str, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[bytes]":

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from kingmaker.local.kube.client import KubeClient
-from kingmaker.local.kube.kubeconfig import Connection, read_kubeconfig
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.kubeconfig import Connection, read_kubeconfig
 from support.processnode import Api, ProcessNode, eventually, is_ready, shell, terminated
 
 

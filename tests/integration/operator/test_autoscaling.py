@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from kingmaker.local.addresses import Addresses
-from kingmaker.local.kube.client import KubeClient
-from kingmaker.local.kube.kubeconfig import read_kubeconfig
-from kingmaker.local.kube.reflector import Reflector
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.kubeconfig import read_kubeconfig
+from kingmaker.kube.reflector import Reflector
+from kingmaker_laptop.addresses import Addresses
 from support.controlplane import ControlPlane
 from support.fakenode import fake_node
 from support.operatorprocess import OperatorProcess, running_operator

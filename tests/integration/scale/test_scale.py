@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from kingmaker.local.addresses import Addresses
-from kingmaker.local.kube.client import KubeClient
-from kingmaker.local.kube.kubeconfig import read_kubeconfig
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.kubeconfig import read_kubeconfig
+from kingmaker_laptop.addresses import Addresses
 from support.controlplane import ControlPlane
 from support.fakenode import fake_node
 from support.observer import observing

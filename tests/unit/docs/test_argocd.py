@@ -8,7 +8,7 @@ import yaml
 from lupa.lua51 import LuaRuntime
 
 from kingmaker.core.observed import ObservedJob
-from kingmaker.core.verification import ObservedModel, decide_model
+from kingmaker.core.serving.verification import ObservedModel, decide_model
 from support.manifests import a_decision
 from support.world import SETTINGS, START, World, a_model, a_spec
 

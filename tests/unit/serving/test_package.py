@@ -11,7 +11,7 @@ from onnx import TensorProto
 
 from kingmaker.adapters.profiles import parse_profile
 from kingmaker.api import Model
-from kingmaker.core.baseline import read_baseline as read_as_operator
+from kingmaker.core.counts.baseline import read_baseline as read_as_operator
 from kingmaker_serving.baseline import read_baseline
 from kingmaker_serving.digest import sha256
 from kingmaker_serving.errors import Reason, VerbError

@@ -1,0 +1,1 @@
+"""Champion against challengers: who may enter, which stage follows, what the counts prove."""

@@ -1,0 +1,81 @@
+"""How many ready pods a variant needs before it gets requests: a fixed number, or a floor that follows the champion.
+
+With autoscaling the champion's own number of pods says how much load there is. A challenger needs its share of that
+before the share is given to it (docs/decisions/0005).
+"""
+
+from __future__ import annotations
+
+import math
+
+from kingmaker.api import Promotion
+from kingmaker.core.contest.policy import contest_policy, fixed_shares
+from kingmaker.core.observed import Observed
+from kingmaker.core.state import Contest, Share, State
+
+
+def needed_pods(observed: Observed, state: State, model: str) -> int:
+    """How many pods must be ready before a variant takes its next step; with autoscaling, its autoscaler's minimum."""
+    scaling = observed.deployment.spec.serving.autoscaling
+    if scaling is None:
+        return max(1, observed.variant(model).desired)
+    share = math.ceil(next_weight(observed, state, model) * _champion_pods(observed, state) / 100)
+    return min(max(share, scaling.min_replicas), scaling.max_replicas)
+
+
+def is_available(observed: Observed, state: State, model: str) -> bool:
+    """Whether enough pods answer for the variant's next step: all of them, where their number is fixed."""
+    pods = observed.variant(model)
+    return pods.desired > 0 and pods.ready >= needed_pods(observed, state, model) and bool(pods.endpoints)
+
+
+def can_carry(observed: Observed, state: State, share: Share) -> bool:
+    """Whether a variant's ready pods are enough to go on with the weight that it was given.
+
+    With a fixed number of pods that is the weight's share of it. With autoscaling it is half of what that share of the
+    champion's pods would be: an autoscaler doubles the champion at once, and the challenger needs time to follow.
+    """
+    if not share.weight:
+        return True
+    pods = observed.variant(share.model)
+    is_fixed = observed.deployment.spec.serving.autoscaling is None
+    whole = pods.desired if is_fixed else _champion_pods(observed, state) / 2
+    return len(pods.endpoints) >= max(1, math.ceil(share.weight * whole / 100))
+
+
+def may_shrink(state: State, model: str) -> bool:
+    """Whether a variant may lose pods for want of load.
+
+    While challengers answer, the champion keeps what it had: should one of them fail, it takes all requests at once.
+    """
+    is_champion = bool(state.champion and state.champion.name == model)
+    return not (is_champion and any(s.weight for s in state.traffic if s.model != model))
+
+
+def next_weight(observed: Observed, state: State, model: str) -> int:
+    """Percent of the requests that a variant has, or gets by its next step; 0 for a champion, whom nothing awaits."""
+    if state.champion and state.champion.name == model:
+        return 0
+    contest = state.contest_of(model)
+    if contest:
+        return _next_of(observed, contest)
+    is_warm = bool(state.previous and state.previous.name == model)
+    if is_warm or observed.deployment.spec.champion_ref.name == model:
+        return 100
+    fixed = fixed_shares(observed.deployment).get(model)
+    return fixed.weight if fixed else contest_policy(observed.deployment).stages[0].weight
+
+
+def _next_of(observed: Observed, contest: Contest) -> int:
+    policy = contest_policy(observed.deployment)
+    present = contest.runs[-1].weight if contest.runs else 0
+    following = None if contest.fixed else policy.after(contest.stage)
+    if following:
+        return max(present, following.weight)
+    # A fixed shadow is only watched, and a contest without promotion goes nowhere from its last stage.
+    is_last = policy.promotion is Promotion.NEVER or (contest.fixed and not present)
+    return present if is_last else 100
+
+
+def _champion_pods(observed: Observed, state: State) -> int:
+    return observed.variant(state.champion.name).desired if state.champion else 0

@@ -1,0 +1,68 @@
+"""Turn a ModelDeployment's spec into the plain values that decisions use."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from kingmaker.api import ModelDeployment
+from kingmaker.core.contest.judgement import VerdictPolicy
+from kingmaker.core.contest.steps import ContestPolicy, Stage
+from kingmaker.core.state import Share
+
+
+def verdict_policy(deployment: ModelDeployment) -> VerdictPolicy:
+    """Give the rules by which a challenger is judged."""
+    verdict = deployment.spec.contest.verdict
+    rails = verdict.guardrails
+    return VerdictPolicy(
+        goal=verdict.goal,
+        margin=float(verdict.margin),
+        false_promotion=float(verdict.false_promotion),
+        false_rollback=float(verdict.false_rollback),
+        errors=rails.errors is not None,
+        latency_tolerance=float(rails.latency.tolerance) if rails.latency else None,
+        disagreement=float(rails.disagreement.maximum_percent) if rails.disagreement else None,
+        shares=affinity_header(deployment) is None,
+    )
+
+
+def contest_policy(deployment: ModelDeployment) -> ContestPolicy:
+    """Give the rules by which a contest goes on."""
+    contest = deployment.spec.contest
+    return ContestPolicy(
+        stages=tuple(
+            Stage(
+                name=s.name,
+                weight=s.weight or 0,
+                shadow_percent=s.shadow_percent or 0,
+                min_duration=s.min_duration.timedelta,
+                min_requests=s.min_requests,
+            )
+            for s in contest.stages
+        ),
+        promotion=contest.promotion,
+        approval_required=contest.approval.required,
+        approved=frozenset(contest.approval.approved_digests),
+        deadline=contest.deadline.timedelta,
+        on_deadline=contest.on_deadline,
+    )
+
+
+def rollback_window(deployment: ModelDeployment) -> timedelta:
+    """How long a dethroned champion stays warm."""
+    return deployment.spec.contest.rollback_window.timedelta
+
+
+def affinity_header(deployment: ModelDeployment) -> str | None:
+    """The request header by which routing is sticky, if any."""
+    affinity = deployment.spec.routing.affinity
+    return affinity.header if affinity else None
+
+
+def fixed_shares(deployment: ModelDeployment) -> dict[str, Share]:
+    """The splits of challengers that do not follow the stages, by model."""
+    return {
+        c.model_ref.name: Share(c.model_ref.name, c.weight or 0, c.shadow_percent or 0)
+        for c in deployment.spec.challengers
+        if c.weight or c.shadow_percent
+    }

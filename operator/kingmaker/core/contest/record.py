@@ -1,0 +1,92 @@
+"""A decision before it is numbered, and how it becomes the next state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from kingmaker.api import Action, Actor, Reason
+from kingmaker.core.contest.judgement import Check
+from kingmaker.core.contest.steps import ContestPolicy
+from kingmaker.core.state import Contest, Share, StageRun, State
+
+FIXED_STAGE: Final = "fixed"
+"""Name of the one stage of a challenger with a split of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A model in a decision."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was decided, why, and the state that follows (not yet numbered, traffic not yet settled)."""
+
+    action: Action
+    reason: Reason
+    message: str
+    state: State
+    rule: str = ""
+    from_side: Side | None = None
+    to_side: Side | None = None
+    checks: tuple[Check, ...] = ()
+    actor: Actor = Actor.OPERATOR
+
+
+def design_traffic(state: State, policy: ContestPolicy, fixed: dict[str, Share]) -> tuple[Share, ...]:
+    """Give every model its part of the traffic; the champion gets what is left, weights sum to 100.
+
+    Args:
+        state: Who holds the seat and who competes in which stage.
+        policy: The stages.
+        fixed: Splits of the declared fixed challengers, by model.
+    """
+    if state.champion is None:
+        return ()
+    shares = [fixed.get(c.model, Share(c.model)) for c in state.contests if c.fixed]
+    staged = state.staged
+    if staged:
+        stage = policy.stage(staged.stage)
+        shares.append(Share(staged.model, stage.weight if stage else 0, stage.shadow_percent if stage else 0))
+    rest = 100 - sum(s.weight for s in shares)
+    return (Share(state.champion.name, rest), *shares)
+
+
+def settle(before: State, record: Record, policy: ContestPolicy, fixed: dict[str, Share], now: datetime) -> State:
+    """Number the decision and settle the traffic that follows from it.
+
+    When any split changes, the decision's number stamps all traffic from now on, so every contest begins a new run:
+    counts under different splits are never added as if they were one.
+    """
+    sequence = before.sequence + 1
+    state = replace(record.state, sequence=sequence, at=now)
+    traffic = design_traffic(state, policy, fixed)
+    if traffic == before.traffic and not _has_unrouted(state):
+        return state
+    champion_weight = traffic[0].weight if traffic else 0
+    shares = {s.model: s for s in traffic[1:]}
+    contests = tuple(_begin_run(c, shares[c.model], champion_weight, sequence, now) for c in state.contests)
+    return replace(state, traffic=traffic, traffic_sequence=sequence, contests=contests)
+
+
+def _has_unrouted(state: State) -> bool:
+    return any(not c.runs or not c.runs[-1].decision for c in state.contests)
+
+
+def _begin_run(contest: Contest, share: Share, champion_weight: int, sequence: int, now: datetime) -> Contest:
+    stage = contest.stage or FIXED_STAGE
+    run = StageRun(stage, sequence, now, share.weight, champion_weight, share.shadow_percent)
+    # A stage entered by this very decision stands as a run without a number yet.
+    kept = tuple(r for r in contest.runs if r.decision)
+    return replace(contest, runs=(*kept, run))
+
+
+def enter_stage(contest: Contest, stage: str, now: datetime) -> Contest:
+    """Put a contest into a stage; `settle` gives the run its number and split."""
+    kept = tuple(r for r in contest.runs if r.decision)
+    return replace(contest, runs=(*kept, StageRun(stage, 0, now, 0, 0)))

@@ -1,0 +1,1 @@
+"""What servers counted, as values: reference cells, windows, the ledger."""

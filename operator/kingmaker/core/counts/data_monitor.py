@@ -1,0 +1,52 @@
+"""What monitoring remembers and says about the champion's data: windows of counts, drift, data quality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from kingmaker.api import ConditionStatus, DriftState, Reason
+from kingmaker.core.counts.windows import Windows
+
+
+@dataclass(frozen=True, slots=True)
+class DriftFinding:
+    """What monitoring says of the champion's data.
+
+    `persistent`: drift was seen often enough to act. `broken`: features with bad values.
+    """
+
+    persistent: bool = False
+    features: tuple[str, ...] = ()
+    window: str = ""
+    broken: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DataMonitor:
+    """Monitoring of one champion. `history` tells for the last evaluations, oldest first, whether drift was seen."""
+
+    windows: Windows | None = None
+    history: tuple[bool, ...] = ()
+    evaluated_at: datetime | None = None
+    state: DriftState = DriftState.UNKNOWN
+    features: tuple[str, ...] = ()
+    window: str = ""
+    since: datetime | None = None
+    drift_reason: Reason = Reason.TOO_FEW_ROWS
+    drift_message: str = "nothing was counted yet"
+    broken: tuple[str, ...] = ()
+    quality_status: ConditionStatus = ConditionStatus.UNKNOWN
+    quality_reason: Reason = Reason.TOO_FEW_ROWS
+    quality_message: str = "nothing was counted yet"
+
+    @property
+    def drift_status(self) -> ConditionStatus:
+        """The condition ModelDriftDetected; missing data is Unknown, never False."""
+        match self.state:
+            case DriftState.DRIFT:
+                return ConditionStatus.TRUE
+            case DriftState.UNKNOWN:
+                return ConditionStatus.UNKNOWN
+            case _:
+                return ConditionStatus.FALSE

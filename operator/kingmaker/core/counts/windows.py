@@ -1,0 +1,234 @@
+"""Cell counts over sliding windows, from what came new at each look at the servers.
+
+Each window length is kept as slots of a third of it. A window is its last three *complete* slots, so its length is
+exact (a day's window holds one day's season) and each row is tested in at most three windows of one length, which is
+what the false-alarm budget assumes. Counts are whole numbers and stay exact. Plain values throughout: they survive
+JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, Self
+
+from kingmaker.core.counts.baseline import Baseline
+from kingmaker.core.counts.profile import parse_key
+
+SLOTS: Final = 3
+"""Slots per window."""
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class CellCounts:
+    """Rows per cell, one tuple per column of a baseline, aligned with `Baseline.columns` and their cells."""
+
+    columns: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def empty(cls, baseline: Baseline) -> Self:
+        """No rows."""
+        return cls(tuple((0,) * len(column.cells) for column in baseline.columns))
+
+    @classmethod
+    def from_samples(cls, baseline: Baseline, samples: Mapping[str, int]) -> Self:
+        """Sort counts by sample key, such as `feature_total{feature="age",cell="3"}`, into the baseline's cells.
+
+        Other keys, and cells that the baseline does not know, are left out.
+        """
+        found = {_place(key): count for key, count in samples.items()}
+        places = [("feature_total", f.name) for f in baseline.features]
+        places += [("prediction_total", "")] * (baseline.prediction is not None)
+        places += [("score_total", "")] * (baseline.score is not None)
+        return cls(
+            tuple(
+                tuple(found.get((*place, cell.name), 0) for cell in column.cells)
+                for place, column in zip(places, baseline.columns, strict=True)
+            )
+        )
+
+    @property
+    def rows(self) -> int:
+        """Rows counted: each falls into one cell of every column, so the fullest column has seen them all."""
+        return max((sum(column) for column in self.columns), default=0)
+
+    def __add__(self, other: CellCounts) -> CellCounts:
+        """Add counts of the same baseline."""
+        pairs = zip(self.columns, other.columns, strict=True)
+        return CellCounts(tuple(tuple(a + b for a, b in zip(x, y, strict=True)) for x, y in pairs))
+
+    def __sub__(self, other: CellCounts) -> CellCounts:
+        """Take counts of the same baseline away."""
+        pairs = zip(self.columns, other.columns, strict=True)
+        return CellCounts(tuple(tuple(a - b for a, b in zip(x, y, strict=True)) for x, y in pairs))
+
+    def fits(self, baseline: Baseline) -> bool:
+        """Whether there is one count per cell of the baseline."""
+        return [len(c) for c in self.columns] == [len(c.cells) for c in baseline.columns]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One slot. `index` counts slots since 1970; `covered` milliseconds of it lie between complete looks."""
+
+    index: int
+    counts: CellCounts
+    covered: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Windows of one `length`. `since`: milliseconds since 1970 from which on slots are filled; slots oldest first."""
+
+    length: timedelta
+    since: int
+    slots: tuple[Slot, ...] = ()
+
+    @property
+    def slot_length(self) -> int:
+        """Milliseconds."""
+        return max(1, self.length // _MILLISECOND // SLOTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Counts of one model against one baseline, in windows of several lengths.
+
+    `model` and `baseline` are digests, `empty` is the shape of the counts, `last` the time of the last look in
+    milliseconds since 1970, `broken` features with the time when their values were last seen broken, likewise.
+    """
+
+    model: str
+    baseline: str
+    empty: CellCounts
+    last: int
+    scales: tuple[Scale, ...]
+    broken: tuple[tuple[str, int], ...] = ()
+
+    @classmethod
+    def for_baseline(
+        cls, previous: Windows | None, *, model: str, baseline: Baseline, scales: Sequence[timedelta], now: datetime
+    ) -> Windows:
+        """Go on with `previous` where it belongs to this model and baseline, else start afresh.
+
+        Window lengths that are new start empty at the last look; those no longer wanted are forgotten.
+        """
+        empty = CellCounts.empty(baseline)
+        belongs = previous is not None and (previous.model, previous.baseline) == (model, baseline.digest)
+        if previous is None or not belongs or not _is_sound(previous, baseline):
+            start = _milliseconds(now)
+            return cls(model, baseline.digest, empty, start, tuple(Scale(s, start) for s in scales))
+        known = {scale.length: scale for scale in previous.scales}
+        return replace(previous, scales=tuple(known.get(s, Scale(s, previous.last)) for s in scales))
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCounts:
+    """What one window holds.
+
+    `coverage` is the part of its time, 0..1, that lies between complete looks at the servers; `filled` tells whether
+    counting began before the window did; `until` is its end; `broken` names features that were broken during it.
+    """
+
+    scale: timedelta
+    counts: CellCounts
+    rows: int
+    coverage: float
+    filled: bool
+    until: datetime
+    broken: frozenset[str] = frozenset()
+
+
+def advance(windows: Windows, *, now: datetime, delta: CellCounts, complete: bool) -> Windows:
+    """Add what was counted since the last look.
+
+    Args:
+        windows: What was kept; not modified.
+        now: Time of this look, aware. A clock that went back counts as standing still.
+        delta: New rows since the last look, from all servers that answered.
+        complete: Whether every server that exists answered.
+
+    Returns:
+        Windows with `delta` in the running slot, without slots that no window needs any more.
+    """
+    at = max(_milliseconds(now), windows.last)
+    scales = tuple(_advance_scale(scale, windows.last, at, delta, windows.empty, complete) for scale in windows.scales)
+    return replace(windows, last=at, scales=scales)
+
+
+def mark_broken(windows: Windows, features: Iterable[str], *, now: datetime) -> Windows:
+    """Remember that the values of `features` are broken now, for as long as any window reaches back to it."""
+    at = max(_milliseconds(now), windows.last)
+    oldest = at - 2 * max((scale.length // _MILLISECOND for scale in windows.scales), default=0)
+    broken = {name: time for name, time in windows.broken if time >= oldest} | dict.fromkeys(features, at)
+    return replace(windows, broken=tuple(sorted(broken.items())))
+
+
+def window_counts(
+    windows: Windows, scale: timedelta, now: datetime, *, running: bool = False, span: int = SLOTS
+) -> WindowCounts:
+    """Give the newest window of one length.
+
+    Args:
+        windows: What was kept.
+        scale: Its length, one of those kept.
+        now: Decides which slots are complete.
+        running: Let the running slot be the last one: newer, but shorter, and it changes with each look.
+        span: How many slots to take, 1 to 3.
+
+    Raises:
+        KeyError: No windows of that length are kept.
+    """
+    kept = next((s for s in windows.scales if s.length == scale), None)
+    if kept is None:
+        message = f"no windows of {scale} are kept, only of {', '.join(str(s.length) for s in windows.scales)}"
+        raise KeyError(message)
+    at = max(_milliseconds(now), windows.last)
+    end = at // kept.slot_length + running
+    start = (end - span) * kept.slot_length
+    slots = [slot for slot in kept.slots if end - span <= slot.index < end]
+    counts = sum((slot.counts for slot in slots), windows.empty)
+    until = min(at, end * kept.slot_length)
+    return WindowCounts(
+        scale=scale,
+        counts=counts,
+        rows=counts.rows,
+        coverage=sum(slot.covered for slot in slots) / max(1, until - start),
+        filled=kept.since <= start,
+        until=_EPOCH + until * _MILLISECOND,
+        broken=frozenset(name for name, time in windows.broken if time >= start),
+    )
+
+
+def _advance_scale(scale: Scale, last: int, now: int, delta: CellCounts, empty: CellCounts, complete: bool) -> Scale:
+    length = scale.slot_length
+    current = now // length
+    oldest = current - SLOTS
+    slots = {slot.index: slot for slot in scale.slots if slot.index >= oldest}
+    # Complete looks cover the time between them, over however many slots; what they counted belongs to the newest.
+    for index in range(max(oldest, last // length), current + 1) if complete else ():
+        slot = slots.get(index, Slot(index, empty))
+        covered = max(0, min(now, (index + 1) * length) - max(last, index * length))
+        slots[index] = replace(slot, covered=slot.covered + covered)
+    slot = slots.get(current, Slot(current, empty))
+    slots[current] = replace(slot, counts=slot.counts + delta)
+    return replace(scale, slots=tuple(slots[index] for index in sorted(slots)))
+
+
+def _is_sound(windows: Windows, baseline: Baseline) -> bool:
+    """Whether kept counts have the baseline's shape: they were stored outside, and a wrong one must not stop us."""
+    kept = [windows.empty, *(slot.counts for scale in windows.scales for slot in scale.slots)]
+    return all(counts.fits(baseline) for counts in kept)
+
+
+def _place(key: str) -> tuple[str, str, str]:
+    sample = parse_key(key)
+    return sample.family, sample.labels.get("feature", ""), sample.labels.get("cell", "")
+
+
+def _milliseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MILLISECOND

@@ -1,0 +1,1 @@
+"""Whether the champion's data drifted, and whether it is broken."""

@@ -1,0 +1,181 @@
+"""One look at the champion's data: new counts into the windows, and what the windows say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from kingmaker.api import ConditionStatus, DriftState, ModelDeployment, Reason
+from kingmaker.core.counts.baseline import Baseline
+from kingmaker.core.counts.data_monitor import DataMonitor, DriftFinding
+from kingmaker.core.counts.windows import CellCounts, Windows, advance
+from kingmaker.core.monitoring.drift import DriftPolicy, DriftVerdict, Severity, judge_drift, persisted
+from kingmaker.core.monitoring.quality import QualityPolicy, QualityState, QualityVerdict, watch_quality
+from kingmaker.core.observed import Observed
+from kingmaker.core.state import Champion, State
+
+Cells = Mapping[tuple[str, str], Mapping[str, int]]
+"""Cell counts that came new, per (model digest, baseline digest)."""
+
+HISTORY = 50
+"""Evaluations that are remembered; the most that `persistence.of` may ask for."""
+
+_STATES = {
+    Severity.UNKNOWN: DriftState.UNKNOWN,
+    Severity.NONE: DriftState.NONE,
+    Severity.WARNING: DriftState.WARNING,
+    Severity.DRIFT: DriftState.DRIFT,
+    Severity.SEVERE: DriftState.DRIFT,
+}
+_REASONS = {
+    DriftState.UNKNOWN: Reason.TOO_FEW_ROWS,
+    DriftState.NONE: Reason.NO_DRIFT,
+    DriftState.WARNING: Reason.DRIFT_WARNING,
+    DriftState.DRIFT: Reason.DRIFT_ABOVE_TOLERANCE,
+}
+
+
+def watch_data(observed: Observed, state: State, watch: DataMonitor, cells: Cells) -> DataMonitor:
+    """Take one look.
+
+    Args:
+        observed: The snapshot; its pods were asked for counts.
+        state: Who is champion: only its data is watched, with the baseline of its Model.
+        watch: What was remembered.
+        cells: What was counted since the last look.
+    """
+    champion = state.champion
+    baseline = _baseline(observed, state)
+    if champion is None or baseline is None:
+        reason, message = _without_baseline(observed, state)
+        return DataMonitor(drift_reason=reason, drift_message=message, quality_reason=reason, quality_message=message)
+    scales = [w.timedelta for w in observed.deployment.spec.monitoring.drift.windows]
+    windows = Windows.for_baseline(
+        watch.windows, model=champion.digest, baseline=baseline, scales=scales, now=observed.now
+    )
+    if watch.windows is None or (watch.windows.model, watch.windows.baseline) != (windows.model, windows.baseline):
+        # Another champion: what was said of its predecessor's data says nothing about it.
+        watch = DataMonitor(since=observed.now, drift_reason=Reason.TOO_FEW_ROWS, quality_reason=Reason.TOO_FEW_ROWS)
+    delta = CellCounts.from_samples(baseline, cells.get((champion.digest, baseline.digest), {}))
+    answered = sum(p.model_digest == champion.digest for p in observed.profiles)
+    complete = answered >= max(1, observed.variant(champion.name).ready)
+    windows = advance(windows, now=observed.now, delta=delta, complete=complete)
+    windows, quality = watch_quality(baseline, windows, quality_policy(observed.deployment), now=observed.now)
+    watch = _with_quality(replace(watch, windows=windows), quality)
+    if not _is_due(watch, windows, observed.now):
+        return watch
+    verdict = judge_drift(baseline, windows, drift_policy(observed.deployment), now=observed.now)
+    return _with_drift(replace(watch, evaluated_at=observed.now), verdict, observed.now)
+
+
+def finding_of(watch: DataMonitor, deployment: ModelDeployment, champion: Champion | None) -> DriftFinding:
+    """Sum up what monitoring says of the present champion's data; nothing while it still speaks of a predecessor's."""
+    windows, retraining = watch.windows, deployment.spec.retraining
+    if windows is None or champion is None or windows.model != champion.digest:
+        return DriftFinding()
+    rule = retraining.persistence if retraining else None
+    persistent = rule is not None and persisted(watch.history, of=rule.of, needed=rule.needed)
+    return DriftFinding(persistent, watch.features, watch.window, watch.broken)
+
+
+def drift_policy(deployment: ModelDeployment) -> DriftPolicy:
+    """Give the rules of `spec.monitoring.drift`."""
+    drift = deployment.spec.monitoring.drift
+    return DriftPolicy(
+        tolerance=float(drift.tolerance),
+        warning=float(drift.warning),
+        false_alarm_interval=drift.false_alarm_interval.timedelta,
+        windows=tuple(w.timedelta for w in drift.windows),
+        min_rows=drift.min_rows,
+        ignore_features=frozenset(drift.ignore_features),
+    )
+
+
+def quality_policy(deployment: ModelDeployment) -> QualityPolicy:
+    """Give the rules of `spec.monitoring.dataQuality`."""
+    monitoring = deployment.spec.monitoring
+    return QualityPolicy(
+        maximum_percent=float(monitoring.data_quality.maximum_percent),
+        ignore_features=frozenset(monitoring.drift.ignore_features),
+    )
+
+
+def _baseline(observed: Observed, state: State) -> Baseline | None:
+    model = observed.models.get(state.champion.name) if state.champion else None
+    file = model.spec.baseline if model else None
+    return observed.baselines.get(file.digest) if file else None
+
+
+def _without_baseline(observed: Observed, state: State) -> tuple[Reason, str]:
+    if state.champion is None:
+        return Reason.CHAMPION_UNAVAILABLE, "no model holds the seat yet"
+    model = observed.models.get(state.champion.name)
+    if model and model.spec.baseline:
+        return Reason.CHAMPION_UNAVAILABLE, "the champion's baseline could not be read from its pods yet"
+    return Reason.NO_BASELINE, "the champion's Model has no baseline: package it with one to have its data watched"
+
+
+def _is_due(watch: DataMonitor, windows: Windows, now: datetime) -> bool:
+    """Whether a slot of any window was completed since the last evaluation: before, nothing new can be said."""
+    if watch.evaluated_at is None:
+        return True
+    before, at = (int(moment.timestamp() * 1000) for moment in (watch.evaluated_at, now))
+    return any(at // scale.slot_length != before // scale.slot_length for scale in windows.scales)
+
+
+def _with_drift(watch: DataMonitor, verdict: DriftVerdict, now: datetime) -> DataMonitor:
+    state = _STATES[verdict.state]
+    features = tuple(f.name for f in verdict.features)
+    history = watch.history
+    if state is not DriftState.UNKNOWN:
+        # Broken values look like drift, and go on doing so while the last of them leave the windows: they are no
+        # reason to train, neither now nor once the data is mended.
+        history = (*history, state is DriftState.DRIFT and not watch.broken)[-HISTORY:]
+    # Figures change with every evaluation; status says what holds, `kingmaker explain` and the metrics say how much.
+    named = ", ".join(f"{f.name} {f.direction}" for f in verdict.features[:5])
+    message = f"{_LEAD[state]}{': ' if named else ''}{named}"
+    return replace(
+        watch,
+        history=history,
+        state=state,
+        features=features,
+        window=_words(verdict.window),
+        since=watch.since if watch.state == state and watch.since else now,
+        drift_reason=_REASONS[state],
+        drift_message=message if state is not DriftState.UNKNOWN else _LEAD[state],
+    )
+
+
+_LEAD = {
+    DriftState.UNKNOWN: "too few rows, or too little of a window's time observed, to judge drift",
+    DriftState.NONE: "no feature differs from the baseline by more than the warning level",
+    DriftState.WARNING: "above the warning level, within the tolerance",
+    DriftState.DRIFT: "above the tolerance",
+}
+
+
+def _with_quality(watch: DataMonitor, verdict: QualityVerdict) -> DataMonitor:
+    broken = tuple(dict.fromkeys(f.name for f in verdict.features))
+    match verdict.state:
+        case QualityState.BROKEN:
+            kinds = ", ".join(dict.fromkeys(f"{f.name} {f.kind}" for f in verdict.features[:5]))
+            message = f"{kinds}: check what sends the data; retraining waits"
+            status, reason = ConditionStatus.TRUE, Reason.DATA_QUALITY_ABOVE_MAXIMUM
+        case QualityState.GOOD:
+            message = "values are where the baseline has them"
+            status, reason = ConditionStatus.FALSE, Reason.DATA_QUALITY_GOOD
+        case QualityState.UNKNOWN:
+            message = "too few rows, or too little of the window's time observed, to judge data quality"
+            status, reason = ConditionStatus.UNKNOWN, Reason.TOO_FEW_ROWS
+    return replace(watch, broken=broken, quality_status=status, quality_reason=reason, quality_message=message)
+
+
+def _words(window: timedelta | None) -> str:
+    if window is None:
+        return ""
+    seconds = int(window.total_seconds())
+    for size, unit in ((3600, "h"), (60, "m")):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,1 @@
+"""When a new model is trained, and what becomes of the run."""

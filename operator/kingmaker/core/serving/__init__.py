@@ -1,0 +1,1 @@
+"""Pods, children and routes: what shall exist and what is observed of it."""

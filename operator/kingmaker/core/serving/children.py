@@ -1,0 +1,181 @@
+"""The Kubernetes objects of a deployment, and which of them have to be written or removed now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from kingmaker.api import Model, ModelDeployment
+from kingmaker.core.contest.capacity import may_shrink, needed_pods
+from kingmaker.core.counts.ledger import Ledger, dump_ledger
+from kingmaker.core.manifests.autoscaler import autoscaler
+from kingmaker.core.manifests.names import bounded, variant_name
+from kingmaker.core.manifests.objects import Manifest, deployment_labels, manifest, owner
+from kingmaker.core.manifests.policies import (
+    job_network_policy,
+    network_policy,
+    pod_disruption_budget,
+    router_disruption_budget,
+    router_network_policy,
+)
+from kingmaker.core.manifests.router import deployment_service, router_deployment, workload_service_account
+from kingmaker.core.manifests.serving import (
+    ShadowTarget,
+    shadow_config_map,
+    variant_deployment,
+    variant_service,
+)
+from kingmaker.core.manifests.settings import Settings
+from kingmaker.core.observed import Body, Observed
+from kingmaker.core.plan import Action, Apply, Delete, HandOver
+from kingmaker.core.serving.diff import contains
+from kingmaker.core.serving.ownership import owns_replicas
+from kingmaker.core.serving.traffic import kept_variants, removable_variants
+from kingmaker.core.state import State
+
+VARIANT_KINDS: Final = ("HorizontalPodAutoscaler", "Service", "PodDisruptionBudget", "NetworkPolicy", "Deployment")
+"""Kinds of which every variant has an object under its name. The Deployment goes last: a variant is found by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouterContainer:
+    """How Envoy is started and stopped; the routing layer knows."""
+
+    args: tuple[str, ...]
+    lifecycle: Mapping[str, Any] | None = None
+    startup_probe: Mapping[str, Any] | None = None
+
+
+def workload_manifests(
+    namespace: str, *, owners: Sequence[tuple[str, str]], models: Sequence[tuple[str, str]], settings: Settings
+) -> tuple[Manifest, ...]:
+    """Give what a namespace must have before anything runs in it, Jobs that verify included."""
+    return (
+        workload_service_account(namespace, owners=owners, models=models, settings=settings),
+        job_network_policy(namespace, owners=owners, models=models, settings=settings),
+    )
+
+
+def wanted_children(
+    observed: Observed, state: State, settings: Settings, router: RouterContainer
+) -> Iterator[Manifest]:
+    """Give every object that this deployment, and its namespace's router, shall have."""
+    deployment = observed.deployment
+    namespace = deployment.metadata.namespace
+    siblings = observed.siblings
+    models = [(m.metadata.name, m.metadata.uid) for m in observed.models.values()]
+    yield from workload_manifests(namespace, owners=siblings, models=models, settings=settings)
+    yield router_deployment(
+        namespace,
+        owners=siblings,
+        settings=settings,
+        container_args=router.args,
+        lifecycle=router.lifecycle,
+        startup_probe=router.startup_probe,
+    )
+    yield router_network_policy(namespace, owners=siblings, settings=settings)
+    router_budget = router_disruption_budget(namespace, owners=siblings, settings=settings)
+    if router_budget:
+        yield router_budget
+    yield deployment_service(deployment)
+    yield _shadow(observed, state)
+    for name in kept_variants(observed, state):
+        model = observed.models.get(name)
+        # Where the Model was deleted, pods that serve go on as they are.
+        if model is not None:
+            yield from _variant(observed, state, model, settings)
+
+
+def _variant(observed: Observed, state: State, model: Model, settings: Settings) -> Iterator[Manifest]:
+    deployment, name = observed.deployment, model.metadata.name
+    serving = deployment.spec.serving
+    replicas = serving.fixed_replicas
+    needed = needed_pods(observed, state, name)
+    if serving.autoscaling and _live(observed, "Deployment", name) is None:
+        # It begins with as many as it needs; the next pass leaves the number to the autoscaler.
+        replicas = needed
+    yield variant_deployment(deployment, model, replicas=replicas, settings=settings)
+    if serving.autoscaling:
+        shrinks = may_shrink(state, name)
+        yield autoscaler(deployment, name, serving.autoscaling, floor=needed, may_shrink=shrinks)
+    yield variant_service(deployment, name)
+    yield network_policy(deployment, name, settings=settings)
+    budget = pod_disruption_budget(deployment, name)
+    if budget:
+        yield budget
+
+
+def _live(observed: Observed, kind: str, model: str) -> Body | None:
+    return observed.children.get((kind, variant_name(observed.deployment.metadata.name, model)))
+
+
+def _shadow(observed: Observed, state: State) -> Manifest:
+    champion = state.champion.name if state.champion else ""
+    targets = [
+        ShadowTarget(
+            model=share.model,
+            digest=observed.digest_of(share.model),
+            url=f"http://{observed.variant(share.model).service_ip}:8080",
+            percent=share.shadow_percent,
+        )
+        for share in state.traffic
+        if share.shadow_percent and observed.variant(share.model).service_ip
+    ]
+    return shadow_config_map(observed.deployment, decision=state.traffic_sequence, champion=champion, targets=targets)
+
+
+def write_children(observed: Observed, wanted: Iterable[Manifest]) -> tuple[Action, ...]:
+    """Apply what is missing or not as it should be; what is right is not written again."""
+    writes = (_write(observed.children.get((body["kind"], body["metadata"]["name"])), body) for body in wanted)
+    return tuple(action for action in writes if action)
+
+
+def _write(live: Body | None, body: Manifest) -> Action | None:
+    if live is not None and body["kind"] == "Deployment":
+        is_named, is_owned = "replicas" in body["spec"], owns_replicas(live)
+        if is_owned and not is_named:
+            return HandOver(body, live["metadata"]["uid"], live["spec"]["replicas"])
+        if is_named and not is_owned:
+            return Apply(body)
+    return None if contains(live, body) else Apply(body, is_new=live is None)
+
+
+def remove_autoscalers(observed: Observed, state: State) -> tuple[Action, ...]:
+    """Delete the autoscalers of variants whose number of pods is fixed now; it comes before the number is written."""
+    if observed.deployment.spec.serving.autoscaling:
+        return ()
+    found = (_live(observed, "HorizontalPodAutoscaler", model) for model in kept_variants(observed, state))
+    return tuple(_delete(body) for body in found if body)
+
+
+def _delete(body: Body) -> Delete:
+    meta = body["metadata"]
+    return Delete(body["apiVersion"], body["kind"], meta["name"], meta["uid"])
+
+
+def remove_variants(observed: Observed, state: State, drain: timedelta) -> tuple[Action, ...]:
+    """Delete the objects of variants that nobody needs any more."""
+    actions: list[Action] = []
+    for model in removable_variants(observed, state, drain):
+        bodies = (_live(observed, kind, model) for kind in VARIANT_KINDS)
+        actions += [_delete(body) for body in bodies if body is not None]
+    return tuple(actions)
+
+
+LEDGER: Final = "ledger.json"
+"""Key of the ledger in its ConfigMap."""
+
+
+def ledger_config_map(deployment: ModelDeployment, ledger: Ledger) -> Manifest:
+    """Build the ConfigMap that keeps the counts over restarts of the operator."""
+    head = manifest(
+        "v1",
+        "ConfigMap",
+        name=bounded(f"{deployment.metadata.name}-ledger"),
+        namespace=deployment.metadata.namespace,
+        labels=deployment_labels(deployment, "ledger"),
+        owners=owner(deployment),
+    )
+    return head | {"data": {LEDGER: dump_ledger(ledger)}}

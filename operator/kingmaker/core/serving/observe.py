@@ -1,0 +1,119 @@
+"""What Kubernetes objects say of pods, Jobs and variants: pure, from bodies to values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kingmaker.api import Role, RoleStatus
+from kingmaker.core.manifests.objects import MODEL
+from kingmaker.core.observed import Body, ObservedJob, ObservedVariant, Trouble
+from kingmaker.core.serving.pod_problems import find_trouble
+
+
+def has_ended(pod: Body) -> bool:
+    """Whether a pod will run nothing more."""
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def is_pod_ready(pod: Body) -> bool:
+    """Whether a pod may get requests: Ready, and not on its way out."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return False
+    conditions = pod.get("status", {}).get("conditions") or ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def is_returning(pod: Body) -> bool:
+    """Whether a pod that is not ready answers yet, or will in a moment.
+
+    Either it ends, and its server goes on answering until the drain is over; or its server was killed and is being
+    started for the first time again, at the same address. One that keeps failing is given up: nobody shall wait for it.
+    """
+    status = pod.get("status", {})
+    if has_ended(pod) or not status.get("podIP"):
+        return False
+    states = [(c.get("state", {}), c) for c in status.get("containerStatuses") or ()]
+    if pod["metadata"].get("deletionTimestamp"):
+        return any(state.get("running") is not None for state, _ in states)
+    waits = any((state.get("waiting") or {}).get("reason") == "CrashLoopBackOff" for state, _ in states)
+    return not waits and any(c.get("restartCount") or state.get("terminated") for state, c in states)
+
+
+def observe_variants(objects: Mapping[tuple[str, str], Body], pods: Iterable[Body]) -> dict[str, ObservedVariant]:
+    """Sum up the Deployments, Services and pods of every variant, by model name.
+
+    Pods may outlive their Deployment: what somebody deletes by hand answers until its pods are gone.
+    """
+    by_model: dict[str, list[Body]] = {}
+    for pod in pods:
+        by_model.setdefault(pod["metadata"]["labels"].get(MODEL, ""), []).append(pod)
+    found = {model: _variant(model, {}, None, own) for model, own in by_model.items() if model}
+    for (kind, name), body in objects.items():
+        model = body["metadata"].get("labels", {}).get(MODEL)
+        if kind == "Deployment" and model:
+            found[model] = _variant(model, body, objects.get(("Service", name)), by_model.get(model, []))
+    return found
+
+
+def _variant(model: str, deployment: Body, service: Body | None, pods: list[Body]) -> ObservedVariant:
+    ready = sorted(p["status"]["podIP"] for p in pods if is_pod_ready(p))
+    trouble = find_trouble(deployment, pods)
+    return ObservedVariant(
+        model=model,
+        desired=deployment.get("spec", {"replicas": 0}).get("replicas", 1),
+        ready=len(ready),
+        endpoints=tuple(ready),
+        returning=tuple(sorted(p["status"]["podIP"] for p in pods if is_returning(p))),
+        service_ip=(service or {}).get("spec", {}).get("clusterIP"),
+        stalled=_stalled(deployment, trouble),
+        trouble=trouble,
+    )
+
+
+def _stalled(deployment: Body, trouble: Trouble | None) -> str:
+    for condition in deployment.get("status", {}).get("conditions") or ():
+        late = condition["type"] == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded"
+        if late and condition["status"] == "False":
+            said = condition.get("message", "the pods do not come up")
+            return f"{said}; {trouble.message}" if trouble else str(said)
+    return ""
+
+
+def job_state(job: Body, pods: Iterable[Body]) -> ObservedJob:
+    """Sum up a Job and what its last pod said when it ended."""
+    meta = job["metadata"]
+    conditions = {c["type"]: c for c in job.get("status", {}).get("conditions") or () if c["status"] == "True"}
+    failed = conditions.get("Failed", {})
+    own = [p for p in pods if any(o.get("uid") == meta["uid"] for o in p["metadata"].get("ownerReferences", ()))]
+    own.sort(key=lambda p: p["metadata"]["creationTimestamp"])
+    message = next((m for pod in reversed(own) if (m := termination_message(pod))), "")
+    return ObservedJob(
+        name=meta["name"],
+        uid=meta["uid"],
+        succeeded="Complete" in conditions,
+        failed=bool(failed),
+        message=message,
+        reason=": ".join(str(failed[k]) for k in ("reason", "message") if failed.get(k)),
+    )
+
+
+def termination_message(pod: Body) -> str:
+    """What a pod's containers said last: the main one first, else the init container that failed."""
+    status: Mapping[str, Any] = pod.get("status", {})
+    for container in (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())):
+        for state in (container.get("state", {}), container.get("lastState", {})):
+            terminated = state.get("terminated") or {}
+            if terminated.get("message"):
+                return str(terminated["message"])
+    return ""
+
+
+def model_roles(deployments: Iterable[Body], model: str) -> tuple[RoleStatus, ...]:
+    """Where a Model serves, read from the status of the namespace's deployments."""
+    return tuple(
+        RoleStatus(model_deployment=body["metadata"]["name"], role=Role(variant["role"]))
+        for body in sorted(deployments, key=lambda b: b["metadata"]["name"])
+        for variant in body.get("status", {}).get("variants") or ()
+        if variant["name"] == model
+    )

@@ -1,0 +1,87 @@
+"""Which pods exist, what the routers do with requests, and when something may be taken down. Make before break."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from kingmaker.core.contest.candidates import is_ready
+from kingmaker.core.contest.capacity import can_carry
+from kingmaker.core.contest.champion import wanted_champion
+from kingmaker.core.contest.lifecycle import next_entrants
+from kingmaker.core.contest.policy import affinity_header
+from kingmaker.core.observed import Observed
+from kingmaker.core.plan import Backend, RoutePlan
+from kingmaker.core.state import Share, State
+
+
+def previous_is_warm(observed: Observed, state: State) -> bool:
+    """Whether the dethroned champion is still within its rollback window."""
+    return bool(state.previous and state.previous.until and observed.now < state.previous.until)
+
+
+def kept_variants(observed: Observed, state: State) -> tuple[str, ...]:
+    """Name the models whose pods shall run: who answers, who may have to answer again, and who comes next."""
+    names = [state.champion.name] if state.champion else []
+    if previous_is_warm(observed, state) and state.previous:
+        names.append(state.previous.name)
+    names += [c.model for c in state.contests]
+    target = wanted_champion(observed, state)
+    model = observed.models.get(target or "")
+    if target and model and is_ready(model):
+        names.append(target)
+    names += next_entrants(observed, state)
+    return tuple(dict.fromkeys(names))
+
+
+def plan_route(observed: Observed, state: State) -> RoutePlan | None:
+    """Plan what every router shall do; None before there is a champion.
+
+    A variant whose ready pods can't carry its weight gives it to the champion until they can. Requests under such a
+    makeshift split carry decision 0, so they are no evidence for anybody.
+    """
+    if state.champion is None:
+        return None
+    shares = _carried(observed, state)
+    weights = {s.model: s.weight for s in shares}
+    as_decided = {s.model: s.weight for s in state.traffic} == weights
+    models = [*weights, *(m for m in kept_variants(observed, state) if m not in weights)]
+    service = observed.children.get(("Service", observed.deployment.metadata.name), {})
+    return RoutePlan(
+        decision=state.traffic_sequence if as_decided else 0,
+        backends=tuple(Backend(m, weights.get(m, 0), observed.variant(m).addresses) for m in models),
+        cluster_ip=service.get("spec", {}).get("clusterIP"),
+        affinity_header=affinity_header(observed.deployment),
+    )
+
+
+def _carried(observed: Observed, state: State) -> tuple[Share, ...]:
+    champion, *others = state.traffic
+    weights = {s.model: s.weight if can_carry(observed, state, s) else 0 for s in others}
+    rest = 100 - sum(weights.values())
+    stand_in = state.previous.name if state.previous and previous_is_warm(observed, state) else ""
+    if not observed.variant(champion.model).endpoints and observed.variant(stand_in).endpoints:
+        return (Share(champion.model, 0), *(Share(m, w) for m, w in weights.items()), Share(stand_in, rest))
+    return (Share(champion.model, rest), *(Share(m, w) for m, w in weights.items()))
+
+
+def is_acknowledged(observed: Observed, state: State) -> bool:
+    """Whether every ready router has the route as planned; with none ready, nothing was acknowledged."""
+    route = plan_route(observed, state)
+    ready = [r for r in observed.routers if r.ready]
+    if route is None or not ready:
+        return False
+    weights = {b.model: b.weight for b in route.backends if b.weight}
+    return all(r.decision == route.decision and {m: w for m, w in r.weights.items() if w} == weights for r in ready)
+
+
+def removable_variants(observed: Observed, state: State, drain: timedelta) -> tuple[str, ...]:
+    """Name the models whose pods may go: unwanted, at weight 0 in every router, and drained.
+
+    Routers that are not ready may still have connections: as long as one exists that has not acknowledged, all stay.
+    """
+    unwanted = [m for m in observed.variants if m not in kept_variants(observed, state)]
+    if not unwanted or state.champion is None or state.at is None:
+        return ()
+    if not is_acknowledged(observed, state) or observed.now < state.at + drain:
+        return ()
+    return tuple(unwanted)

@@ -1,0 +1,216 @@
+"""Sliding windows of cell counts: exact sums, slots, coverage, storage."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from kingmaker.core.counts.baseline import Baseline, Cell, Feature, Kind
+from kingmaker.core.counts.counters import Counters, difference
+from kingmaker.core.counts.windows import CellCounts, Windows, advance, mark_broken, window_counts
+from support.references import START
+
+SECOND = timedelta(seconds=1)
+NINE = timedelta(seconds=9)
+DAY = timedelta(days=1)
+
+
+def a_feature(name: str) -> Feature:
+    return Feature(name, Kind.CATEGORICAL, (Cell("c0", 5), Cell("c1", 4), Cell("missing", 1, rare=True)))
+
+
+BASELINE = Baseline("sha256:b", 10, (a_feature('a "quoted"\\name'), a_feature("b")), prediction=a_feature("prediction"))
+
+
+def rows(*column: int) -> CellCounts:
+    return CellCounts((column, column, column))
+
+
+def fresh(*scales: timedelta) -> Windows:
+    return Windows.for_baseline(None, model="m", baseline=BASELINE, scales=scales or (NINE,), now=START)
+
+
+def test_samples_are_sorted_into_the_cells_of_the_baseline() -> None:
+    samples = {
+        'feature_total{feature="a \\"quoted\\"\\\\name",cell="c1"}': 7,
+        'feature_total{feature="b",cell="missing"}': 2,
+        'feature_total{feature="gone",cell="c0"}': 9,
+        'prediction_total{cell="c0"}': 3,
+        'score_total{cell="0"}': 3,
+        'requests_total{decision="1",outcome="ok"}': 5,
+    }
+    assert CellCounts.from_samples(BASELINE, samples) == CellCounts(((0, 7, 0), (0, 0, 2), (3, 0, 0)))
+    scored = replace(BASELINE, prediction=None, score=Feature("score", Kind.NUMERIC, (Cell("0", 10, upper=1.0),)))
+    assert CellCounts.from_samples(scored, samples).columns[2] == (3,)
+
+
+def test_a_window_is_its_last_three_complete_slots() -> None:
+    windows = fresh()
+    for second in range(1, 16):
+        windows = advance(windows, now=START + second * SECOND, delta=rows(1, 0, 0), complete=True)
+    found = window_counts(windows, NINE, START + 15 * SECOND)
+    # Looks at seconds 6 to 14 fell into the slots [6, 9), [9, 12), [12, 15).
+    assert (found.rows, found.coverage, found.filled, found.until) == (9, 1.0, True, START + 15 * SECOND)
+    running = window_counts(windows, NINE, START + 15 * SECOND, running=True)
+    assert (running.rows, running.filled) == (7, True)
+    newest = window_counts(windows, NINE, START + 15 * SECOND, running=True, span=1)
+    assert (newest.rows, newest.coverage) == (1, 0.0)
+
+
+def test_a_window_is_filled_only_when_counting_began_before_it() -> None:
+    windows = advance(fresh(NINE, DAY), now=START + 10 * SECOND, delta=rows(1, 2, 0), complete=True)
+    assert window_counts(windows, NINE, START + 10 * SECOND).filled
+    assert not window_counts(windows, DAY, START + 10 * SECOND).filled
+
+
+def test_missing_scrapes_lower_the_coverage() -> None:
+    windows = fresh()
+    for second in range(1, 13):
+        windows = advance(windows, now=START + second * SECOND, delta=rows(1, 0, 0), complete=second not in {4, 5, 6})
+    assert window_counts(windows, NINE, START + 12 * SECOND).coverage == pytest.approx(6 / 9)
+
+
+def test_a_gap_between_looks_is_covered_by_the_look_after_it() -> None:
+    windows = advance(fresh(), now=START + 12 * SECOND, delta=rows(30, 0, 0), complete=True)
+    assert window_counts(windows, NINE, START + 12 * SECOND).coverage == 1
+    windows = advance(fresh(), now=START + 12 * SECOND, delta=rows(30, 0, 0), complete=False)
+    assert window_counts(windows, NINE, START + 12 * SECOND).coverage == 0
+
+
+def test_old_rows_leave_the_window() -> None:
+    windows = advance(fresh(), now=START + SECOND, delta=rows(5, 5, 5), complete=True)
+    windows = advance(windows, now=START + 60 * SECOND, delta=rows(1, 0, 0), complete=True)
+    assert window_counts(windows, NINE, START + 60 * SECOND).rows == 0
+    assert len(windows.scales[0].slots) <= 4
+
+
+def test_a_clock_that_goes_back_stands_still() -> None:
+    windows = advance(fresh(), now=START + 5 * SECOND, delta=rows(1, 0, 0), complete=True)
+    back = advance(windows, now=START + 2 * SECOND, delta=rows(1, 0, 0), complete=True)
+    assert back.last == windows.last
+    assert window_counts(back, NINE, START, running=True).rows == 2
+
+
+def test_an_unknown_length_is_an_error_that_names_the_known_ones() -> None:
+    with pytest.raises(KeyError, match=r"only of 0:00:09"):
+        window_counts(fresh(), DAY, START)
+
+
+def test_windows_go_on_for_the_same_model_and_baseline_only() -> None:
+    windows = advance(fresh(), now=START + SECOND, delta=rows(5, 5, 5), complete=True)
+
+    def again(**changes: object) -> Windows:
+        arguments = {"model": "m", "baseline": BASELINE, "scales": (NINE,), "now": START + 2 * SECOND} | changes
+        return Windows.for_baseline(windows, **arguments)
+
+    assert again() == windows
+    assert again(model="other").scales[0].slots == ()
+    assert again(baseline=replace(BASELINE, digest="other")).scales[0].slots == ()
+    # The same digest with other cells can only be a damaged store.
+    assert again(baseline=replace(BASELINE, features=BASELINE.features[:1])).scales[0].slots == ()
+    longer = again(scales=(NINE, DAY))
+    assert longer.scales[0] == windows.scales[0]
+    assert longer.scales[1].since == windows.last
+
+
+def test_broken_features_are_remembered_as_long_as_a_window_reaches_back() -> None:
+    windows = mark_broken(fresh(), ["b"], now=START + 4 * SECOND)
+    later = START + 4 * SECOND
+    windows = advance(windows, now=later, delta=rows(1, 0, 0), complete=True)
+    assert window_counts(windows, NINE, START + 12 * SECOND).broken == {"b"}
+    assert window_counts(windows, NINE, START + 15 * SECOND).broken == frozenset()
+    assert mark_broken(windows, [], now=START + 60 * SECOND).broken == ()
+
+
+moves = st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 9), st.booleans()), min_size=1, max_size=40)
+
+
+@given(moves)
+def test_no_row_is_lost_or_counted_twice(looks: list[tuple[int, int, bool]]) -> None:
+    windows, now, seen = fresh(), START, []
+    for milliseconds, count, complete in looks:
+        now += milliseconds * timedelta(milliseconds=1)
+        windows = advance(windows, now=now, delta=rows(count, 1, 0), complete=complete)
+        seen.append((now, count + 1))
+    found = window_counts(windows, NINE, now)
+    start = found.until - NINE
+    assert found.rows == sum(count for time, count in seen if start <= time < found.until)
+    assert 0 <= found.coverage <= 1
+
+
+@given(st.integers(0, 2999), st.integers(0, 2999), st.integers(0, 50), st.integers(0, 50))
+def test_two_steps_within_a_slot_are_one(first: int, second: int, one: int, other: int) -> None:
+    times = [START + m * timedelta(milliseconds=1) for m in sorted((first, second))]
+    stepwise = advance(fresh(), now=times[0], delta=rows(one, 0, 0), complete=True)
+    stepwise = advance(stepwise, now=times[1], delta=rows(other, 0, 0), complete=True)
+    assert stepwise == advance(fresh(), now=times[1], delta=rows(one + other, 0, 0), complete=True)
+
+
+class Pod:
+    """A server that counts from its start, and may start again."""
+
+    def __init__(self) -> None:
+        self.start, self.counted = 0, 0
+        self.seen: Counters | None = None
+
+    @property
+    def unseen(self) -> int:
+        """Rows since the last scrape; they are lost when the process ends now."""
+        known = self.seen is not None and self.seen.start == str(self.start)
+        return self.counted - (self.seen.values["rows"] if known and self.seen else 0)
+
+    def scrape(self) -> int:
+        current = Counters(str(self.start), {"rows": self.counted})
+        new = difference(self.seen, current)
+        self.seen = current
+        return new.get("rows", 0)
+
+
+events = st.tuples(st.integers(0, 2), st.sampled_from(["serve", "scrape", "restart"]), st.integers(1, 50))
+
+
+@given(st.lists(events, max_size=60))
+def test_windows_hold_every_row_that_a_process_lived_to_tell(story: list[tuple[int, str, int]]) -> None:
+    length = timedelta(seconds=900)
+    pods, windows, now, served, lost = [Pod(), Pod(), Pod()], fresh(length), START, 0, 0
+    for which, event, count in story:
+        pod = pods[which]
+        now += SECOND
+        match event:
+            case "serve":
+                pod.counted += count
+                served += count
+            case "scrape":
+                windows = advance(windows, now=now, delta=rows(pod.scrape(), 0, 0), complete=True)
+            case _:
+                lost += pod.unseen
+                pod.start, pod.counted = pod.start + 1, 0
+    waiting = sum(pod.unseen for pod in pods)
+    assert window_counts(windows, length, now, running=True).rows == served - lost - waiting
+
+
+def test_counts_add_and_subtract() -> None:
+    assert rows(1, 2, 3) + rows(4, 5, 6) - rows(1, 2, 3) == rows(4, 5, 6)
+    assert CellCounts.empty(BASELINE) == rows(0, 0, 0)
+    assert CellCounts(()).rows == 0
+
+
+def test_three_windows_of_fifty_features_fit_into_a_configmap_and_survive_it() -> None:
+    random = np.random.default_rng(1)
+    feature = Feature("f", Kind.CATEGORICAL, tuple(Cell(str(i), 100) for i in range(12)))
+    baseline = Baseline("sha256:" + "b" * 64, 1200, tuple(replace(feature, name=f"f{i}") for i in range(50)))
+    scales = (timedelta(hours=1), DAY, 7 * DAY)
+    windows = Windows.for_baseline(None, model="sha256:" + "m" * 64, baseline=baseline, scales=scales, now=START)
+    for hour in range(24 * 9):
+        delta = CellCounts(tuple(tuple(random.integers(0, 2_000_000, size=12).tolist()) for _ in range(50)))
+        windows = advance(
+            windows, now=START + timedelta(hours=hour / 3 if hour < 9 else hour), delta=delta, complete=True
+        )
+    codec = TypeAdapter(Windows)
+    stored = codec.dump_json(windows)
+    assert len(stored) < 150_000
+    assert codec.validate_json(stored) == windows

@@ -1,0 +1,114 @@
+"""A Model becomes Ready, or says why not."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from kingmaker.api import Model, Role, RoleStatus
+from kingmaker.core.observed import ObservedJob
+from kingmaker.core.plan import Create
+from kingmaker.core.serving.verification import ObservedModel, decide_model
+from support.world import SETTINGS, START, a_model, digest
+
+TENSOR = {"datatype": "FP32", "shape": [-1, 2]}
+REPORT = {
+    "digest": digest("a"),
+    "sizeBytes": 10,
+    "opset": 18,
+    "producer": "skl2onnx",
+    "inputs": [{"name": "features", **TENSOR}],
+    "outputs": [{"name": "label", **TENSOR}],
+    "examples": 5,
+    "baseline": {"digest": digest("b"), "rows": 100, "features": 2},
+}
+
+
+def failed(message: str) -> ObservedJob:
+    return ObservedJob("j", "u", failed=True, message=message)
+
+
+DONE = ObservedJob("job", "uid", succeeded=True, message=json.dumps(REPORT))
+
+
+def observe(model: Model, job: ObservedJob | None = None, **extra) -> ObservedModel:
+    return ObservedModel(START, model, job, **extra)
+
+
+def after(model: Model, job: ObservedJob | None) -> Model:
+    plan = decide_model(observe(model, job), SETTINGS)
+    assert plan.status is not None
+    return Model.parse(model.manifest() | {"status": dict(plan.status)})
+
+
+def condition(model: Model, kind: str) -> tuple[str, str]:
+    return next(((str(c.status), c.reason) for c in model.status.conditions if c.type == kind), ("absent", ""))
+
+
+def test_a_new_model_gets_a_job_and_is_reconciling() -> None:
+    model = a_model("a", "a", ready=False)
+    plan = decide_model(observe(model), SETTINGS)
+    assert [type(a) for a in plan.actions] == [Create]
+    seen = after(model, None)
+    assert condition(seen, "Ready") == ("False", "Verifying")
+    assert condition(seen, "Reconciling")[0] == "True"
+
+
+def test_a_running_job_is_waited_for() -> None:
+    model = after(a_model("a", "a", ready=False), None)
+    plan = decide_model(observe(model, ObservedJob("job", "uid")), SETTINGS)
+    assert (plan.actions, plan.status) == ((), None)
+
+
+def test_a_good_report_makes_it_ready_for_ever() -> None:
+    model = after(a_model("a", "a", ready=False), DONE)
+    assert condition(model, "Ready") == ("True", "Verified")
+    assert condition(model, "Reconciling") == ("absent", "")
+    assert model.status.artifact is not None
+    assert model.status.artifact.opset == 18
+    assert model.status.baseline is not None
+    again = decide_model(observe(model), SETTINGS)
+    assert (again.actions, again.status) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("job", "reason", "words"),
+    [
+        (
+            ObservedJob("j", "u", failed=True, message='{"reason": "DigestMismatch", "message": "no"}'),
+            "DigestMismatch",
+            "no",
+        ),
+        (ObservedJob("j", "u", failed=True, message='{"reason": "Odd", "message": "?"}'), "VerificationFailed", "?"),
+        (ObservedJob("j", "u", failed=True, reason="DeadlineExceeded: slow"), "VerificationFailed", "slow"),
+        (ObservedJob("j", "u", failed=True), "VerificationFailed", "see its logs"),
+        (replace(DONE, message="garbage"), "VerificationFailed", "garbage"),
+        (replace(DONE, message="[1]"), "VerificationFailed", "[1]"),
+        (replace(DONE, message=json.dumps(REPORT | {"inputs": 1})), "Internal", "can't be read"),
+    ],
+    ids=["told", "unknown word", "deadline", "silence", "garbage", "a list", "unreadable"],
+)
+def test_a_bad_end_is_a_reason_that_stands(job, reason, words) -> None:
+    model = after(a_model("a", "a", ready=False), job)
+    assert condition(model, "Ready") == ("False", reason)
+    assert condition(model, "Stalled") == ("True", reason)
+    assert words in next(c.message for c in model.status.conditions if c.type == "Stalled")
+    again = decide_model(observe(model), SETTINGS)
+    assert (again.actions, again.status) == ((), None)
+
+
+def test_verdicts_are_events() -> None:
+    model = after(a_model("a", "a", ready=False), None)
+    good = decide_model(observe(model, DONE), SETTINGS)
+    assert [(e.type, e.reason) for e in good.events] == [("Normal", "Verified")]
+    bad = decide_model(observe(model, ObservedJob("j", "u", failed=True)), SETTINGS)
+    assert [(e.type, e.reason) for e in bad.events] == [("Warning", "VerificationFailed")]
+
+
+def test_roles_are_kept_up_to_date() -> None:
+    model = after(a_model("a", "a", ready=False), DONE)
+    role = RoleStatus(model_deployment="churn", role=Role.CHAMPION)
+    plan = decide_model(observe(model, roles=(role,)), SETTINGS)
+    assert plan.status is not None
+    assert plan.status["roles"] == [{"modelDeployment": "churn", "role": "Champion"}]
+    assert plan.events == ()
