@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Coroutine
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any, Final
 
 import aiohttp
 
@@ -22,13 +22,20 @@ from kingmaker.adapters.management import Management
 from kingmaker.adapters.metrics import OperatorMetrics
 from kingmaker.adapters.profiles import PodProfiles
 from kingmaker.core.decide import Rules
+from kingmaker.core.manifests.settings import Settings
+from kingmaker.core.serving.children import RouterContainer
 from kingmaker.handlers.watcher import Watcher
 from kingmaker.loop import Loop
+from kingmaker.options import Options
 from kingmaker.ports import Key
 from kingmaker.reconcile import Reconciler
+from kingmaker.routing.bootstrap import router_container
 from kingmaker.routing.routers import AdsRouters
 
 logger = logging.getLogger(__name__)
+
+_ROUTER_HEAP: Final = 900 * 2**20
+"""Bytes, a little below the router's memory limit: near it Envoy refuses work instead of being killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ class _Parts:
     metrics: OperatorMetrics
 
 
-async def serve(args: argparse.Namespace, rules: Rules, namespaces: Sequence[str]) -> None:
+async def serve(options: Options) -> None:
     """Run until SIGTERM or SIGINT.
 
     Raises:
@@ -51,36 +58,34 @@ async def serve(args: argparse.Namespace, rules: Rules, namespaces: Sequence[str
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
-        elector = await _elector(args, stack) if args.leader_elect else None
-        parts = await _assemble(args, rules, namespaces, elector, stack)
+        elector = await _elector(options, stack) if options.leader_elect else None
+        parts = await _assemble(options, elector, stack)
         management = Management(parts.metrics.registry, elector.describe if elector else lambda: "ok")
-        await management.start(args.bind_address, args.metrics_port)
+        await management.start(options.bind_address, options.metrics_port)
         stack.push_async_callback(management.stop)
         if elector:
             await _until(stop, elector.win())
             # After everything that writes has ended, before the connections close.
             stack.push_async_callback(elector.release)
         if not stop.is_set():
-            await _lead(args, parts, elector, stop)
+            await _lead(options, parts, elector, stop)
 
 
-async def _elector(args: argparse.Namespace, stack: contextlib.AsyncExitStack) -> Elector:
-    terms = Terms(args.lease_seconds)
-    api = await ApiServer.connect(args.kubeconfig or None, timeout_seconds=terms.deadline / 2)
+async def _elector(options: Options, stack: contextlib.AsyncExitStack) -> Elector:
+    terms = Terms(options.lease_seconds)
+    api = await ApiServer.connect(options.kubeconfig or None, timeout_seconds=terms.deadline / 2)
     stack.push_async_callback(api.close)
-    store = LeaseStore(api, namespace=args.operator_namespace, name=args.lease_name)
-    return Elector(store, Candidate(args.identity, terms), SystemClock(), tick)
+    store = LeaseStore(api, namespace=options.operator_namespace, name=options.lease_name)
+    return Elector(store, Candidate(options.identity, terms), SystemClock(), tick)
 
 
 async def _assemble(
-    args: argparse.Namespace,
-    rules: Rules,
-    namespaces: Sequence[str],
+    options: Options,
     elector: Elector | None,
     stack: contextlib.AsyncExitStack,
 ) -> _Parts:
     permit = elector.permit if elector else always
-    cluster = await KubernetesCluster.connect(args.kubeconfig or None, permit=permit)
+    cluster = await KubernetesCluster.connect(options.kubeconfig or None, permit=permit)
     stack.push_async_callback(cluster.close)
     session = await stack.enter_async_context(aiohttp.ClientSession())
     clock = SystemClock()
@@ -89,7 +94,7 @@ async def _assemble(
         loop.add(Key("ModelDeployment", namespace, deployment))
 
     routers = AdsRouters(on_router_change, permit=permit)
-    reconciler = Reconciler(cluster, PodProfiles(session), routers, clock, rules)
+    reconciler = Reconciler(cluster, PodProfiles(session), routers, clock, rules_of(options))
     metrics = OperatorMetrics(
         plans=lambda: reconciler.plans,
         depth=lambda: loop.depth,
@@ -98,15 +103,15 @@ async def _assemble(
         transitions=lambda: elector.epoch if elector else 0,
     )
     loop = Loop(reconciler, clock, observe=metrics.observe)
-    watcher = Watcher(namespaces, loop.add)
+    watcher = Watcher(options.namespaces, loop.add)
     stack.push_async_callback(watcher.close)
     return _Parts(routers, loop, watcher, metrics)
 
 
-async def _lead(args: argparse.Namespace, parts: _Parts, elector: Elector | None, stop: asyncio.Event) -> None:
-    await parts.routers.server.start(f"{args.bind_address}:{args.xds_port}")
+async def _lead(options: Options, parts: _Parts, elector: Elector | None, stop: asyncio.Event) -> None:
+    await parts.routers.server.start(f"{options.bind_address}:{options.xds_port}")
     try:
-        logger.info("running; routers at port %s, metrics at port %s", args.xds_port, args.metrics_port)
+        logger.info("running; routers at port %s, metrics at port %s", options.xds_port, options.metrics_port)
         async with asyncio.TaskGroup() as group:
             lease = group.create_task(elector.keep()) if elector else None
             work = [group.create_task(parts.loop.run()), group.create_task(parts.watcher.run())]
@@ -130,3 +135,17 @@ async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()
+
+
+def rules_of(options: Options) -> Rules:
+    """Give what decisions depend on of how the operator was started."""
+    names = {field.name for field in fields(Settings)} & set(Options.model_fields)
+    settings = Settings(**{name: getattr(options, name) for name in names})
+    envoy = router_container(
+        xds_host=options.xds_host,
+        xds_port=options.xds_port,
+        drain_seconds=max(1, options.pre_stop_seconds),
+        max_heap_bytes=_ROUTER_HEAP,
+    )
+    router = RouterContainer(envoy.args, envoy.lifecycle, envoy.startup_probe)
+    return Rules(settings, router, timedelta(seconds=options.evaluation_interval))
