@@ -1,5 +1,6 @@
 """The requests' port: Open Inference Protocol v2 over REST, and feedback."""
 
+import asyncio
 import logging
 import re
 import time
@@ -53,6 +54,7 @@ class RequestsApp:
         self._http = http
         self._bodies = Bodies(max_bytes=settings.max_request_bytes, seconds=settings.body_seconds)
         self._model = f"/v2/models/{settings.model_name}"
+        self._ready = f"{self._model}/ready"
         self._version = __version__
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,7 +83,7 @@ class RequestsApp:
             answer = await service.infer(body, seconds=self._seconds(headers))
         except DisconnectedError:
             return
-        except Exception as error:  # noqa: BLE001  # the server's edge: anything else is a bug, told to the log alone
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the server's edge: nothing goes beyond
             known = self._known(error)
             service.profile.count_request(decision, "server_error" if known.code.status >= 500 else "client_error")
             await send_reply(send, error_reply(known, about), close=ends_connection(known) or self._state.is_draining)
@@ -111,17 +113,17 @@ class RequestsApp:
         """Give what can be read here: the server, its health, its model."""
         settings, signature = self._service.settings, self._service.session.signature
         is_ready = not self._state.is_draining
-        match path.removeprefix(self._model) if path.startswith(self._model) else path:
+        match path:
             case "/v2" | "/v2/":
                 return json_reply({"name": "kingmaker-serving", "version": self._version, "extensions": []})
             case "/v2/health/live":
                 return json_reply({"live": True})
             case "/v2/health/ready":
                 return json_reply({"ready": is_ready}, status=200 if is_ready else 503)
-            case "/ready":
+            case self._ready:
                 content = {"name": settings.model_name, "ready": is_ready}
                 return json_reply(content, status=200 if is_ready else 503)
-            case "":
+            case self._model:
                 return json_reply(
                     {
                         "name": settings.model_name,
@@ -168,9 +170,11 @@ class RequestsApp:
         return min(limit, int(left) / 1000) if left.isdigit() and len(left) < 10 and int(left) else limit
 
     @staticmethod
-    def _known(error: Exception) -> ServingError:
+    def _known(error: BaseException) -> ServingError:
         if isinstance(error, ServingError):
             return error
+        if isinstance(error, asyncio.CancelledError):
+            return ServingError(ErrorCode.NOT_READY, "the server ends, and this took longer than it may still wait")
         logger.error("request failed by a bug", exc_info=error)
         return ServingError(ErrorCode.INTERNAL, "this is a bug of the server; its log says more")
 

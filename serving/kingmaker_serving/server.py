@@ -29,6 +29,11 @@ logger = logging.getLogger(__name__)
 KEEP_ALIVE_SECONDS: Final = 4000
 """Longer than Envoy keeps an idle connection (an hour): whoever sends must be the one who closes."""
 _BACKLOG: Final = 2048
+_QUIET_SECONDS: Final = 1.0
+"""Without a request for this long, nobody sends here any more. Routers are told when a pod begins to end, which is
+`preStop` earlier; what is sent meanwhile over a connection that they still hold is answered."""
+_CUT_SECONDS: Final = 1
+"""What is still in flight when the drain is over gets this much more, then its connection is cut."""
 
 
 class Listener(uvicorn.Server):
@@ -51,6 +56,13 @@ class Listener(uvicorn.Server):
         """Leave signals alone."""
         yield
 
+    async def quiet(self) -> None:
+        """Return once nothing is in flight, and nothing was for a second."""
+        answered = -1
+        while self.server_state.tasks or self.server_state.total_requests != answered:
+            answered = self.server_state.total_requests
+            await asyncio.sleep(_QUIET_SECONDS)
+
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
@@ -71,7 +83,7 @@ async def _serve(settings: Settings, *, started: float) -> None:
         loop.add_signal_handler(number, asked.set)
     state = State()
     management = ManagementApp(state, max_bytes=settings.max_request_bytes)
-    async with _listening(management, settings.host, settings.management_port, settings):
+    async with _listening(management, settings.host, settings.management_port):
         service = await _load(settings, started=started, asked=asked)
         try:
             await _answer(state, service, asked)
@@ -109,20 +121,21 @@ async def _answer(state: State, service: Service, asked: asyncio.Event) -> None:
         shadow = Shadow(service, settings.shadow_targets)
         following = group.create_task(shadow.run())
         app = RequestsApp(state, service, shadow, http)
-        async with _listening(app, settings.host, settings.port, settings):
+        async with _listening(app, settings.host, settings.port) as listener:
             state.shadow, state.service = shadow, service
             logger.info("ready", extra={"host": settings.host, "port": settings.port})
             await asked.wait()
-            # Routers look away only after they saw that this server is not ready; until then it answers.
+            # From here on each answer closes its connection.
             state.is_draining = True
-            logger.info("draining", extra={"seconds": settings.drain_seconds})
-            await asyncio.sleep(settings.drain_seconds)
+            logger.info("draining", extra={"at_most_seconds": settings.drain_seconds})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(listener.quiet(), settings.drain_seconds)
         following.cancel()
 
 
 @contextlib.asynccontextmanager
-async def _listening(app: Any, host: str, port: int, settings: Settings) -> AsyncIterator[None]:  # noqa: ANN401
-    """Listen; at the end take no connection any more, and wait for what is in flight."""
+async def _listening(app: Any, host: str, port: int) -> AsyncIterator[Listener]:  # noqa: ANN401
+    """Listen; at the end take no connection any more."""
     config = uvicorn.Config(
         app,
         http=GuardedProtocol,
@@ -135,13 +148,13 @@ async def _listening(app: Any, host: str, port: int, settings: Settings) -> Asyn
         server_header=False,
         date_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+        timeout_graceful_shutdown=_CUT_SECONDS,
     )
     listener = Listener(config)
     running = asyncio.create_task(listener.serve(sockets=[_bind(host, port)]))
     try:
         await listener.is_listening.wait()
-        yield
+        yield listener
     finally:
         listener.should_exit = True
         await running

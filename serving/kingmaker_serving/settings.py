@@ -24,8 +24,7 @@ class Settings:
     shadow_targets: Path | None = None
     max_request_bytes: int = 16 * 1024**2
     max_response_bytes: int = 64 * 1024**2
-    drain_seconds: float = 10.0
-    grace_seconds: float = 45.0
+    drain_seconds: float = 45.0
     deadline_seconds: float = 30.0
     body_seconds: float = 10.0
     workers: int = 2
@@ -55,7 +54,6 @@ class Settings:
             max_request_bytes=args.max_request_bytes,
             max_response_bytes=args.max_response_bytes,
             drain_seconds=args.drain_seconds,
-            grace_seconds=args.grace_seconds,
             deadline_seconds=args.deadline_seconds,
             body_seconds=args.body_seconds,
             workers=args.workers,

@@ -1,10 +1,12 @@
 """A server's life: loading, refusing what must not be served, draining."""
 
+import contextlib
 import http.client
 import json
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +97,7 @@ def test_being_ended_while_loading_is_no_failure(serve: Any, packages: dict[str,
 def test_a_draining_server_answers_on_and_says_that_it_goes(
     serve: Any, packages: dict[str, Path], rows: np.ndarray
 ) -> None:
-    server = serve(packages["churn-1"], "--drain-seconds", "1.5")
+    server = serve(packages["churn-1"], "--drain-seconds", "10")
     server.process.send_signal(signal.SIGTERM)
     eventually(lambda: server.manage("/readyz").status == 503)
     assert server.ask("GET", "/v2/health/ready").status == 503
@@ -151,13 +153,15 @@ class Router:
 def test_no_request_fails_while_a_server_drains_under_load(
     serve: Any, packages: dict[str, Path], rows: np.ndarray
 ) -> None:
-    servers = [serve(packages["churn-1"], "--drain-seconds", "1") for _ in range(2)]
+    servers = [serve(packages["churn-1"], "--drain-seconds", "20") for _ in range(2)]
     router = Router(servers, json.dumps(a_request(rows)).encode())
     threads = [threading.Thread(target=router.run) for _ in range(4)]
     for thread in threads:
         thread.start()
     eventually(lambda: all(router.answered.get(server.address, 0) > 20 for server in servers))
+    told = time.monotonic()
     assert servers[0].end() == 0
+    assert time.monotonic() - told < 10
     after = router.answered[servers[1].address]
     eventually(lambda: router.answered[servers[1].address] > after + 50)
     router.stop.set()
@@ -167,11 +171,36 @@ def test_no_request_fails_while_a_server_drains_under_load(
     assert servers[1].total("requests_total") == router.answered[servers[1].address]
 
 
-def test_a_request_in_flight_is_finished_before_the_end(serve: Any, tmp_path: Path) -> None:
+def test_a_server_ends_as_soon_as_nobody_asks_it(serve: Any, packages: dict[str, Path], rows: np.ndarray) -> None:
+    server = serve(packages["churn-1"], "--drain-seconds", "60")
+    connection = http.client.HTTPConnection(server.address, 8080, timeout=20)
+    connection.request("GET", "/v2/health/live")
+    connection.getresponse().read()
+    told = time.monotonic()
+    assert server.end() == 0
+    assert time.monotonic() - told < 5
+    assert connection.sock.recv(1) == b""
+    connection.close()
+
+
+def test_a_client_that_never_stops_is_left_when_the_drain_is_over(
+    serve: Any, packages: dict[str, Path], rows: np.ndarray
+) -> None:
+    server = serve(packages["churn-1"], "--drain-seconds", "3")
+    told = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    while server.process.poll() is None and time.monotonic() < told + 20:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            server.infer(a_request(rows))
+    assert 3 <= time.monotonic() - told < 10
+
+
+@pytest.mark.parametrize(("drain", "status"), [("20", 504), ("0", 503)])
+def test_what_is_in_flight_has_as_long_as_the_drain(serve: Any, tmp_path: Path, drain: str, status: int) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "model.onnx").write_bytes(endless())
-    server = serve(folder, "--deadline-seconds", "2", task=None)
+    server = serve(folder, "--deadline-seconds", "3", "--drain-seconds", drain, task=None)
     statuses: list[int] = []
     body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]}
     thread = threading.Thread(target=lambda: statuses.append(server.infer(body).status))
@@ -180,7 +209,7 @@ def test_a_request_in_flight_is_finished_before_the_end(serve: Any, tmp_path: Pa
                b'kingmaker_requests_in_flight{model="churn",model_version="churn-1"} 1.0' in text)  # fmt: skip
     server.process.send_signal(signal.SIGTERM)
     thread.join()
-    assert statuses == [504]
+    assert statuses == [status]
     assert server.process.wait(timeout=30) == 0
 
 
