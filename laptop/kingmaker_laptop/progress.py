@@ -3,46 +3,52 @@
 import time
 from typing import Final, TextIO
 
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
 _QUIET_SECONDS: Final = 15.0
 """Pause between two lines of a log file; a terminal's line is rewritten each time."""
 
-_TERMINAL_COLUMNS: Final = 79
-
 
 class Progress:
-    """Progress of one piece of work on a stream, usually stderr. Use as a context manager: leaving ends the line."""
+    """Progress of one piece of work on a stream, usually stderr. Use as a context manager: leaving ends the line.
+
+    Args:
+        stream: Where to write.
+        label: What is worked at; every line begins with it.
+    """
 
     def __init__(self, stream: TextIO, label: str) -> None:
-        self._stream = stream
+        self._console = Console(file=stream, width=80, force_terminal=stream.isatty(), highlight=False, soft_wrap=True)
+        self._live = Live(console=self._console, auto_refresh=False) if stream.isatty() else None
         self._label = label
-        self._live = stream.isatty()
         self._began = time.monotonic()
-        self._shown = 0.0
-        self._shown_any = False
+        self._shown: float | None = None
 
     def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live and self._shown_any:
-            self._stream.write("\n")
-            self._stream.flush()
+        if self._live:
+            self._live.stop()
 
     def show(self, text: str) -> None:
         """Show where the work is; seconds since the start are added."""
         tick = time.monotonic()
-        if not self._live and self._shown_any and tick - self._shown < _QUIET_SECONDS:
-            return
-        self._write(text)
+        if self._live or self._shown is None or tick - self._shown >= _QUIET_SECONDS:
+            self._write(text, tick)
 
     def finish(self, text: str) -> None:
         """Show how it ended, however short ago the last line was."""
-        self._write(text)
+        self._write(text, time.monotonic())
 
-    def _write(self, text: str) -> None:
-        tick = time.monotonic()
-        self._shown, self._shown_any = tick, True
-        line = f"{self._label}: {text}, {tick - self._began:.0f} s"
-        # Erase to the end of the line: the new text may be shorter.
-        self._stream.write(f"\r{line[:_TERMINAL_COLUMNS]}\x1b[K" if self._live else f"{line}\n")
-        self._stream.flush()
+    def _write(self, text: str, tick: float) -> None:
+        self._shown = tick
+        line = Text(f"{self._label}: {text}, {tick - self._began:.0f} s")
+        if self._live is None:
+            self._console.print(line)
+            return
+        line.truncate(79)
+        self._live.start()
+        self._live.update(line, refresh=True)

@@ -54,6 +54,7 @@ async def show(screen: Screen, *, folder: Path | None, keep: bool) -> int:
         screen.plain("\nInterrupted.")
         return INTERRUPTED
     finally:
+        screen.close()
         # From here on Ctrl-C must not leave half of it behind.
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

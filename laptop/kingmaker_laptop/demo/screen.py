@@ -1,19 +1,15 @@
-"""What a person sees: lines that stay, and on a terminal one line at the bottom that is rewritten."""
+"""What a person sees of the demo: lines that stay, and on a terminal one line at the bottom that is rewritten."""
 
-import os
 import shutil
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, TextIO
+from typing import Final, Literal, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
 WIDTH: Final = 80
-
-_BOLD: Final = "1"
-_DIM: Final = "2"
-_RED: Final = "31"
-_GREEN: Final = "32"
-_INDENT: Final = " " * 9
 
 
 class Screen:
@@ -24,68 +20,65 @@ class Screen:
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._is_terminal = stream.isatty()
-        self._has_colour = self._is_terminal and not os.environ.get("NO_COLOR")
-        self._has_live_line = False
+        terminal = stream.isatty()
+        colours: Literal["standard"] | None = "standard" if terminal else None
+        self._console = Console(
+            file=stream, width=WIDTH, force_terminal=terminal, color_system=colours, highlight=False, soft_wrap=True
+        )
+        self._live: Live | None = None
 
     def heading(self, text: str) -> None:
         """Begin a step."""
-        self._write("")
-        self._write(self._paint(text[:WIDTH], _BOLD))
+        self._console.print()
+        self._console.print(Text(text[:WIDTH], "bold"))
 
     def note(self, text: str) -> None:
         """Explain, wrapped."""
-        for line in textwrap.wrap(text, WIDTH - 2):
-            self._write("  " + self._paint(line, _DIM))
+        self._wrapped(text, "dim", indent=2)
 
     def event(self, seconds: float, text: str, *, good: bool | None = None) -> None:
         """Show what happened, `seconds` after the beginning; `good` colours it."""
-        first, *rest = textwrap.wrap(text, WIDTH - len(_INDENT), break_on_hyphens=False) or [""]
-        colour = {True: _GREEN, False: _RED, None: ""}[good]
-        self._write(f"{seconds:6.1f}s  " + self._paint(first, colour))
-        for line in rest:
-            self._write(_INDENT + self._paint(line, colour))
+        self._wrapped(text, {True: "green", False: "red", None: ""}[good], indent=9, first=f"{seconds:6.1f}s  ")
 
     def evidence(self, text: str) -> None:
         """Show what the event above rests on."""
-        for line in textwrap.wrap(text, WIDTH - len(_INDENT) - 2, break_on_hyphens=False):
-            self._write(f"{_INDENT}  {self._paint(line, _DIM)}")
+        self._wrapped(text, "dim", indent=11)
 
     def plain(self, text: str) -> None:
         """Write lines as they are."""
         for line in text.rstrip().splitlines():
-            self._write(line)
+            self._console.print(Text(line.rstrip()))
 
     def table(self, text: str) -> None:
         """Write a table of somebody else's: cut at the terminal's width, since wrapped rows can't be read."""
-        width = shutil.get_terminal_size((WIDTH, 24)).columns if self._is_terminal else None
+        width = shutil.get_terminal_size((WIDTH, 24)).columns if self._console.is_terminal else None
         for line in text.rstrip().splitlines():
-            self._write(line[:width])
+            self._console.print(Text(line[:width]))
 
     def live(self, text: str) -> None:
         """Rewrite the line at the bottom; nothing where there is no terminal."""
-        if self._is_terminal:
-            self._stream.write(f"\r{self._paint(text[: WIDTH - 1], _DIM)}\x1b[K")
-            self._stream.flush()
-            self._has_live_line = True
+        if not self._console.is_terminal:
+            return
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(Text(text[: WIDTH - 1], "dim"), refresh=True)
 
     @contextmanager
     def cleared(self) -> Iterator[None]:
         """Let somebody else write to the terminal meanwhile."""
-        self._clear()
+        self.close()
         yield
 
-    def _write(self, line: str) -> None:
-        self._clear()
-        self._stream.write(line.rstrip() + "\n")
-        self._stream.flush()
+    def close(self) -> None:
+        """Take the line at the bottom away, and give the terminal back as it was."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
-    def _clear(self) -> None:
-        if self._has_live_line:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
-            self._has_live_line = False
-
-    def _paint(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._has_colour and code and text else text
+    def _wrapped(self, text: str, style: str, *, indent: int, first: str = "") -> None:
+        lead = first or " " * indent
+        for line in Text(text, style).wrap(self._console, WIDTH - indent):
+            line.rstrip()
+            self._console.print(Text.assemble(lead, line))
+            lead = " " * indent

@@ -14,7 +14,7 @@ from kingmaker.adapters.clock import SystemClock
 from kingmaker.adapters.profiles import PodProfiles
 from kingmaker.cli.history import CHECK_HEADER, check_row, describe
 from kingmaker.cli.reading import Target, add_target, connected, read_deployment, target_of
-from kingmaker.cli.tables import render, wrap
+from kingmaker.cli.tables import WIDTH, render, wrap
 from kingmaker.core.contest.lifecycle import judge_contest
 from kingmaker.core.contest.policy import contest_policy
 from kingmaker.core.decide import evidence_of
@@ -94,4 +94,4 @@ def explain_contest(observed: Observed, contest: Contest, now: datetime) -> Iter
         wanted = int(stage.min_duration.total_seconds())
         yield f"  needs {wanted} s and {stage.min_requests} requests; has {held} s and {judgement.observations}"
     rows = [check_row(evidence_of(check).manifest()) for check in judgement.checks]
-    yield from ("  " + line for line in render(CHECK_HEADER, rows).splitlines())
+    yield from ("  " + line for line in render(CHECK_HEADER, rows, width=WIDTH - 2).splitlines())

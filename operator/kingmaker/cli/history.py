@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kingmaker.cli.reading import add_target, read_decisions, target_of
-from kingmaker.cli.tables import render, wrap
+from kingmaker.cli.tables import WIDTH, render, wrap
 from kingmaker_laptop.verbs.flags import Subparsers, add_verb
 
 _EPILOG = """\
@@ -90,7 +90,7 @@ def describe(spec: Spec) -> str:
     checks = [check_row(e) for e in spec.get("evidence") or ()]
     if checks:
         header = CHECK_HEADER
-        lines += ["   " + line for line in render(header, checks).splitlines()]
+        lines += ["   " + line for line in render(header, checks, width=WIDTH - 3).splitlines()]
     return "\n".join(lines) + "\n"
 
 

@@ -28,11 +28,21 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b" not in terminal.getvalue()
 
 
-def test_a_line_that_stays_replaces_the_live_one() -> None:
+def test_lines_that_stay_stand_above_the_live_one() -> None:
     terminal = Terminal()
     screen = Screen(terminal)
     screen.live("12 requests")
     screen.plain("done")
-    screen.plain("more")
-    assert terminal.getvalue().count("\r\x1b[K") == 1
-    assert terminal.getvalue().endswith("\r\x1b[Kdone\nmore\n")
+    assert terminal.getvalue().index("done\n") > terminal.getvalue().index("12 requests")
+    assert "\r\x1b[2Kdone\n" in terminal.getvalue()
+    assert terminal.getvalue().endswith("12 requests\x1b[0m")
+
+
+def test_a_closed_screen_gives_the_cursor_back() -> None:
+    terminal = Terminal()
+    screen = Screen(terminal)
+    screen.live("12 requests")
+    screen.close()
+    screen.close()
+    assert terminal.getvalue().count("\x1b[?25h") == 1
+    assert terminal.getvalue().endswith("\x1b[2K")
