@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-from typing import Final
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, Field, Strict, ValidationError
 
 FORMAT: Final = "kingmaker.dev/baseline/v1"
 MAXIMUM_BYTES: Final = 4 * 1024 * 1024
 """Largest document that is read."""
+
+_Name = Annotated[str, Field(min_length=1)]
+_Count = Annotated[int, Strict(), Field(ge=0)]
+_Flag = Annotated[bool, Strict()]
+_Edge = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
 
 class Kind(StrEnum):
@@ -36,14 +42,14 @@ class Cell:
     model got wrong; None where the document says nothing.
     """
 
-    name: str
-    count: int
-    rare: bool = False
-    upper: float | None = None
-    lower: float | None = None
-    atom: bool = False
-    value: str | float | bool | None = None
-    wrong: int | None = None
+    name: _Name
+    count: _Count
+    rare: _Flag = False
+    upper: _Edge | None = None
+    lower: _Edge | None = None
+    atom: _Flag = False
+    value: str | bool | int | float | None = None
+    wrong: _Count | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,74 +112,65 @@ def read_baseline(raw: bytes, *, digest: str) -> Baseline:
     return parse_baseline(document, digest=digest)
 
 
+class _Column(BaseModel):
+    """A column as the document has it; prediction and score are named by their place."""
+
+    name: str = ""
+    kind: Kind
+    cells: Annotated[tuple[Cell, ...], Field(min_length=1)]
+
+
+class _Document(BaseModel):
+    """The document, key by key; what cells must be to one another is checked afterwards."""
+
+    format: Literal["kingmaker.dev/baseline/v1"]
+    rows: Annotated[int, Strict(), Field(ge=1)]
+    features: Annotated[tuple[_Column, ...], Field(min_length=1)]
+    prediction: _Column | None = None
+    score: _Column | None = None
+
+
 def parse_baseline(document: object, *, digest: str) -> Baseline:
     """Turn a decoded baseline document into values.
 
     Raises:
         ValueError: It is not a baseline; the message names the place.
     """
-    root = _mapping(document, "baseline")
-    if root.get("format") != FORMAT:
-        message = f"baseline: format is {root.get('format')!r}, expected {FORMAT!r}; package the model again"
-        raise ValueError(message)
-    rows = _count(root.get("rows"), "baseline: rows")
-    if rows == 0:
-        message = "baseline: rows is 0, expected at least one reference row; package the model with its training data"
-        raise ValueError(message)
-    features = tuple(
-        _feature(item, f"feature {number}") for number, item in enumerate(_list(root.get("features"), "features"))
-    )
+    try:
+        read = _Document.model_validate(document)
+    except ValidationError as error:
+        raise ValueError(_complaint(error)) from error
+    features = tuple(_feature(column, column.name, f"features[{i}]") for i, column in enumerate(read.features))
     _no_repeats((f.name for f in features), "feature names")
     for feature in features:
-        if feature.rows != rows:
-            message = f"feature {feature.name!r}: cells count {feature.rows} rows, expected the baseline's {rows}"
+        if feature.rows != read.rows:
+            message = f"feature {feature.name!r}: cells count {feature.rows} rows, expected the baseline's {read.rows}"
             raise ValueError(message)
-    return Baseline(digest, rows, features, _output(root, "prediction"), _output(root, "score"))
+    prediction = read.prediction and _feature(read.prediction, "prediction", "prediction")
+    score = read.score and _feature(read.score, "score", "score")
+    return Baseline(digest, read.rows, features, prediction, score)
 
 
-def _output(root: Mapping[str, object], name: str) -> Feature | None:
-    document = root.get(name)
-    return None if document is None else _feature(document, name, named=name)
+def _complaint(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+    found = "missing" if first["type"] == "missing" else json.dumps(first["input"], default=repr)[:80]
+    return f"baseline{place} is {found}: {first['msg']}; package the model again"
 
 
-def _feature(document: object, place: str, *, named: str | None = None) -> Feature:
-    item = _mapping(document, place)
-    name = named or _text(item.get("name"), f"{place}: name")
-    place = f"{place} ({name!r})" if named is None else place
-    kind = _text(item.get("kind"), f"{place}: kind")
-    if kind not in tuple(Kind):
-        message = f"{place}: kind is {kind!r}, expected one of {', '.join(Kind)}"
+def _feature(column: _Column, name: str, place: str) -> Feature:
+    if not name:
+        message = f"baseline.{place} has no name; package the model again"
         raise ValueError(message)
-    cells = tuple(
-        _cell(cell, f"{place}: cell {number}")
-        for number, cell in enumerate(_list(item.get("cells"), f"{place}: cells"))
-    )
-    _no_repeats((c.name for c in cells), f"{place}: cell names")
-    feature = Feature(name, Kind(kind), cells)
+    place = f"{place} ({name!r})"
+    _no_repeats((c.name for c in column.cells), f"{place}: cell names")
+    feature = Feature(name, column.kind, column.cells)
     if feature.kind is Kind.NUMERIC:
         _check_order(feature, place)
     if feature.rows == 0:
         message = f"{place}: every cell counts 0, expected the reference rows"
         raise ValueError(message)
     return feature
-
-
-def _cell(document: object, place: str) -> Cell:
-    item = _mapping(document, place)
-    value, wrong = item.get("value"), item.get("wrong")
-    if not (value is None or isinstance(value, str | int | float)):
-        message = f"{place}: value is a {type(value).__name__}, expected text, a number or a truth value"
-        raise ValueError(message)
-    return Cell(
-        name=_text(item.get("name"), f"{place}: name"),
-        count=_count(item.get("count"), f"{place}: count"),
-        rare=_flag(item.get("rare", False), f"{place}: rare"),
-        upper=_edge(item.get("upper"), f"{place}: upper"),
-        lower=_edge(item.get("lower"), f"{place}: lower"),
-        atom=_flag(item.get("atom", False), f"{place}: atom"),
-        value=value,
-        wrong=None if wrong is None else _count(wrong, f"{place}: wrong"),
-    )
 
 
 def _check_order(feature: Feature, place: str) -> None:
@@ -188,50 +185,6 @@ def _check_order(feature: Feature, place: str) -> None:
         raise ValueError(message)
 
 
-def _mapping(value: object, place: str) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        message = f"{place} is {_kind(value)}, expected an object"
-        raise ValueError(message)  # one kind of error for a document that is off
-    return value
-
-
-def _list(value: object, place: str) -> Sequence[object]:
-    if not isinstance(value, list) or not value:
-        message = f"{place} is {_kind(value)}, expected a list with at least one entry"
-        raise ValueError(message)
-    return value
-
-
-def _text(value: object, place: str) -> str:
-    if not isinstance(value, str) or not value:
-        message = f"{place} is {_kind(value)}, expected text"
-        raise ValueError(message)
-    return value
-
-
-def _flag(value: object, place: str) -> bool:
-    if not isinstance(value, bool):
-        message = f"{place} is {_kind(value)}, expected true or false"
-        raise ValueError(message)
-    return value
-
-
-def _count(value: object, place: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        message = f"{place} is {_kind(value)}, expected a whole number of 0 or more"
-        raise ValueError(message)
-    return value
-
-
-def _edge(value: object, place: str) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        message = f"{place} is {_kind(value)}, expected a finite number"
-        raise ValueError(message)
-    return float(value)
-
-
 def _no_repeats(names: Iterable[str], place: str) -> None:
     seen: set[str] = set()
     for name in names:
@@ -239,16 +192,3 @@ def _no_repeats(names: Iterable[str], place: str) -> None:
             message = f"{place} must be unique, found {name!r} twice"
             raise ValueError(message)
         seen.add(name)
-
-
-def _kind(value: object) -> str:
-    """What was found, short enough for a condition."""
-    match value:
-        case None:
-            return "missing"
-        case dict():
-            return "an object"
-        case list():
-            return "a list" if value else "an empty list"
-        case _:
-            return json.dumps(value)[:80]

@@ -106,32 +106,30 @@ AGE = ("features", 0)
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (at("format", value="v0"), "format is 'v0', expected 'kingmaker.dev/baseline/v1'"),
-        (at("rows", value=None), "baseline: rows is missing, expected a whole number"),
-        (at("rows", value=0), "rows is 0, expected at least one reference row"),
-        (at("rows", value=1.5), "rows is 1.5"),
-        (at("rows", value=True), "rows is true"),
+        (at("format", value="v0"), "baseline.format is \"v0\": Input should be 'kingmaker.dev/baseline/v1'"),
+        (at("rows", value=None), "baseline.rows is null: Input should be a valid integer"),
+        (at("rows", value=0), "baseline.rows is 0: Input should be greater than or equal to 1"),
+        (at("rows", value=1.5), "baseline.rows is 1.5"),
+        (at("rows", value=True), "baseline.rows is true"),
         (at("rows", value=11), "feature 'age': cells count 10 rows, expected the baseline's 11"),
-        (at("features", value=[]), "features is an empty list"),
-        (at("features", value={}), "features is an object, expected a list"),
-        (at("features", 1, value=[1]), "feature 1 is a list, expected an object"),
+        (at("features", value=[]), "baseline.features is []"),
+        (at("features", value={}), "baseline.features is {}"),
+        (at("features", 1, value=[1]), "baseline.features[1] is [1]"),
         (at("features", 1, "name", value="age"), "feature names must be unique, found 'age' twice"),
-        (at(*AGE, "name", value=""), 'feature 0: name is "", expected text'),
-        (at(*AGE, "kind", value="Ordinal"), "kind is 'Ordinal', expected one of Numeric, Categorical"),
-        (at(*AGE, "kind", value=["Numeric"]), "kind is a list, expected text"),
+        (at(*AGE, "name", value=""), "baseline.features[0] has no name"),
+        (at(*AGE, "kind", value="Ordinal"), "is \"Ordinal\": Input should be 'Numeric' or 'Categorical'"),
+        (at(*AGE, "kind", value=["Numeric"]), 'features[0].kind is ["Numeric"]'),
         (at(*AGE, "cells", 1, "name", value="below"), "cell names must be unique, found 'below' twice"),
-        (at(*AGE, "cells", 1, "count", value=-4), "cell 1: count is -4, expected a whole number of 0 or more"),
-        (at(*AGE, "cells", 1, "upper", value="x"), 'cell 1: upper is "x", expected a finite number'),
-        (at(*AGE, "cells", 1, "upper", value=float("nan")), "upper is NaN, expected a finite number"),
+        (at(*AGE, "cells", 1, "count", value=-4), "baseline.features[0].cells[1].count is -4: Input should be greater"),
+        (at(*AGE, "cells", 1, "upper", value="x"), 'cells[1].upper is "x": Input should be a valid number'),
+        (at(*AGE, "cells", 1, "upper", value=True), "cells[1].upper is true"),
+        (at(*AGE, "cells", 1, "upper", value=float("nan")), "upper is NaN: Input should be a finite number"),
         (at(*AGE, "cells", 1, "upper", value=None), "a cell that is not rare has no upper edge"),
         (at(*AGE, "cells", 1, "upper", value=99), "are not in ascending order"),
-        (at(*AGE, "cells", 1, "rare", value="no"), 'rare is "no", expected true or false'),
-        (
-            at("features", 1, "cells", 0, "value", value=[1]),
-            "value is a list, expected text, a number",
-        ),
-        (at("prediction", "cells", 0, "wrong", value=-1), "prediction: cell 0: wrong is -1"),
-        (at("score", "cells", 0, "count", value=0), "score: every cell counts 0"),
+        (at(*AGE, "cells", 1, "rare", value="no"), 'rare is "no": Input should be a valid boolean'),
+        (at("features", 1, "cells", 0, "value", value=[1]), "features[1].cells[0].value.str is [1]"),
+        (at("prediction", "cells", 0, "wrong", value=-1), "baseline.prediction.cells[0].wrong is -1"),
+        (at("score", "cells", 0, "count", value=0), "every cell counts 0"),
     ],
 )
 def test_what_is_off_is_refused_with_a_sentence(change: Callable[[dict[str, Any]], None], sentence: str) -> None:
@@ -143,5 +141,5 @@ def test_what_is_off_is_refused_with_a_sentence(change: Callable[[dict[str, Any]
 
 @pytest.mark.parametrize("document", [None, [], "baseline", 3])
 def test_what_is_no_object_is_refused(document: object) -> None:
-    with pytest.raises(ValueError, match=r"baseline is .*, expected an object"):
+    with pytest.raises(ValueError, match=r"baseline is .*: Input should be a valid dictionary"):
         parse_baseline(document, digest="d")
