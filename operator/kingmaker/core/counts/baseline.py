@@ -146,9 +146,11 @@ def parse_baseline(document: object, *, digest: str) -> Baseline:
         if feature.rows != read.rows:
             message = f"feature {feature.name!r}: cells count {feature.rows} rows, expected the baseline's {read.rows}"
             raise ValueError(message)
-    prediction = read.prediction and _feature(read.prediction, "prediction", "prediction")
-    score = read.score and _feature(read.score, "score", "score")
-    return Baseline(digest, read.rows, features, prediction, score)
+    return Baseline(digest, read.rows, features, _output(read.prediction, "prediction"), _output(read.score, "score"))
+
+
+def _output(column: _Column | None, name: str) -> Feature | None:
+    return None if column is None else _feature(column, name, name)
 
 
 def _complaint(error: ValidationError) -> str:
