@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from kingmaker_laptop.errors import LocalError
-from kingmaker_laptop.filelock import locked
-from kingmaker_laptop.home import Home, read_json, write_private
+from kingmaker_laptop.files import read_json, write_private
+from kingmaker_laptop.home import Home
+from kingmaker_laptop.locks import locked
 
 SLOTS: Final = 64
 """How many clusters there can be: each takes one of 127.100-163 and one of 127.180-243."""

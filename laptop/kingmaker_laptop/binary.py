@@ -11,7 +11,7 @@ from typing import Final
 
 from kingmaker_laptop import assets, gobuild
 from kingmaker_laptop.errors import LocalError
-from kingmaker_laptop.filelock import locked
+from kingmaker_laptop.locks import locked
 from kingmaker_laptop.progress import Progress
 from kingmaker_laptop.toolchain import find_toolchain
 

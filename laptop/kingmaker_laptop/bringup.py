@@ -13,8 +13,8 @@ from kingmaker_laptop import assets, bootstrap
 from kingmaker_laptop.components import Cluster
 from kingmaker_laptop.credentials import NODE_NAME, render_kubeconfig
 from kingmaker_laptop.errors import LocalError
+from kingmaker_laptop.files import write_private
 from kingmaker_laptop.fleet import Fleet, answers
-from kingmaker_laptop.home import write_private
 
 PARTS = ("crds", "node", "operator")
 """What can be left out of a cluster."""

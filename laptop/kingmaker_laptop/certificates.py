@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from kingmaker_laptop.home import Home, write_private
+from kingmaker_laptop.files import write_private
+from kingmaker_laptop.home import Home
 
 _AUTHORITY_YEARS: Final = 20
 _LEAF_YEARS: Final = 2

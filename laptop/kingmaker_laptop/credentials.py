@@ -9,7 +9,8 @@ from typing import Final
 
 import yaml
 
-from kingmaker_laptop.home import Home, write_private
+from kingmaker_laptop.files import write_private
+from kingmaker_laptop.home import Home
 
 CONTEXT: Final = "kingmaker"
 NODE_NAME: Final = "laptop"

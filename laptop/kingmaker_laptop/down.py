@@ -6,9 +6,9 @@ from typing import Final
 
 from kingmaker_laptop import processes
 from kingmaker_laptop.errors import LocalError
-from kingmaker_laptop.filelock import try_lock
 from kingmaker_laptop.fleet import sweep
 from kingmaker_laptop.home import Home
+from kingmaker_laptop.locks import try_lock
 from kingmaker_laptop.supervisor import RECORD
 
 GRACE_SECONDS: Final = 120.0

@@ -2,8 +2,8 @@
 
 import asyncio
 
+from kingmaker_laptop.files import read_json
 from kingmaker_laptop.home import Home
-from kingmaker_laptop.lockfile import read_pidfile
 from kingmaker_laptop.node.podfolder import PodFolder
 from kingmaker_laptop.node.process import Process, adopt
 from kingmaker_laptop.node.stopping import Stopping
@@ -33,6 +33,6 @@ async def _end_pod(folder: PodFolder) -> None:
 
 
 def _proxy(home: Home) -> ProcessRecord | None:
-    pidfile = read_pidfile(home.node / PIDFILE)
+    pidfile = read_json(home.node / PIDFILE)
     now = record_of(pidfile["pid"]) if pidfile else None
     return now if pidfile and now and now.began == pidfile["ticks"] else None

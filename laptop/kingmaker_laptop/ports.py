@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from kingmaker_laptop.errors import LocalError
-from kingmaker_laptop.home import Home, read_json, write_private
+from kingmaker_laptop.files import read_json, write_private
+from kingmaker_laptop.home import Home
 
 _END: Final = 32768
 

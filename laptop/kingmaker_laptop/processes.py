@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from kingmaker_laptop.home import read_json, write_private
+from kingmaker_laptop.files import read_json, write_private
 
 _STATE_FIELD: Final = 0
 _START_FIELD: Final = 19
@@ -81,6 +81,14 @@ def record_of(pid: int) -> ProcessRecord | None:
     if fields[_STATE_FIELD] in {"Z", "X"}:
         return None
     return ProcessRecord(pid, int(fields[_START_FIELD]), _BOOT_ID.read_text().strip())
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; with the id, that names it for ever. None when it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[_START_FIELD])
+    except OSError:
+        return None
 
 
 def save(path: Path, record: ProcessRecord) -> None:

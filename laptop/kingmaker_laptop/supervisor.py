@@ -21,9 +21,10 @@ from kingmaker_laptop.certificates import prepare_certificates
 from kingmaker_laptop.components import Cluster
 from kingmaker_laptop.credentials import prepare_credentials
 from kingmaker_laptop.errors import LocalError
-from kingmaker_laptop.filelock import try_lock
+from kingmaker_laptop.files import write_private
 from kingmaker_laptop.fleet import Fleet, sweep
-from kingmaker_laptop.home import Home, write_private
+from kingmaker_laptop.home import Home
+from kingmaker_laptop.locks import try_lock
 from kingmaker_laptop.ports import choose_ports
 from kingmaker_laptop.supervised import LONGEST_PAUSE
 

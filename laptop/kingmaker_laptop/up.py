@@ -9,8 +9,9 @@ from typing import Final
 
 from kingmaker_laptop import processes
 from kingmaker_laptop.errors import LocalError
+from kingmaker_laptop.files import read_json
 from kingmaker_laptop.fleet import last_lines
-from kingmaker_laptop.home import Home, read_json
+from kingmaker_laptop.home import Home
 from kingmaker_laptop.supervisor import LOCKED, RECORD, AlreadyRunningError, Options, run
 
 _POLL_SECONDS: Final = 0.05

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kingmaker_laptop.binary import cache_folder
-from kingmaker_laptop.filelock import locked
+from kingmaker_laptop.locks import locked
 from support.localprocess import free_port, running
 
 PACKAGE = "azurite@3.35.0"

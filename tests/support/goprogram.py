@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from kingmaker_laptop.binary import cache_folder
-from kingmaker_laptop.filelock import locked
+from kingmaker_laptop.locks import locked
 from kingmaker_laptop.progress import Progress
 from kingmaker_laptop.toolchain import find_toolchain
 

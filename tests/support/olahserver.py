@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kingmaker_laptop.binary import cache_folder
-from kingmaker_laptop.filelock import locked
+from kingmaker_laptop.locks import locked
 from support.localprocess import free_port, running
 
 PACKAGE = "olah==0.5.4"

@@ -1,15 +1,18 @@
 """`python -m kingmaker_laptop.node`: run one process node until SIGTERM or SIGINT."""
 
 import asyncio
+import json
 import logging
 import os
 import signal
 import sys
 
 from kingmaker.kube.kubeconfig import KubeconfigError
-from kingmaker_laptop.lockfile import start_ticks, take_lock, write_pidfile
+from kingmaker_laptop.files import write_private
+from kingmaker_laptop.locks import take_lock
 from kingmaker_laptop.node.agent import run_node
 from kingmaker_laptop.node.settings import Settings, parse_settings
+from kingmaker_laptop.processes import start_ticks
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _run_until_signal(settings: Settings) -> None:
-    write_pidfile(settings.folder / "node.json", {"pid": os.getpid(), "ticks": start_ticks(os.getpid())})
+    write_private(settings.folder / "node.json", json.dumps({"pid": os.getpid(), "ticks": start_ticks(os.getpid())}))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

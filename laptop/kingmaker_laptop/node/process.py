@@ -18,9 +18,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from kingmaker_laptop.lockfile import start_ticks
+from kingmaker_laptop.files import read_json, write_private
 from kingmaker_laptop.node.states import Exited, Running
 from kingmaker_laptop.node.times import format_time, parse_time, utc_now
+from kingmaker_laptop.processes import start_ticks
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class Process:
 
 async def launch(folder: Path, command: Command) -> Process:
     """Start a container in its new folder; returns once its program runs, or has failed to."""
-    _write_private(folder / "run.json", json.dumps(asdict(command)))
+    write_private(folder / "run.json", json.dumps(asdict(command)))
     with (folder / "shim.err").open("wb") as errors:
         child = subprocess.Popen(  # noqa: ASYNC220 - the shim must not be this loop's child; fork and exec take 1 ms
             [sys.executable, "-I", "-S", str(SHIM), str(folder)],
@@ -142,8 +143,8 @@ async def adopt(folder: Path) -> Process | Exited:
             return finished
         if _give_up_unlocked(folder):
             return read_exit(folder) or lost_exit(read_running(folder))
-        started = _read_json(folder / "started.json")
-        if started is not None:
+        started = read_json(folder / "started.json")
+        if started:
             process = Process(folder, read_running(folder), int(started["shim_pid"]))
             process.watch(ticks=int(started["shim_ticks"]))
             return process
@@ -158,18 +159,18 @@ def read_command(folder: Path) -> Command:
 
 def read_running(folder: Path) -> Running | None:
     """Read when and as what it started; None when it never did."""
-    started = _read_json(folder / "started.json")
-    if started is None:
+    started = read_json(folder / "started.json")
+    if not started:
         return None
     return Running(_moment(started["started_at"]), _container_id(started))
 
 
 def read_exit(folder: Path) -> Exited | None:
     """Read how it ended; None while that isn't written."""
-    ended = _read_json(folder / "exit.json")
-    if ended is None:
+    ended = read_json(folder / "exit.json")
+    if not ended:
         return None
-    started = _read_json(folder / "started.json")
+    started = read_json(folder / "started.json")
     error = ended.get("error", "")
     reason = "StartError" if error else "Completed" if ended["code"] == 0 else ended.get("reason", "Error")
     return Exited(
@@ -206,7 +207,7 @@ def _give_up_unlocked(folder: Path) -> bool:
             lost, now = lost_exit(read_running(folder)), format_time(utc_now())
             record = {"code": lost.code, "signal": 0, "reason": lost.reason, "message": lost.message}
             record |= {"started_at": format_time(lost.started_at), "written_at": now}
-            _write_private(folder / "exit.json", json.dumps(record))
+            write_private(folder / "exit.json", json.dumps(record))
     return True
 
 
@@ -222,22 +223,6 @@ async def _first_word(child: subprocess.Popen[bytes]) -> None:
     finally:
         loop.remove_reader(fd)
         child.stdout.close()
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write for the node's user only, complete or not at all: environments hold secrets."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.touch(mode=0o600)
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    return found
 
 
 def _moment(text: str) -> datetime:

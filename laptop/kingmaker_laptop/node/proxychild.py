@@ -12,8 +12,10 @@ import subprocess
 import sys
 from typing import Final
 
-from kingmaker_laptop.lockfile import is_locked, read_pidfile, start_ticks
+from kingmaker_laptop.files import read_json
+from kingmaker_laptop.locks import is_locked
 from kingmaker_laptop.node.settings import Settings
+from kingmaker_laptop.processes import start_ticks
 from kingmaker_laptop.proxy.pidfile import LOCK, PIDFILE, kubeconfig_digest
 
 logger = logging.getLogger(__name__)
@@ -48,8 +50,8 @@ class ProxyChild:
     def _find(self) -> bool:
         """Find the proxy that an earlier node process left."""
         folder = self._settings.folder
-        pidfile = read_pidfile(folder / PIDFILE)
-        if pidfile is None or not is_locked(folder / LOCK):
+        pidfile = read_json(folder / PIDFILE)
+        if not pidfile or not is_locked(folder / LOCK):
             return False
         try:
             self._pidfd = os.pidfd_open(pidfile["pid"])

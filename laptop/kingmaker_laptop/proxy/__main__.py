@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -12,7 +13,9 @@ from pathlib import Path
 
 from kingmaker.kube.client import KubeClient
 from kingmaker.kube.kubeconfig import read_kubeconfig
-from kingmaker_laptop.lockfile import start_ticks, take_lock, write_pidfile
+from kingmaker_laptop.files import write_private
+from kingmaker_laptop.locks import take_lock
+from kingmaker_laptop.processes import start_ticks
 from kingmaker_laptop.proxy.pidfile import LOCK, PIDFILE, kubeconfig_digest
 from kingmaker_laptop.proxy.proxy import run_proxy
 
@@ -36,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         "ticks": start_ticks(os.getpid()),
         "kubeconfig": kubeconfig_digest(options.kubeconfig),
     }
-    write_pidfile(options.dir / PIDFILE, pidfile)
+    write_private(options.dir / PIDFILE, json.dumps(pidfile))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_run_until_signal(options.kubeconfig, options.node))
     return 0

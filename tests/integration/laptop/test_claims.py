@@ -138,13 +138,13 @@ def test_the_binarys_name_changes_with_each_file_that_decides_it(tmp_path: Path)
 
 
 def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
-    from kingmaker_laptop.filelock import locked, try_lock
+    from kingmaker_laptop.locks import locked, try_lock
 
     with locked(tmp_path / "lock"):
         descriptor = os.open(tmp_path / "lock", os.O_RDWR)
         assert not try_lock(descriptor)
         os.close(descriptor)
-    code = "import sys,time; from pathlib import Path; from kingmaker_laptop.filelock import locked\n"
+    code = "import sys,time; from pathlib import Path; from kingmaker_laptop.locks import locked\n"
     code += "with locked(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lock")], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
