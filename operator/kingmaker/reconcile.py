@@ -24,7 +24,6 @@ from kingmaker.core.plan import Action, Apply, Create, Delete, HandOver, Plan
 from kingmaker.core.serving.children import ledger_config_map, workload_manifests
 from kingmaker.core.serving.observe import model_roles
 from kingmaker.core.serving.ownership import is_being_collected, is_ours, taken_message
-from kingmaker.core.serving.traffic import plan_route
 from kingmaker.core.serving.verification import ObservedModel, decide_model
 from kingmaker.ports import (
     Body,
@@ -85,7 +84,7 @@ class Reconciler:
         about = observed.deployment.manifest()
         if plan.record is not None:
             # Should the record be refused, what was decided before goes on: the namespace's router waits for nobody.
-            self._routers.set_route(key.namespace, key.name, plan_route(observed, observed.state))
+            self._routers.set_route(key.namespace, key.name, plan.route_before)
             await self._cluster.create(plan.record)
             spec = plan.record["spec"]
             logger.info("%s: decision %d, %s: %s", key, spec["sequence"], spec["action"], spec["message"])

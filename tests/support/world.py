@@ -167,11 +167,13 @@ class World:
             if kind == "HorizontalPodAutoscaler":
                 self._autoscale(body["spec"], self.objects["Deployment", name])
         plan = decide(self.observed(), RULES)
+        # The order of `reconcile`: what crashes here crashes there.
         writes: list[Callable[[], None]] = []
         if plan.record is not None:
+            writes.append(lambda: setattr(self, "route", plan.route_before))
             writes.append(lambda: self.records.append(plan.record or {}))
-        writes += [lambda action=action: self._act(action) for action in plan.actions]
         writes.append(lambda: setattr(self, "route", plan.route))
+        writes += [lambda action=action: self._act(action) for action in plan.actions]
         if plan.ledger is not None:
             writes.append(lambda: setattr(self, "ledger", plan.ledger))
         if plan.status is not None:

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import aiohttp
 
@@ -15,12 +15,10 @@ from kingmaker.adapters.profiles import PodProfiles
 from kingmaker.cli.history import CHECK_HEADER, check_row, describe
 from kingmaker.cli.reading import Target, add_target, connected, read_deployment, target_of
 from kingmaker.cli.tables import WIDTH, render, wrap
-from kingmaker.core.contest.lifecycle import judge_contest
-from kingmaker.core.contest.policy import contest_policy
-from kingmaker.core.decide import evidence_of
+from kingmaker.core.contest.assessment import ContestAssessment, JudgedContest, assess_contests
+from kingmaker.core.contest.checks import evidence_of
 from kingmaker.core.manifests.names import decision_name
 from kingmaker.core.observed import Observed
-from kingmaker.core.state import Contest
 from kingmaker.ports import Key
 from kingmaker.snapshot import Snapshots, Unrouted
 from kingmaker_laptop.verbs.flags import Subparsers, add_verb
@@ -79,16 +77,22 @@ def explain(observed: Observed) -> Iterator[str]:
     for condition in deployment.status.conditions:
         if condition.message:
             yield from wrap(f"{condition.type}: {condition.message}", indent="  ")
-    for contest in state.contests:
+    contests = assess_contests(observed, state, observed.ledger.totals)
+    for judged in contests.judged:
         yield ""
-        yield from explain_contest(observed, contest, observed.now)
+        yield from explain_contest(contests, judged)
 
 
-def explain_contest(observed: Observed, contest: Contest, now: datetime) -> Iterator[str]:
-    """Give the lines about one contest: its stage, what the stage still needs, and every check."""
-    judgement = judge_contest(observed, observed.state, contest, observed.ledger.totals)
-    stage = contest_policy(observed.deployment).stage(contest.stage)
-    held = int((now - contest.runs[-1].since).total_seconds())
+def explain_contest(contests: ContestAssessment, judged: JudgedContest) -> Iterator[str]:
+    """Give the lines about one contest: its stage, what the stage still needs, and every check.
+
+    Args:
+        contests: All contests of the deployment.
+        judged: One of them.
+    """
+    contest, judgement = judged.contest, judged.judgement
+    stage = contests.policy.stage(contest.stage)
+    held = int((contests.observed.now - contest.runs[-1].since).total_seconds())
     yield f"contest of {contest.model}, stage {contest.stage} for {held} s, verdict {judgement.verdict}"
     if stage:
         wanted = int(stage.min_duration.total_seconds())

@@ -5,28 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from math import exp
 from typing import Final
 
-from kingmaker.api import DecidedModel, DecidedWeight, DecisionSpec, Evidence, Number
-from kingmaker.core.contest.capacity import is_available
-from kingmaker.core.contest.champion import follow_champion_ref, return_to_previous, wanted_champion
-from kingmaker.core.contest.evidence import Totals
-from kingmaker.core.contest.judgement import Check
-from kingmaker.core.contest.lifecycle import admit, advance_contests, judge_contest, resplit, withdraw
-from kingmaker.core.contest.policy import contest_policy, fixed_shares
-from kingmaker.core.contest.record import Record, Side, settle
-from kingmaker.core.contest.steps import Hold, next_step
-from kingmaker.core.counts.data_monitor import DriftFinding
+from kingmaker.core.assess import Assessment, assess
+from kingmaker.core.contest.champion import follow_champion_ref, return_to_previous
+from kingmaker.core.contest.lifecycle import admit, advance_contests, resplit, withdraw
+from kingmaker.core.contest.record import Record, record_body, settle
+from kingmaker.core.contest.steps import Hold
 from kingmaker.core.counts.ledger import Ledger, fold, has_news
-from kingmaker.core.manifests.objects import Manifest
-from kingmaker.core.manifests.records import decision_body
 from kingmaker.core.manifests.settings import Settings
-from kingmaker.core.monitoring.evaluate import finding_of, watch_data
+from kingmaker.core.monitoring.evaluate import watch_data
 from kingmaker.core.observed import Observed
 from kingmaker.core.plan import Action, Delete, Event, Plan
-from kingmaker.core.retraining.runs import run_actions, run_model_name
-from kingmaker.core.retraining.triggers import conclude_run, forget_skip, next_allowed_at, retrain
+from kingmaker.core.retraining.runs import conclude_run, retrain, run_actions
 from kingmaker.core.serving.children import (
     RouterContainer,
     remove_autoscalers,
@@ -34,8 +25,8 @@ from kingmaker.core.serving.children import (
     wanted_children,
     write_children,
 )
-from kingmaker.core.serving.traffic import is_acknowledged, kept_variants, plan_route, previous_is_warm
-from kingmaker.core.state import State, dump_state
+from kingmaker.core.serving.traffic import previous_is_warm
+from kingmaker.core.state import State
 from kingmaker.core.status import build_status
 
 RETENTION: Final = 200
@@ -59,47 +50,57 @@ def decide(observed: Observed, rules: Rules) -> Plan:
     """Decide what shall happen now.
 
     At most one decision is recorded per pass; what follows from it is planned in the same pass, for the state after it.
+
+    Args:
+        observed: The snapshot.
+        rules: How the operator was started.
     """
-    before = observed.state
-    folded = fold(observed.ledger, observed.profiles, pods=observed.pod_uids, oldest=_oldest_decision(before))
-    watch = watch_data(observed, before, folded.ledger.watch, folded.cells) if observed.scraped else folded.ledger.watch
-    ledger = replace(folded.ledger, watch=watch)
-    finding = finding_of(watch, observed.deployment, before.champion)
-    before = forget_skip(observed, before, finding)
-    record = _first_record(observed, before, ledger.totals, finding)
-    state = _numbered(observed, before, record) if record else before
-    body = _record_body(observed, record, state) if record else None
+    ledger = _look(observed)
+    before = assess(observed, observed.state, ledger)
+    record = _first_record(before)
+    after = assess(observed, _state_after(before, record), ledger) if record else before
     return Plan(
-        state=state,
-        record=body,
-        actions=(*_actions(observed, state, rules),),
-        route=plan_route(observed, state),
+        state=after.state,
+        route_before=before.traffic.route,
+        record=record_body(observed, record, after.state) if record else None,
+        actions=(*_actions(after, rules),),
+        route=after.traffic.route,
         ledger=ledger if has_news(observed.ledger, ledger) else None,
-        status=_changed_status(observed, state, ledger),
+        status=_changed_status(after),
         events=(_event(record),) if record else (),
-        requeue_at=_requeue_at(observed, state, ledger.totals, rules, decided=record is not None),
-        gauges=_gauges(observed, state, ledger.totals),
+        requeue_at=_requeue_at(after, rules, decided=record is not None),
+        gauges=_gauges(after),
     )
 
 
-def _first_record(observed: Observed, state: State, totals: Totals, finding: DriftFinding) -> Record | None:
+def _look(observed: Observed) -> Ledger:
+    """Take the counts of this pass in, and have monitoring look at them."""
+    state = observed.state
+    folded = fold(observed.ledger, observed.profiles, pods=observed.pod_uids, oldest=_oldest_decision(state))
+    if not observed.scraped:
+        return folded.ledger
+    return replace(folded.ledger, watch=watch_data(observed, state, folded.ledger.watch, folded.cells))
+
+
+def _first_record(before: Assessment) -> Record | None:
     """The most urgent decision: people first, then harm, then progress."""
+    observed, state, contests, retraining = before.observed, before.state, before.contests, before.retraining
     steps: tuple[Callable[[], Record | None], ...] = (
-        lambda: follow_champion_ref(observed, state),
-        lambda: withdraw(observed, state),
-        lambda: return_to_previous(observed, state, totals),
-        lambda: resplit(observed, state),
-        lambda: advance_contests(observed, state, totals),
-        lambda: conclude_run(observed, state, run_model_name(observed, state)),
-        lambda: admit(observed, state),
-        lambda: retrain(observed, state, finding),
+        lambda: follow_champion_ref(contests),
+        lambda: withdraw(contests),
+        lambda: return_to_previous(contests),
+        lambda: resplit(contests),
+        lambda: advance_contests(contests),
+        lambda: conclude_run(observed, state, retraining.open),
+        lambda: admit(contests),
+        lambda: retrain(observed, state, retraining),
     )
     return next((record for step in steps if (record := step())), None)
 
 
-def _numbered(observed: Observed, before: State, record: Record) -> State:
-    policy, fixed = contest_policy(observed.deployment), fixed_shares(observed.deployment)
-    return settle(before, record, policy, fixed, observed.now)
+def _state_after(before: Assessment, record: Record) -> State:
+    contests = before.contests
+    return settle(before.state, record, contests.policy, dict(contests.fixed), before.observed.now)
 
 
 def _oldest_decision(state: State) -> int:
@@ -108,68 +109,20 @@ def _oldest_decision(state: State) -> int:
     return min([state.champion.decision if state.champion else 0, *begun])
 
 
-def _record_body(observed: Observed, record: Record, state: State) -> Manifest:
-    deployment = observed.deployment
-    spec = DecisionSpec(
-        deployment=deployment.metadata.name,
-        deployment_uid=observed.uid,
-        sequence=state.sequence,
-        action=record.action,
-        from_=_side(record.from_side),
-        to=_side(record.to_side),
-        weights=tuple(
-            DecidedWeight(model=s.model, weight=s.weight, shadow_percent=s.shadow_percent) for s in state.traffic
-        ),
-        reason=record.reason,
-        rule=record.rule,
-        message=record.message[:4096],
-        evidence=tuple(evidence_of(c) for c in record.checks),
-        actor=record.actor,
-        at=observed.now,
-        observed_generation=deployment.metadata.generation,
-        outcome=dump_state(state),
-    )
-    return decision_body(deployment, spec)
-
-
-def _side(side: Side | None) -> DecidedModel | None:
-    return DecidedModel(name=side.name, digest=side.digest or None) if side else None
-
-
-def evidence_of(check: Check) -> Evidence:
-    """Put a check into the form in which records keep it."""
-    return Evidence(
-        name=check.name,
-        n=check.n,
-        estimate=_figure(check.estimate),
-        reference=_figure(check.reference),
-        e_value=_figure(_e_value(check.log_e)),
-        threshold=_figure(_e_value(check.threshold)),
-        verdict=check.verdict,
-    )
-
-
-def _e_value(log_e: float | None) -> float | None:
-    # Beyond 1e300 a float ends; by then nobody doubts.
-    return None if log_e is None else exp(min(log_e, 690.0))
-
-
-def _figure(value: float | None) -> Number | None:
-    return None if value is None else Number(f"{value:.4g}")
-
-
-def _actions(observed: Observed, state: State, rules: Rules) -> Iterator[Action]:
-    yield from remove_autoscalers(observed, state)
-    yield from write_children(observed, wanted_children(observed, state, rules.settings, rules.router))
-    yield from run_actions(observed, state, rules.settings)
-    yield from remove_variants(observed, state, timedelta(seconds=rules.settings.pre_stop_seconds))
+def _actions(assessed: Assessment, rules: Rules) -> Iterator[Action]:
+    observed, kept = assessed.observed, assessed.traffic.kept
+    drain = timedelta(seconds=rules.settings.pre_stop_seconds)
+    yield from remove_autoscalers(observed, kept)
+    yield from write_children(observed, wanted_children(assessed.contests, kept, rules.settings, rules.router))
+    yield from run_actions(observed, assessed.retraining.open, rules.settings)
+    yield from remove_variants(observed, assessed.state, assessed.traffic, drain)
     for name, uid in observed.expired:
         yield Delete("kingmaker.dev/v1alpha1", "Decision", name, uid)
 
 
-def _changed_status(observed: Observed, state: State, ledger: Ledger) -> dict[str, object] | None:
-    wanted = build_status(observed, state, ledger.watch, ledger.totals)
-    return wanted if wanted != observed.deployment.status.manifest() else None
+def _changed_status(assessed: Assessment) -> dict[str, object] | None:
+    wanted = build_status(assessed)
+    return wanted if wanted != assessed.observed.deployment.status.manifest() else None
 
 
 def _event(record: Record) -> Event:
@@ -177,38 +130,40 @@ def _event(record: Record) -> Event:
     return Event("Warning" if harm else "Normal", str(record.reason), f"{record.action}: {record.message}"[:1000])
 
 
-def _requeue_at(observed: Observed, state: State, totals: Totals, rules: Rules, *, decided: bool) -> datetime:
+def _requeue_at(assessed: Assessment, rules: Rules, *, decided: bool) -> datetime:
     """When to look again if nothing happens: at once after a decision, when time changes something, or to count."""
-    now = observed.now
+    now = assessed.observed.now
     if decided:
         return now
-    times = [now + rules.evaluation, *_deadlines(observed, state, totals)]
-    waiting = wanted_champion(observed, state) or any(
-        not is_available(observed, state, m) for m in kept_variants(observed, state)
-    )
-    if waiting or not is_acknowledged(observed, state) or set(observed.variants) - set(kept_variants(observed, state)):
+    times = [now + rules.evaluation, *_deadlines(assessed)]
+    if _is_waiting(assessed):
         times.append(now + _POLL)
     return min(t for t in times if t > now)
 
 
-def _deadlines(observed: Observed, state: State, totals: Totals) -> Iterator[datetime]:
-    if previous_is_warm(observed, state) and state.previous and state.previous.until:
+def _is_waiting(assessed: Assessment) -> bool:
+    """Whether something is under way that no watched object will tell of."""
+    contests, traffic = assessed.contests, assessed.traffic
+    kept = set(traffic.kept)
+    settled = traffic.is_acknowledged and kept <= contests.available and kept >= set(assessed.observed.variants)
+    return contests.wanted is not None or not settled
+
+
+def _deadlines(assessed: Assessment) -> Iterator[datetime]:
+    state = assessed.state
+    if previous_is_warm(assessed.observed, state) and state.previous and state.previous.until:
         yield state.previous.until
-    policy = contest_policy(observed.deployment)
-    for contest in state.contests:
-        step = next_step(contest, judge_contest(observed, state, contest, totals), policy, observed.now)
-        if isinstance(step, Hold) and step.until:
-            yield step.until
-    spec = observed.deployment.spec.retraining
-    allowed = next_allowed_at(spec, state) if spec else None
-    if allowed:
-        yield allowed
+    for judged in assessed.contests.judged:
+        if isinstance(judged.step, Hold) and judged.step.until:
+            yield judged.step.until
+    if assessed.retraining.next_allowed_at:
+        yield assessed.retraining.next_allowed_at
 
 
-def _gauges(observed: Observed, state: State, totals: Totals) -> dict[str, float]:
-    gauges: dict[str, float] = {}
-    for contest in state.contests:
-        for check in judge_contest(observed, state, contest, totals).checks:
-            if check.log_e is not None:
-                gauges[f"{contest.model}/{check.name}"] = check.log_e
-    return gauges
+def _gauges(assessed: Assessment) -> dict[str, float]:
+    return {
+        f"{judged.contest.model}/{check.name}": check.log_e
+        for judged in assessed.contests.judged
+        for check in judged.judgement.checks
+        if check.log_e is not None
+    }

@@ -85,12 +85,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One pass's result. Executed in this order: record, actions, route, ledger, status, events.
+    """One pass's result. Executed in this order: record, route, actions, ledger, status, events.
 
-    `record` is committed before anything else: when that fails, nothing of the plan happens. None means "as it is".
+    `record` is committed before anything else: when that fails, nothing of the plan happens but `route_before`, the
+    route of the state without it. The route comes before slower things, so that a harmful model loses its requests at
+    once. None means "as it is".
     """
 
     state: State
+    route_before: RoutePlan | None = None
     record: Mapping[str, Any] | None = None
     actions: tuple[Action, ...] = ()
     route: RoutePlan | None = None

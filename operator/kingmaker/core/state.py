@@ -128,7 +128,9 @@ class State:
     runs: tuple[Run, ...] = ()
     lost_runs: int = 0
     skipped: str = ""
-    """Why retraining that was due did not start, as last recorded; empty when it was not due."""
+    """Why retraining that was due did not start, as last recorded; empty once a run began."""
+    skipped_at: datetime | None = None
+    """When that was recorded."""
 
     @property
     def staged(self) -> Contest | None:

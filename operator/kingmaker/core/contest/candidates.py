@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from kingmaker.api import ConditionType, Model, Tensor
+from kingmaker.api import ConditionType, Model, Reason, Tensor
 from kingmaker.core.manifests.objects import DEPLOYMENT_UID
 from kingmaker.core.observed import Observed
 from kingmaker.core.state import State
 
 
 @dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Why a model can't stand in for the champion: FamilyMismatch or SignatureMismatch, and a sentence."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A model that wants a contest. `entry` names the declared challenger; empty for enrolled ones.
 
-    `weight` and `shadow_percent` are set for a fixed split only.
+    `weight` and `shadow_percent` are set for a fixed split only. `mismatch` says why it can't compete, if so.
     """
 
     entry: str
@@ -23,6 +31,7 @@ class Candidate:
     digest: str
     weight: int = 0
     shadow_percent: int = 0
+    mismatch: Mismatch | None = None
 
     @property
     def fixed(self) -> bool:
@@ -50,6 +59,10 @@ def find_candidates(observed: Observed, state: State) -> tuple[Candidate, ...]:
 
     Declared ones first, as people wrote them; then enrolled ones, oldest first. A model that already had its contest or
     its reign does not come back by itself, whatever a GitOps tool applies again.
+
+    Args:
+        observed: The snapshot, with every Model of the namespace.
+        state: Who holds the seat, who competes, who was judged before.
     """
     waiting = [*_declared(observed), *_enrolled(observed, state)]
     seats = {s.digest for s in (state.champion, state.previous) if s}
@@ -58,7 +71,7 @@ def find_candidates(observed: Observed, state: State) -> tuple[Candidate, ...]:
         known = candidate.digest in seats or state.was_judged(candidate.digest)
         if candidate.digest and not known and state.contest_of(candidate.model) is None:
             found.setdefault(candidate.digest, candidate)
-    return tuple(found.values())
+    return tuple(replace(c, mismatch=_mismatch(observed, state, c.model)) for c in found.values())
 
 
 def _declared(observed: Observed) -> Iterator[Candidate]:
@@ -119,21 +132,20 @@ def _is_selected(observed: Observed, model: Model) -> bool:
     return all(labels.get(key) == value for key, value in enrol.selector.match_labels.items())
 
 
-def mismatch(observed: Observed, state: State, candidate: Candidate) -> str:
-    """Say why a candidate can't stand in for the champion; empty when it can.
-
-    Only what clients would notice counts: the family, and the inputs they send.
-    """
-    model = observed.models[candidate.model]
+def _mismatch(observed: Observed, state: State, name: str) -> Mismatch | None:
+    """Only what clients would notice counts: the family, and the inputs they send."""
+    model = observed.models[name]
     champion = observed.models.get(state.champion.name) if state.champion else None
     if champion is None:
-        return ""
+        return None
     if model.spec.family != champion.spec.family:
-        return f"family {model.spec.family} differs from the champion's, {champion.spec.family}"
+        message = f"family {model.spec.family} differs from the champion's, {champion.spec.family}"
+        return Mismatch(Reason.FAMILY_MISMATCH, message)
     mine, theirs = model.status.signature, champion.status.signature
     if mine and theirs and mine.inputs != theirs.inputs:
-        return f"inputs {_names(mine.inputs)} differ from the champion's, {_names(theirs.inputs)}"
-    return ""
+        message = f"inputs {_names(mine.inputs)} differ from the champion's, {_names(theirs.inputs)}"
+        return Mismatch(Reason.SIGNATURE_MISMATCH, message)
+    return None
 
 
 def _names(tensors: Sequence[Tensor]) -> str:

@@ -9,24 +9,32 @@ from __future__ import annotations
 import math
 
 from kingmaker.api import Promotion
-from kingmaker.core.contest.policy import contest_policy, fixed_shares
+from kingmaker.core.contest.policy import fixed_shares
+from kingmaker.core.contest.steps import ContestPolicy
 from kingmaker.core.observed import Observed
 from kingmaker.core.state import Contest, Share, State
 
 
-def needed_pods(observed: Observed, state: State, model: str) -> int:
-    """How many pods must be ready before a variant takes its next step; with autoscaling, its autoscaler's minimum."""
+def needed_pods(observed: Observed, state: State, policy: ContestPolicy, model: str) -> int:
+    """How many pods must be ready before a variant takes its next step; with autoscaling, its autoscaler's minimum.
+
+    Args:
+        observed: The snapshot.
+        state: Who holds the seat, and who competes in which stage.
+        policy: The stages.
+        model: The variant's Model.
+    """
     scaling = observed.deployment.spec.serving.autoscaling
     if scaling is None:
         return max(1, observed.variant(model).desired)
-    share = math.ceil(next_weight(observed, state, model) * _champion_pods(observed, state) / 100)
+    share = math.ceil(_next_weight(observed, state, policy, model) * _champion_pods(observed, state) / 100)
     return min(max(share, scaling.min_replicas), scaling.max_replicas)
 
 
-def is_available(observed: Observed, state: State, model: str) -> bool:
+def is_available(observed: Observed, state: State, policy: ContestPolicy, model: str) -> bool:
     """Whether enough pods answer for the variant's next step: all of them, where their number is fixed."""
     pods = observed.variant(model)
-    return pods.desired > 0 and pods.ready >= needed_pods(observed, state, model) and bool(pods.endpoints)
+    return pods.desired > 0 and pods.ready >= needed_pods(observed, state, policy, model) and bool(pods.endpoints)
 
 
 def can_carry(observed: Observed, state: State, share: Share) -> bool:
@@ -52,22 +60,21 @@ def may_shrink(state: State, model: str) -> bool:
     return not (is_champion and any(s.weight for s in state.traffic if s.model != model))
 
 
-def next_weight(observed: Observed, state: State, model: str) -> int:
+def _next_weight(observed: Observed, state: State, policy: ContestPolicy, model: str) -> int:
     """Percent of the requests that a variant has, or gets by its next step; 0 for a champion, whom nothing awaits."""
     if state.champion and state.champion.name == model:
         return 0
     contest = state.contest_of(model)
     if contest:
-        return _next_of(observed, contest)
+        return _next_of(policy, contest)
     is_warm = bool(state.previous and state.previous.name == model)
     if is_warm or observed.deployment.spec.champion_ref.name == model:
         return 100
     fixed = fixed_shares(observed.deployment).get(model)
-    return fixed.weight if fixed else contest_policy(observed.deployment).stages[0].weight
+    return fixed.weight if fixed else policy.stages[0].weight
 
 
-def _next_of(observed: Observed, contest: Contest) -> int:
-    policy = contest_policy(observed.deployment)
+def _next_of(policy: ContestPolicy, contest: Contest) -> int:
     present = contest.runs[-1].weight if contest.runs else 0
     following = None if contest.fixed else policy.after(contest.stage)
     if following:

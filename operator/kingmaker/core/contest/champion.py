@@ -6,29 +6,22 @@ import math
 from dataclasses import replace
 
 from kingmaker.api import Action, Actor, Reason, Verdict
+from kingmaker.core.contest.assessment import ContestAssessment, JudgedContest
 from kingmaker.core.contest.candidates import is_ready
-from kingmaker.core.contest.capacity import is_available
-from kingmaker.core.contest.evidence import Arm, Totals, read_arm
-from kingmaker.core.contest.judgement import Check, Judgement, VerdictPolicy
-from kingmaker.core.contest.policy import rollback_window, verdict_policy
+from kingmaker.core.contest.checks import Check, VerdictPolicy
+from kingmaker.core.contest.evidence import Arm, read_arm
+from kingmaker.core.contest.policy import rollback_window
 from kingmaker.core.contest.record import Record, Side
-from kingmaker.core.observed import Observed
-from kingmaker.core.state import Champion, Contest, State
+from kingmaker.core.state import Champion, State
 from kingmaker.core.statistics.sequential import log_e_rate_above, rate_upper_bound
 
 
-def wanted_champion(observed: Observed, state: State) -> str | None:
-    """Name of the model that a person newly put in the seat; None when they changed nothing."""
-    target = observed.deployment.spec.champion_ref.name
-    return target if target != state.observed_champion_ref else None
-
-
-def follow_champion_ref(observed: Observed, state: State) -> Record | None:
+def follow_champion_ref(assessed: ContestAssessment) -> Record | None:
     """Carry out a changed `spec.championRef`: a person's decision, which wins over every contest.
 
     It waits until the model is verified and enough pods of it answer; until then the old champion serves.
     """
-    target = wanted_champion(observed, state)
+    observed, state, target = assessed.observed, assessed.state, assessed.wanted
     if target is None:
         return None
     model = observed.models.get(target)
@@ -41,7 +34,7 @@ def follow_champion_ref(observed: Observed, state: State) -> Record | None:
         message = f"spec.championRef now names {target}, which holds the seat already"
         confirmed = replace(state, observed_champion_ref=target)
         return Record(Action.DEPLOY, Reason.CHAMPION_CONFIRMED, message, confirmed, to_side=to_side, actor=Actor.HUMAN)
-    if not is_available(observed, state, target):
+    if target not in assessed.available:
         return None
     after = replace(
         state,
@@ -60,16 +53,21 @@ def follow_champion_ref(observed: Observed, state: State) -> Record | None:
     return Record(Action.PROMOTE, Reason.CHAMPION_CHANGED, message, after, "", sides, to_side, actor=Actor.HUMAN)
 
 
-def promote(observed: Observed, state: State, contest: Contest, judgement: Judgement) -> State:
-    """Make the challenger the champion; the old champion stays warm, with what it showed as the yardstick."""
-    policy = verdict_policy(observed.deployment)
+def promote(assessed: ContestAssessment, judged: JudgedContest) -> State:
+    """Make the challenger the champion; the old champion stays warm, with what it showed as the yardstick.
+
+    Args:
+        assessed: The state in which the contest was won.
+        judged: The contest, one of the assessed ones.
+    """
+    observed, state, policy, contest = assessed.observed, assessed.state, assessed.verdict_policy, judged.contest
     now = observed.now
     after = replace(state, champion=Champion(contest.model, contest.digest, now, state.sequence + 1), contests=())
     old = state.champion
     if old is None:
         return after
     until = now + rollback_window(observed.deployment)
-    shown = judgement.champion
+    shown = judged.judgement.champion
     previous = replace(
         old,
         until=until,
@@ -83,19 +81,19 @@ def _upper(events: int, trials: int, policy: VerdictPolicy) -> float | None:
     return rate_upper_bound(events, trials, policy.false_rollback) if trials else None
 
 
-def return_to_previous(observed: Observed, state: State, totals: Totals) -> Record | None:
+def return_to_previous(assessed: ContestAssessment) -> Record | None:
     """Roll back to the warm predecessor when the new champion is worse than what the old one showed.
 
     The two did not answer the same requests, so the yardstick is the upper bound of the old champion's rate, and the
     evidence must exceed the rollback budget. Nothing measured means nothing to compare with: hold.
     """
+    observed, state, policy = assessed.observed, assessed.state, assessed.verdict_policy
     champion, previous = state.champion, state.previous
     if not champion or not previous or not previous.until or observed.now >= previous.until:
         return None
-    if not is_available(observed, state, previous.name):
+    if previous.name not in assessed.available:
         return None
-    policy = verdict_policy(observed.deployment)
-    arm = read_arm(totals, champion.digest, range(champion.decision, state.sequence + 1))
+    arm = read_arm(assessed.totals, champion.digest, range(champion.decision, state.sequence + 1))
     check = next((c for c in _reign_checks(arm, previous, policy) if c.verdict is Verdict.FAIL), None)
     if check is None:
         return None
@@ -120,15 +118,13 @@ def return_to_previous(observed: Observed, state: State, totals: Totals) -> Reco
 
 
 def _reign_checks(arm: Arm, previous: Champion, policy: VerdictPolicy) -> list[Check]:
-    allowance = 1 + policy.allowance
-    figures = [
-        ("wrongAnswers", arm.wrong, arm.labelled, previous.wrong_rate, allowance),
-        ("errors", arm.errors, arm.requests, previous.error_rate, 1.0),
-    ]
+    figures = [("wrongAnswers", arm.wrong, arm.labelled, previous.wrong_rate, 1 + policy.allowance)]
+    if policy.guardrails.errors:
+        figures.append(("errors", arm.errors, arm.requests, previous.error_rate, 1.0))
     return [
         _reign_check(name, events, trials, min(rate * factor, 0.999), policy)
         for name, events, trials, rate, factor in figures
-        if rate is not None and trials and (name != "errors" or policy.errors)
+        if rate is not None and trials
     ]
 
 

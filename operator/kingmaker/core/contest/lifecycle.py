@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
+from typing import assert_never
 
 from kingmaker.api import Action, Actor, OnNewChallenger, Reason
-from kingmaker.core.contest.candidates import Candidate, find_candidates, is_own_retraining, is_still_enrolled, mismatch
-from kingmaker.core.contest.capacity import is_available
+from kingmaker.core.contest.assessment import ContestAssessment, JudgedContest
+from kingmaker.core.contest.candidates import Candidate, is_own_retraining, is_still_enrolled
 from kingmaker.core.contest.champion import promote
-from kingmaker.core.contest.evidence import Totals
-from kingmaker.core.contest.judgement import Check, Judgement, judge
-from kingmaker.core.contest.policy import contest_policy, fixed_shares, verdict_policy
+from kingmaker.core.contest.checks import Check, describe
 from kingmaker.core.contest.record import FIXED_STAGE, Record, Side, enter_stage
-from kingmaker.core.contest.steps import Abort, Enter, Pause, Promote, Resume, Stage, TimeOut, next_step
+from kingmaker.core.contest.steps import Abort, Enter, Hold, Pause, Promote, Resume, Stage, TimeOut
 from kingmaker.core.observed import Observed
 from kingmaker.core.state import Contest, State
 
-_REASONS = {
-    "moreWrongAnswers": Reason.WORSE_THAN_CHAMPION,
-    "errors": Reason.ERRORS_ABOVE_CHAMPION,
-    "latency": Reason.LATENCY_ABOVE_TOLERANCE,
-    "disagreement": Reason.DISAGREEMENT_ABOVE_MAXIMUM,
-}
 
-
-def judge_contest(observed: Observed, state: State, contest: Contest, totals: Totals) -> Judgement:
-    """Judge one contest of this deployment by everything counted so far."""
-    champion = state.champion.digest if state.champion else ""
-    return judge(contest, champion, totals, verdict_policy(observed.deployment))
-
-
-def withdraw(observed: Observed, state: State) -> Record | None:
+def withdraw(assessed: ContestAssessment) -> Record | None:
     """End a contest whose challenger people took out of the spec, or whose Model is gone."""
+    observed, state = assessed.observed, assessed.state
     declared = {str(e.model_ref.name): e for e in observed.deployment.spec.challengers}
-    fixed = fixed_shares(observed.deployment)
     for contest in state.contests:
         gone = observed.digest_of(contest.model) != contest.digest
         entry = declared.get(contest.model)
@@ -43,7 +28,7 @@ def withdraw(observed: Observed, state: State) -> Record | None:
             if contest.entry
             else (not is_still_enrolled(observed, contest.model))
         )
-        changed = contest.fixed != (contest.model in fixed)
+        changed = contest.fixed != (contest.model in assessed.fixed)
         if gone or undeclared or changed:
             what = "its Model is gone" if gone else "it is no longer named, or selected, in the spec"
             message = f"{contest.model} leaves the contest: {what}"
@@ -52,12 +37,12 @@ def withdraw(observed: Observed, state: State) -> Record | None:
     return None
 
 
-def resplit(observed: Observed, state: State) -> Record | None:
+def resplit(assessed: ContestAssessment) -> Record | None:
     """Follow a split that people changed in the spec while the contest runs under another one."""
-    fixed, policy = fixed_shares(observed.deployment), contest_policy(observed.deployment)
+    state = assessed.state
     for contest in state.contests:
-        share = fixed.get(contest.model)
-        stage = policy.stage(contest.stage)
+        share = assessed.fixed.get(contest.model)
+        stage = assessed.policy.stage(contest.stage)
         wanted = (share.weight, share.shadow_percent) if share and contest.fixed else None
         if not contest.fixed and stage:
             wanted = (stage.weight, stage.shadow_percent)
@@ -69,83 +54,77 @@ def resplit(observed: Observed, state: State) -> Record | None:
     return None
 
 
-def advance_contests(observed: Observed, state: State, totals: Totals) -> Record | None:
+def advance_contests(assessed: ContestAssessment) -> Record | None:
     """Take the first step that any contest is ready for."""
-    policy = contest_policy(observed.deployment)
-    for contest in state.contests:
-        judgement = judge_contest(observed, state, contest, totals)
-        record = _carry_out(observed, state, contest, judgement, next_step(contest, judgement, policy, observed.now))
-        if record:
-            return record
-    return None
+    records = (_carry_out(assessed, judged) for judged in assessed.judged)
+    return next((record for record in records if record), None)
 
 
-def _carry_out(observed: Observed, state: State, contest: Contest, judgement: Judgement, step: object) -> Record | None:
-    checks = judgement.checks
-    match step:
-        case Abort(check):
+def _carry_out(assessed: ContestAssessment, judged: JudgedContest) -> Record | None:
+    state, contest, checks = assessed.state, judged.contest, judged.judgement.checks
+    match judged.step:
+        case Abort(failed):
+            reason, check = failed.guardrail.reason, failed.check
             message = f"{contest.model} harms in stage {contest.stage}: {describe(check)}"
-            after = _lost(observed, state, contest, _REASONS[check.name])
-            return _end(state, contest, after, _REASONS[check.name], message, checks, check.rule)
+            after = _lost(assessed, contest, reason)
+            return _end(state, contest, after, reason, message, checks, check.rule)
         case TimeOut():
             message = f"{contest.model} proved nothing before the deadline; the champion stays"
-            after = _lost(observed, state, contest, Reason.DEADLINE_EXCEEDED)
+            after = _lost(assessed, contest, Reason.DEADLINE_EXCEEDED)
             return _end(state, contest, after, Reason.DEADLINE_EXCEEDED, message, checks)
         case Enter(stage):
-            return _enter(observed, state, contest, stage, checks)
+            return _enter(assessed, contest, stage, checks)
         case Promote():
-            return _promote(observed, state, contest, judgement)
-        case Pause(reason, check):
-            message = f"{contest.model} stays as it is until a person decides" + (
-                f": {describe(check)}" if check else ""
-            )
+            return _promote(assessed, judged)
+        case Pause(reason, doubt):
+            message = f"{contest.model} stays as it is until a person decides"
+            message += f": {describe(doubt)}" if doubt else ""
             after = state.with_contest(replace(contest, paused=True))
-            return _about(Action.PAUSE, reason, message, after, contest, checks, check.rule if check else "")
+            return _about(Action.PAUSE, reason, message, after, contest, checks, doubt.rule if doubt else "")
         case Resume():
             after = state.with_contest(replace(contest, paused=False))
             return _about(Action.RESUME, Reason.CONTINUED, f"{contest.model} goes on", after, contest, checks)
-        case _:
+        case Hold():
             return None
+        case _:
+            assert_never(judged.step)
 
 
-def _enter(
-    observed: Observed, state: State, contest: Contest, stage: Stage, checks: tuple[Check, ...]
-) -> Record | None:
-    if not is_available(observed, state, contest.model):
+def _enter(assessed: ContestAssessment, contest: Contest, stage: Stage, checks: tuple[Check, ...]) -> Record | None:
+    if contest.model not in assessed.available:
         # Make before break: more weight only for pods that answer.
         return None
-    known = any(s.name == contest.stage for s in contest_policy(observed.deployment).stages)
-    reason = Reason.STAGE_PASSED if known else Reason.STAGE_REMOVED
+    reason = Reason.STAGE_PASSED if assessed.policy.stage(contest.stage) else Reason.STAGE_REMOVED
     message = f"{contest.model} goes from stage {contest.stage} to {stage.name}"
-    after = state.with_contest(enter_stage(contest, stage.name, observed.now))
+    after = assessed.state.with_contest(enter_stage(contest, stage.name, assessed.observed.now))
     rule = f"stage {contest.stage}: minimum duration and requests reached, no guardrail failed"
     return _about(Action.START_STAGE, reason, message, after, contest, checks, rule)
 
 
-def _promote(observed: Observed, state: State, contest: Contest, judgement: Judgement) -> Record | None:
-    if not is_available(observed, state, contest.model):
+def _promote(assessed: ContestAssessment, judged: JudgedContest) -> Record | None:
+    contest, judgement = judged.contest, judged.judgement
+    if contest.model not in assessed.available:
         return None
-    after = promote(observed, state, contest, judgement)
-    if _is_run_of(observed, state, contest.model):
+    after = promote(assessed, judged)
+    if _is_run_of(assessed.observed, assessed.state, contest.model):
         after = after.close_run("Promoted")
-    goal = judgement.checks[0]
-    message = f"{contest.model} won: {describe(goal)}"
-    old = state.champion
+    old = assessed.state.champion
     return Record(
         Action.PROMOTE,
         Reason.CONTEST_WON,
-        message,
+        f"{contest.model} won: {describe(judgement.goal)}",
         after,
-        goal.rule,
+        judgement.goal.rule,
         Side(old.name, old.digest) if old else None,
         Side(contest.model, contest.digest),
         judgement.checks,
     )
 
 
-def _lost(observed: Observed, state: State, contest: Contest, reason: Reason) -> State:
-    after = state.without_contest(contest.model).remember(contest.model, contest.digest, reason)
-    return after.close_run("Lost") if _is_run_of(observed, state, contest.model) else after
+def _lost(assessed: ContestAssessment, contest: Contest, reason: Reason) -> State:
+    after = assessed.state.without_contest(contest.model).remember(contest.model, contest.digest, reason)
+    is_run = _is_run_of(assessed.observed, assessed.state, contest.model)
+    return after.close_run("Lost") if is_run else after
 
 
 def _is_run_of(observed: Observed, state: State, model: str) -> bool:
@@ -191,30 +170,20 @@ def _about(
     return Record(action, reason, message, after, rule, None, Side(contest.model, contest.digest), checks)
 
 
-def admit(observed: Observed, state: State) -> Record | None:
+def admit(assessed: ContestAssessment) -> Record | None:
     """Let the next candidate in, turn away those that can't compete."""
-    if state.champion is None:
+    if assessed.state.champion is None:
         return None
-    for candidate in find_candidates(observed, state):
-        record = _turn_away(observed, state, candidate) or _begin(observed, state, candidate)
-        if record:
-            return record
-    return None
+    records = (_turn_away(assessed, candidate) or _begin(assessed, candidate) for candidate in assessed.candidates)
+    return next((record for record in records if record), None)
 
 
-def _turn_away(observed: Observed, state: State, candidate: Candidate) -> Record | None:
-    why = mismatch(observed, state, candidate)
-    stalled = observed.variant(candidate.model).stalled
-    rule = observed.deployment.spec.enrol.on_new_challenger if observed.deployment.spec.enrol else None
-    reason: Reason | None = None
-    if why:
-        reason = Reason.FAMILY_MISMATCH if why.startswith("family") else Reason.SIGNATURE_MISMATCH
-    elif stalled:
-        reason, why = Reason.CHALLENGER_UNAVAILABLE, stalled
-    elif not candidate.entry and state.staged and rule is OnNewChallenger.REJECT:
-        reason, why = Reason.CONTEST_RUNNING, f"{state.staged.model} is being judged, and onNewChallenger is Reject"
-    if reason is None:
+def _turn_away(assessed: ContestAssessment, candidate: Candidate) -> Record | None:
+    observed, state = assessed.observed, assessed.state
+    obstacle = _obstacle(assessed, candidate)
+    if obstacle is None:
         return None
+    reason, why = obstacle
     after = state.remember(candidate.model, candidate.digest, reason)
     if _is_run_of(observed, state, candidate.model):
         after = after.close_run("Lost")
@@ -222,19 +191,33 @@ def _turn_away(observed: Observed, state: State, candidate: Candidate) -> Record
     return Record(Action.REJECT, reason, f"{candidate.model} can't compete: {why}", after, from_side=side)
 
 
-def _begin(observed: Observed, state: State, candidate: Candidate) -> Record | None:
+def _obstacle(assessed: ContestAssessment, candidate: Candidate) -> tuple[Reason, str] | None:
+    """Say why a candidate won't get a contest; None when it may have to wait for one, or can begin."""
+    if candidate.mismatch:
+        return candidate.mismatch.reason, candidate.mismatch.message
+    stalled = assessed.observed.variant(candidate.model).stalled
+    if stalled:
+        return Reason.CHALLENGER_UNAVAILABLE, stalled
+    enrol, staged = assessed.observed.deployment.spec.enrol, assessed.state.staged
+    if not candidate.entry and staged and enrol and enrol.on_new_challenger is OnNewChallenger.REJECT:
+        return Reason.CONTEST_RUNNING, f"{staged.model} is being judged, and onNewChallenger is Reject"
+    return None
+
+
+def _begin(assessed: ContestAssessment, candidate: Candidate) -> Record | None:
+    state, now = assessed.state, assessed.observed.now
     running = None if candidate.fixed else state.staged
-    if running and not _replaces(observed, running, candidate):
+    if running and not _replaces(assessed.observed, running, candidate):
         return None
-    if not is_available(observed, state, candidate.model):
+    if candidate.model not in assessed.available:
         return None
     if running:
         message = f"{running.model} leaves: the newer {candidate.model} takes its place"
-        after = _lost(observed, state, running, Reason.CHALLENGER_REPLACED)
+        after = _lost(assessed, running, Reason.CHALLENGER_REPLACED)
         return _end(state, running, after, Reason.CHALLENGER_REPLACED, message)
-    contest = Contest(candidate.entry, candidate.model, candidate.digest, observed.now, fixed=candidate.fixed)
-    stage = FIXED_STAGE if candidate.fixed else contest_policy(observed.deployment).stages[0].name
-    after = state.with_contest(enter_stage(contest, stage, observed.now))
+    contest = Contest(candidate.entry, candidate.model, candidate.digest, now, fixed=candidate.fixed)
+    stage = FIXED_STAGE if candidate.fixed else assessed.policy.stages[0].name
+    after = state.with_contest(enter_stage(contest, stage, now))
     reason = Reason.CHALLENGER_DECLARED if candidate.entry else Reason.CHALLENGER_ENROLLED
     message = f"{candidate.model} challenges the champion, stage {stage}"
     return _about(Action.START_STAGE, reason, message, after, contest)
@@ -244,38 +227,3 @@ def _replaces(observed: Observed, running: Contest, candidate: Candidate) -> boo
     enrol = observed.deployment.spec.enrol
     both_enrolled = not running.entry and not candidate.entry
     return bool(enrol and enrol.on_new_challenger is OnNewChallenger.REPLACE and both_enrolled)
-
-
-def next_entrants(observed: Observed, state: State) -> Iterator[str]:
-    """Name the models whose pods have to be warm for the contests that come next."""
-    replaces = observed.deployment.spec.enrol and (
-        observed.deployment.spec.enrol.on_new_challenger is OnNewChallenger.REPLACE
-    )
-    staged_seat_is_free = state.staged is None or bool(replaces)
-    for candidate in find_candidates(observed, state):
-        if mismatch(observed, state, candidate):
-            continue
-        if candidate.fixed:
-            yield candidate.model
-        elif staged_seat_is_free:
-            staged_seat_is_free = False
-            yield candidate.model
-
-
-def describe(check: Check) -> str:
-    """Put a check into a phrase for people, with its figures."""
-    parts = [f"n={check.n}"]
-    if check.estimate is not None:
-        parts.append(f"{check.estimate:.1%}")
-        if check.reference is not None:
-            parts[-1] += f" vs {check.reference:.1%}"
-    if check.log_e is not None and check.threshold is not None:
-        parts.append(f"E={_e_value(check.log_e)} (threshold {_e_value(check.threshold)})")
-    return f"{check.rule}: {', '.join(parts)}"
-
-
-def _e_value(log_e: float) -> str:
-    """E-values span hundreds of decades: past a million the exponent says all."""
-    if log_e > 13.8:
-        return f"1e{log_e / 2.302585:.0f}"
-    return f"{2.718281828459045**log_e:.3g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from kingmaker.api import ModelDeployment
-from kingmaker.core.contest.judgement import VerdictPolicy
+from kingmaker.core.contest.checks import VerdictPolicy
 from kingmaker.core.contest.steps import ContestPolicy, Stage
 from kingmaker.core.state import Share
 
@@ -13,15 +13,12 @@ from kingmaker.core.state import Share
 def verdict_policy(deployment: ModelDeployment) -> VerdictPolicy:
     """Give the rules by which a challenger is judged."""
     verdict = deployment.spec.contest.verdict
-    rails = verdict.guardrails
     return VerdictPolicy(
         goal=verdict.goal,
         margin=float(verdict.margin),
         false_promotion=float(verdict.false_promotion),
         false_rollback=float(verdict.false_rollback),
-        errors=rails.errors is not None,
-        latency_tolerance=float(rails.latency.tolerance) if rails.latency else None,
-        disagreement=float(rails.disagreement.maximum_percent) if rails.disagreement else None,
+        guardrails=verdict.guardrails,
         shares=affinity_header(deployment) is None,
     )
 

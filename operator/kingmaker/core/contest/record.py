@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from kingmaker.api import Action, Actor, Reason
-from kingmaker.core.contest.judgement import Check
+from kingmaker.api import Action, Actor, DecidedModel, DecidedWeight, DecisionSpec, Reason
+from kingmaker.core.contest.checks import Check, evidence_of
 from kingmaker.core.contest.steps import ContestPolicy
-from kingmaker.core.state import Contest, Share, StageRun, State
+from kingmaker.core.manifests.objects import Manifest
+from kingmaker.core.manifests.records import decision_body
+from kingmaker.core.observed import Observed
+from kingmaker.core.state import Contest, Share, StageRun, State, dump_state
 
 FIXED_STAGE: Final = "fixed"
 """Name of the one stage of a challenger with a split of its own."""
@@ -62,6 +65,13 @@ def settle(before: State, record: Record, policy: ContestPolicy, fixed: dict[str
 
     When any split changes, the decision's number stamps all traffic from now on, so every contest begins a new run:
     counts under different splits are never added as if they were one.
+
+    Args:
+        before: The state in which it was decided.
+        record: What was decided.
+        policy: The stages.
+        fixed: Splits of the declared fixed challengers, by model.
+        now: The time, aware.
     """
     sequence = before.sequence + 1
     state = replace(record.state, sequence=sequence, at=now)
@@ -90,3 +100,38 @@ def enter_stage(contest: Contest, stage: str, now: datetime) -> Contest:
     """Put a contest into a stage; `settle` gives the run its number and split."""
     kept = tuple(r for r in contest.runs if r.decision)
     return replace(contest, runs=(*kept, StageRun(stage, 0, now, 0, 0)))
+
+
+def record_body(observed: Observed, record: Record, state: State) -> Manifest:
+    """Build the Decision that keeps a record.
+
+    Args:
+        observed: The snapshot in which it was decided.
+        record: What was decided.
+        state: The numbered state after it, of `settle`.
+    """
+    deployment = observed.deployment
+    spec = DecisionSpec(
+        deployment=deployment.metadata.name,
+        deployment_uid=observed.uid,
+        sequence=state.sequence,
+        action=record.action,
+        from_=_model(record.from_side),
+        to=_model(record.to_side),
+        weights=tuple(
+            DecidedWeight(model=s.model, weight=s.weight, shadow_percent=s.shadow_percent) for s in state.traffic
+        ),
+        reason=record.reason,
+        rule=record.rule,
+        message=record.message[:4096],
+        evidence=tuple(evidence_of(c) for c in record.checks),
+        actor=record.actor,
+        at=observed.now,
+        observed_generation=deployment.metadata.generation,
+        outcome=dump_state(state),
+    )
+    return decision_body(deployment, spec)
+
+
+def _model(side: Side | None) -> DecidedModel | None:
+    return DecidedModel(name=side.name, digest=side.digest or None) if side else None

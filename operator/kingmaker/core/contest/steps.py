@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from kingmaker.api import OnDeadline, Promotion, Reason, Verdict
-from kingmaker.core.contest.judgement import WRONG_ANSWERS, Check, Judgement
+from kingmaker.core.contest.checks import Check
+from kingmaker.core.contest.guardrails import OnFail
+from kingmaker.core.contest.judgement import GuardrailCheck, Judgement
 from kingmaker.core.state import Contest
 
 
@@ -69,7 +71,7 @@ class Promote:
 class Abort:
     """The challenger harms; take it out."""
 
-    check: Check
+    failed: GuardrailCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +100,18 @@ def next_step(contest: Contest, judgement: Judgement, policy: ContestPolicy, now
 
     Harm is looked at first, then what needs a person, then the goal and the stages; the deadline last, so that proof on
     the last day still counts.
+
+    Args:
+        contest: The challenger's stages so far; it has at least one run.
+        judgement: What the counts say of it.
+        policy: The stages, and who promotes.
+        now: The time, aware.
     """
     # A fixed shadow endangers nobody: it goes on being compared, and its verdict can be read.
     only_watched = contest.fixed and not contest.runs[-1].weight
-    if judgement.failed and not only_watched:
-        return Abort(judgement.failed)
+    harm = judgement.failed(OnFail.ABORT)
+    if harm and not only_watched:
+        return Abort(harm)
     pause = _pause(contest, judgement, policy, now)
     if contest.paused:
         return Hold(Reason.PAUSED) if pause else Resume()
@@ -122,8 +131,9 @@ _WON: Final = frozenset({Reason.AWAITING_PROMOTION, Reason.AWAITING_APPROVAL, Re
 
 
 def _pause(contest: Contest, judgement: Judgement, policy: ContestPolicy, now: datetime) -> Pause | None:
-    if judgement.disagreement_failed:
-        return Pause(Reason.DISAGREEMENT_ABOVE_MAXIMUM, judgement.disagreement_failed)
+    doubt = judgement.failed(OnFail.PAUSE)
+    if doubt:
+        return Pause(doubt.guardrail.reason, doubt.check)
     late = not contest.fixed and now >= contest.started + policy.deadline
     if late and policy.on_deadline is OnDeadline.PAUSE:
         return Pause(Reason.DEADLINE_EXCEEDED)
@@ -156,8 +166,7 @@ def _staged_step(contest: Contest, judgement: Judgement, policy: ContestPolicy, 
 
 def _on_goal(contest: Contest, judgement: Judgement, policy: ContestPolicy) -> Step:
     if judgement.verdict is not Verdict.PASS:
-        labelled = any(c.name == WRONG_ANSWERS and c.n for c in judgement.checks)
-        return Hold(Reason.THIN_EVIDENCE if labelled else Reason.NO_LABELS)
+        return Hold(Reason.THIN_EVIDENCE if judgement.goal.n else Reason.NO_LABELS)
     approved = contest.digest in policy.approved
     match policy.promotion:
         case Promotion.NEVER:

@@ -13,18 +13,24 @@ from kingmaker.core.counts.windows import Windows
 class DriftFinding:
     """What monitoring says of the champion's data.
 
-    `persistent`: drift was seen often enough to act. `broken`: features with bad values.
+    `persistent`: drift was seen often enough to act. `broken`: features with bad values. Both with the time since when
+    it is so, None while it isn't.
     """
 
     persistent: bool = False
     features: tuple[str, ...] = ()
     window: str = ""
     broken: tuple[str, ...] = ()
+    persistent_since: datetime | None = None
+    broken_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DataMonitor:
-    """Monitoring of one champion. `history` tells for the last evaluations, oldest first, whether drift was seen."""
+    """Monitoring of one champion. `history` tells for the last evaluations, oldest first, whether drift was seen.
+
+    `persistent_since` and `broken_since` tell one stretch of drift, or of broken data, from the next.
+    """
 
     windows: Windows | None = None
     history: tuple[bool, ...] = ()
@@ -39,6 +45,8 @@ class DataMonitor:
     quality_status: ConditionStatus = ConditionStatus.UNKNOWN
     quality_reason: Reason = Reason.TOO_FEW_ROWS
     quality_message: str = "nothing was counted yet"
+    persistent_since: datetime | None = None
+    broken_since: datetime | None = None
 
     @property
     def drift_status(self) -> ConditionStatus:

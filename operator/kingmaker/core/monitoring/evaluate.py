@@ -63,10 +63,18 @@ def watch_data(observed: Observed, state: State, watch: DataMonitor, cells: Cell
     windows = advance(windows, now=observed.now, delta=delta, complete=complete)
     windows, quality = watch_quality(baseline, windows, quality_policy(observed.deployment), now=observed.now)
     watch = _with_quality(replace(watch, windows=windows), quality)
-    if not _is_due(watch, windows, observed.now):
-        return watch
-    verdict = judge_drift(baseline, windows, drift_policy(observed.deployment), now=observed.now)
-    return _with_drift(replace(watch, evaluated_at=observed.now), verdict, observed.now)
+    if _is_due(watch, windows, observed.now):
+        verdict = judge_drift(baseline, windows, drift_policy(observed.deployment), now=observed.now)
+        watch = _with_drift(replace(watch, evaluated_at=observed.now), verdict, observed.now)
+    return _with_since(watch, finding_of(watch, observed.deployment, champion), observed.now)
+
+
+def _with_since(watch: DataMonitor, finding: DriftFinding, now: datetime) -> DataMonitor:
+    return replace(
+        watch,
+        persistent_since=(watch.persistent_since or now) if finding.persistent else None,
+        broken_since=(watch.broken_since or now) if finding.broken else None,
+    )
 
 
 def finding_of(watch: DataMonitor, deployment: ModelDeployment, champion: Champion | None) -> DriftFinding:
@@ -76,7 +84,9 @@ def finding_of(watch: DataMonitor, deployment: ModelDeployment, champion: Champi
         return DriftFinding()
     rule = retraining.persistence if retraining else None
     persistent = rule is not None and persisted(watch.history, of=rule.of, needed=rule.needed)
-    return DriftFinding(persistent, watch.features, watch.window, watch.broken)
+    return DriftFinding(
+        persistent, watch.features, watch.window, watch.broken, watch.persistent_since, watch.broken_since
+    )
 
 
 def drift_policy(deployment: ModelDeployment) -> DriftPolicy:

@@ -1,45 +1,134 @@
-"""What a retraining run needs in the cluster: its Job, once, and the Model that comes out of it."""
+"""One retraining run: when it begins, what it needs in the cluster, and how it ends."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
 
-from kingmaker.core.manifests.names import decision_name, produced_model_name
+from kingmaker.api import Action as Decided
+from kingmaker.api import ConditionType, Reason
+from kingmaker.core.contest.candidates import is_own_retraining
+from kingmaker.core.contest.record import Record, Side
+from kingmaker.core.manifests.names import decision_name
 from kingmaker.core.manifests.records import model_from_result
 from kingmaker.core.manifests.retraining import retrain_job, retrain_variables, run_output_uri
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.observed import Observed
 from kingmaker.core.plan import Action, Create
-from kingmaker.core.retraining.triggers import InvalidResultError, job_of, run_result
-from kingmaker.core.state import Run, State
+from kingmaker.core.retraining.assessment import OpenRun, RetrainingAssessment
+from kingmaker.core.retraining.obstacles import Obstacle
+from kingmaker.core.retraining.triggers import Due
+from kingmaker.core.state import RUNS_LIMIT, Run, State
+
+SAID_AGAIN_AFTER: Final = timedelta(hours=1)
+"""The same obstacle is recorded again when retraining became due anew, at most this often."""
 
 
-def run_model_name(observed: Observed, state: State) -> str:
-    """Name of the Model that the open run becomes; empty when no run is open."""
-    run = state.open_run
-    return produced_model_name(observed.deployment.metadata.name, run.number) if run else ""
+def retrain(observed: Observed, state: State, retraining: RetrainingAssessment) -> Record | None:
+    """Decide about a run that is due: begin it, or say once why not. One run at a time.
+
+    Args:
+        observed: The snapshot.
+        state: Which runs there were.
+        retraining: What is due in that state, and what forbids it.
+    """
+    due, obstacle = retraining.due, retraining.obstacle
+    if due is None or state.open_run or state.champion is None:
+        return None
+    side = Side(state.champion.name, state.champion.digest)
+    if obstacle:
+        if _was_said(observed, state, due, obstacle):
+            return None
+        message = f"{due.message}; not retrained: {obstacle.message}"
+        after = replace(state, skipped=str(obstacle.reason), skipped_at=observed.now)
+        return Record(Decided.SKIP_RETRAINING, obstacle.reason, message, after, from_side=side)
+    run = Run(
+        number=(state.runs[-1].number if state.runs else 0) + 1,
+        decision=state.sequence + 1,
+        at=observed.now,
+        reason=str(due.reason),
+        features=due.features[:20],
+        window=due.window,
+        parent=state.champion.name,
+    )
+    after = replace(state, runs=(*state.runs, run)[-RUNS_LIMIT:], skipped="", skipped_at=None)
+    return Record(Decided.RETRAIN, due.reason, due.message, after, from_side=side)
 
 
-def run_actions(observed: Observed, state: State, settings: Settings) -> Iterator[Action]:
+def _was_said(observed: Observed, state: State, due: Due, obstacle: Obstacle) -> bool:
+    """Whether this obstacle was recorded since retraining became due, or so lately that it would only be noise."""
+    said_at = state.skipped_at or state.at
+    if state.skipped != obstacle.reason or said_at is None:
+        return False
+    # What comes and goes around a limit becomes due again and again.
+    return due.since is None or due.since <= said_at or observed.now < said_at + SAID_AGAIN_AFTER
+
+
+def conclude_run(observed: Observed, state: State, opened: OpenRun | None) -> Record | None:
+    """Close a run that came to nothing: a failed or vanished Job, a useless result, a Model that can't be verified.
+
+    Args:
+        observed: The snapshot.
+        state: Who is champion, and who was judged before.
+        opened: The open run, its Job and what that said.
+    """
+    failure = _failure(observed, state, opened) if opened else None
+    if opened is None or failure is None:
+        return None
+    reason, why = failure
+    champion = state.champion
+    side = Side(champion.name, champion.digest) if champion else None
+    message = f"retraining run {opened.run.number} failed: {why}"
+    return Record(Decided.REJECT, reason, message, state.close_run("Failed"), from_side=side)
+
+
+def _failure(observed: Observed, state: State, opened: OpenRun) -> tuple[Reason, str] | None:
+    name, job = opened.model_name, opened.job
+    model = observed.models.get(name)
+    if model is not None:
+        if not is_own_retraining(observed, model):
+            why = f"a Model {name} exists that is not its own: delete it, or rename the deployment"
+            return Reason.NAME_TAKEN, why
+        stalled = (c for c in model.status.conditions if c.type == ConditionType.STALLED and c.status == "True")
+        refused = next(stalled, None)
+        return (Reason.VERIFICATION_FAILED, f"Model {name}: {refused.message}") if refused else None
+    if job is None:
+        return (Reason.JOB_FAILED, "its Job was deleted") if opened.was_seen else None
+    if job.failed:
+        return Reason.JOB_FAILED, job.message[:500] or job.reason or "its Job failed"
+    if opened.flaw:
+        return Reason.INVALID_RESULT, opened.flaw
+    digest = opened.result.artifact["digest"] if opened.result else ""
+    if digest and (state.was_judged(digest) or (state.champion and state.champion.digest == digest)):
+        return Reason.REPEATED_RESULT, f"it produced {digest}, which had its chance before"
+    return None
+
+
+def run_actions(observed: Observed, opened: OpenRun | None, settings: Settings) -> Iterator[Action]:
     """Create the Job of the open run, or the Model that its result describes.
 
     Both have names that follow from the run's number, so neither is made twice whatever is killed when. A Job that was
     seen and then vanished is not made again: `conclude_run` closes its run.
+
+    Args:
+        observed: The snapshot.
+        opened: The open run.
+        settings: How the operator was started.
     """
-    run = state.open_run
     spec = observed.deployment.spec.retraining
-    parent = observed.models.get(run.parent) if run else None
-    if run is None or spec is None or parent is None:
+    parent = observed.models.get(opened.run.parent) if opened else None
+    if opened is None or spec is None or parent is None:
         return
-    job = job_of(observed, run)
-    name = observed.deployment.metadata.name
-    if job is None:
-        seen = observed.deployment.status.retraining
-        if seen is None or seen.job is None or seen.run != run.number:
+    run = opened.run
+    decision = decision_name(observed.deployment.metadata.name, run.decision)
+    if opened.job is None:
+        if not opened.was_seen:
             variables = retrain_variables(
                 observed.deployment,
                 parent,
-                decision=decision_name(name, run.decision),
+                decision=decision,
                 reason=run.reason,
                 features=run.features,
                 window=run.window,
@@ -48,18 +137,9 @@ def run_actions(observed: Observed, state: State, settings: Settings) -> Iterato
             yield Create(
                 retrain_job(observed.deployment, spec.template, run=run.number, variables=variables, settings=settings)
             )
-    elif job.succeeded and run_model_name(observed, state) not in observed.models:
-        yield from _register(observed, run, job.message)
-
-
-def _register(observed: Observed, run: Run, message: str) -> Iterator[Action]:
-    try:
-        result = run_result(observed, run, message)
-    except InvalidResultError:
-        # The run is closed with this as its reason, in a decision of its own.
-        return
-    parent = observed.models[run.parent]
-    decision = decision_name(observed.deployment.metadata.name, run.decision)
-    yield Create(
-        model_from_result(observed.deployment, parent, result, run=run.number, decision=decision, built_at=observed.now)
-    )
+    elif opened.result and opened.model_name not in observed.models:
+        yield Create(
+            model_from_result(
+                observed.deployment, parent, opened.result, run=run.number, decision=decision, built_at=observed.now
+            )
+        )

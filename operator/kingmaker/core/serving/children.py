@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from kingmaker.api import Model, ModelDeployment
-from kingmaker.core.contest.capacity import may_shrink, needed_pods
+from kingmaker.core.contest.assessment import ContestAssessment
+from kingmaker.core.contest.capacity import may_shrink
 from kingmaker.core.counts.ledger import Ledger, dump_ledger
 from kingmaker.core.manifests.autoscaler import autoscaler
 from kingmaker.core.manifests.names import bounded, variant_name
@@ -32,7 +33,7 @@ from kingmaker.core.observed import Body, Observed
 from kingmaker.core.plan import Action, Apply, Delete, HandOver
 from kingmaker.core.serving.diff import contains
 from kingmaker.core.serving.ownership import owns_replicas
-from kingmaker.core.serving.traffic import kept_variants, removable_variants
+from kingmaker.core.serving.traffic import TrafficAssessment, removable_variants
 from kingmaker.core.state import State
 
 VARIANT_KINDS: Final = ("HorizontalPodAutoscaler", "Service", "PodDisruptionBudget", "NetworkPolicy", "Deployment")
@@ -59,9 +60,17 @@ def workload_manifests(
 
 
 def wanted_children(
-    observed: Observed, state: State, settings: Settings, router: RouterContainer
+    contests: ContestAssessment, kept: Iterable[str], settings: Settings, router: RouterContainer
 ) -> Iterator[Manifest]:
-    """Give every object that this deployment, and its namespace's router, shall have."""
+    """Give every object that this deployment, and its namespace's router, shall have.
+
+    Args:
+        contests: The state, and how many pods each model needs in it.
+        kept: Models whose pods shall run.
+        settings: How the operator was started.
+        router: How Envoy is started.
+    """
+    observed, state = contests.observed, contests.state
     deployment = observed.deployment
     namespace = deployment.metadata.namespace
     siblings = observed.siblings
@@ -81,24 +90,25 @@ def wanted_children(
         yield router_budget
     yield deployment_service(deployment)
     yield _shadow(observed, state)
-    for name in kept_variants(observed, state):
+    for name in kept:
         model = observed.models.get(name)
         # Where the Model was deleted, pods that serve go on as they are.
         if model is not None:
-            yield from _variant(observed, state, model, settings)
+            yield from _variant(contests, model, settings)
 
 
-def _variant(observed: Observed, state: State, model: Model, settings: Settings) -> Iterator[Manifest]:
-    deployment, name = observed.deployment, model.metadata.name
+def _variant(contests: ContestAssessment, model: Model, settings: Settings) -> Iterator[Manifest]:
+    observed, name = contests.observed, model.metadata.name
+    deployment = observed.deployment
     serving = deployment.spec.serving
     replicas = serving.fixed_replicas
-    needed = needed_pods(observed, state, name)
+    needed = contests.needed_pods(name)
     if serving.autoscaling and _live(observed, "Deployment", name) is None:
         # It begins with as many as it needs; the next pass leaves the number to the autoscaler.
         replicas = needed
     yield variant_deployment(deployment, model, replicas=replicas, settings=settings)
     if serving.autoscaling:
-        shrinks = may_shrink(state, name)
+        shrinks = may_shrink(contests.state, name)
         yield autoscaler(deployment, name, serving.autoscaling, floor=needed, may_shrink=shrinks)
     yield variant_service(deployment, name)
     yield network_policy(deployment, name, settings=settings)
@@ -142,11 +152,11 @@ def _write(live: Body | None, body: Manifest) -> Action | None:
     return None if contains(live, body) else Apply(body, is_new=live is None)
 
 
-def remove_autoscalers(observed: Observed, state: State) -> tuple[Action, ...]:
+def remove_autoscalers(observed: Observed, kept: Iterable[str]) -> tuple[Action, ...]:
     """Delete the autoscalers of variants whose number of pods is fixed now; it comes before the number is written."""
     if observed.deployment.spec.serving.autoscaling:
         return ()
-    found = (_live(observed, "HorizontalPodAutoscaler", model) for model in kept_variants(observed, state))
+    found = (_live(observed, "HorizontalPodAutoscaler", model) for model in kept)
     return tuple(_delete(body) for body in found if body)
 
 
@@ -155,10 +165,12 @@ def _delete(body: Body) -> Delete:
     return Delete(body["apiVersion"], body["kind"], meta["name"], meta["uid"])
 
 
-def remove_variants(observed: Observed, state: State, drain: timedelta) -> tuple[Action, ...]:
-    """Delete the objects of variants that nobody needs any more."""
+def remove_variants(
+    observed: Observed, state: State, traffic: TrafficAssessment, drain: timedelta
+) -> tuple[Action, ...]:
+    """Delete the objects of variants that nobody needs any more; the arguments are those of `removable_variants`."""
     actions: list[Action] = []
-    for model in removable_variants(observed, state, drain):
+    for model in removable_variants(observed, state, traffic, drain):
         bodies = (_live(observed, kind, model) for kind in VARIANT_KINDS)
         actions += [_delete(body) for body in bodies if body is not None]
     return tuple(actions)

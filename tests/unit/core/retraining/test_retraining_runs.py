@@ -7,7 +7,7 @@ import pytest
 
 from kingmaker.api import DriftState, Model
 from kingmaker.core.counts.data_monitor import DataMonitor
-from kingmaker.core.retraining.triggers import InvalidResultError, parse_result
+from kingmaker.core.retraining.result import InvalidResultError, parse_result
 from support.world import World, a_model, a_spec, digest
 
 DRIFT = DataMonitor(history=(True, True), state=DriftState.DRIFT, features=("age", "income"), window="1h")
@@ -166,11 +166,38 @@ def test_what_forbids_a_run_is_recorded_once(change, watch, reason) -> None:
     assert world.actions == ["Deploy", "SkipRetraining"]
     assert world.last["reason"] == reason
     assert world.jobs == {}
+
+
+def test_an_obstacle_is_recorded_again_once_retraining_became_due_anew() -> None:
+    world = a_world(suspend=True)
+    world.watch = replace(DRIFT, persistent_since=world.now)
+    world.settle()
+    world.watch = QUIET
+    world.wait(7200)
+    world.watch = replace(DRIFT, persistent_since=world.now)
+    world.settle()
+    world.wait(7200)
+    assert world.actions == ["Deploy", "SkipRetraining", "SkipRetraining"]
+
+
+def test_an_obstacle_that_comes_and_goes_is_recorded_once_an_hour() -> None:
+    world = a_world(suspend=True)
+    for _ in range(61):
+        world.watch = replace(DRIFT, persistent_since=world.now)
+        world.settle()
+        world.watch = QUIET
+        world.wait(60)
+    assert world.actions.count("SkipRetraining") == 2
+
+
+def test_due_retraining_that_is_no_longer_due_is_not_said_to_wait() -> None:
+    world = a_world(suspend=True)
+    world.watch = DRIFT
+    world.settle()
+    assert world.condition("RetrainingActive")["reason"] == "Suspended"
     world.watch = QUIET
     world.settle()
-    world.watch = watch
-    world.settle()
-    assert world.actions.count("SkipRetraining") <= 2
+    assert world.condition("RetrainingActive")["reason"] == "NotDue"
 
 
 def test_the_budget_ends_runs() -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from kingmaker.core.contest.capacity import can_carry, is_available, needed_pods
+from kingmaker.core.contest.assessment import assess_contests
+from kingmaker.core.contest.capacity import can_carry
 from kingmaker.core.plan import HandOver
 from kingmaker.core.state import Share
 from support.world import World, a_model, a_spec
@@ -186,12 +187,12 @@ def test_a_challenger_that_lost_its_pods_loses_its_weight() -> None:
 
 def test_with_a_fixed_number_weights_need_their_share_of_it() -> None:
     world = a_world(replicas=4, challengers=CHALLENGERS).settle()
-    observed = world.observed()
-    assert needed_pods(observed, world.state, "b") == 4
-    assert is_available(observed, world.state, "b")
+    contests = assess_contests(world.observed(), world.state, {})
+    assert contests.needed_pods("b") == 4
+    assert "b" in contests.available
     world.ready["b"] = 1
     observed = world.observed()
-    assert not is_available(observed, world.state, "b")
+    assert "b" not in assess_contests(observed, world.state, {}).available
     assert can_carry(observed, world.state, Share("b", 25))
     assert not can_carry(observed, world.state, Share("b", 26))
 

@@ -1,0 +1,49 @@
+"""One assessment per state: everything that follows from a snapshot and a state, worked out once.
+
+A pass makes one of the state that the newest record holds, and after a decision one of the state that follows from it.
+Record, children, route, status, gauges and the time of the next look read it and work nothing out again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kingmaker.core.contest.assessment import ContestAssessment, assess_contests
+from kingmaker.core.counts.ledger import Ledger
+from kingmaker.core.monitoring.evaluate import finding_of
+from kingmaker.core.observed import Observed
+from kingmaker.core.retraining.assessment import RetrainingAssessment, assess_retraining
+from kingmaker.core.serving.traffic import TrafficAssessment, assess_traffic
+from kingmaker.core.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What follows from one snapshot and one state. `ledger` has this pass's counts in it, and what monitoring says."""
+
+    observed: Observed
+    state: State
+    ledger: Ledger
+    contests: ContestAssessment
+    traffic: TrafficAssessment
+    retraining: RetrainingAssessment
+
+
+def assess(observed: Observed, state: State, ledger: Ledger) -> Assessment:
+    """Work out what follows from a state.
+
+    Args:
+        observed: The snapshot.
+        state: The state to assess; `observed.state`, or the one after a decision.
+        ledger: The counts, those of this pass among them.
+    """
+    contests = assess_contests(observed, state, ledger.totals)
+    finding = finding_of(ledger.watch, observed.deployment, state.champion)
+    return Assessment(
+        observed=observed,
+        state=state,
+        ledger=ledger,
+        contests=contests,
+        traffic=assess_traffic(contests),
+        retraining=assess_retraining(observed, state, finding),
+    )

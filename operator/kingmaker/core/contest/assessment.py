@@ -1,0 +1,103 @@
+"""What holds for the contests of one deployment in one state: worked out once, and handed to whoever needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from kingmaker.api import OnNewChallenger
+from kingmaker.core.contest.candidates import Candidate, find_candidates
+from kingmaker.core.contest.capacity import is_available, needed_pods
+from kingmaker.core.contest.checks import VerdictPolicy
+from kingmaker.core.contest.evidence import Totals
+from kingmaker.core.contest.judgement import Judgement, judge
+from kingmaker.core.contest.policy import contest_policy, fixed_shares, verdict_policy
+from kingmaker.core.contest.steps import ContestPolicy, Step, next_step
+from kingmaker.core.observed import Observed
+from kingmaker.core.state import Contest, Share, State
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedContest:
+    """A contest, what the counts say of it, and how it goes on."""
+
+    contest: Contest
+    judgement: Judgement
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class ContestAssessment:
+    """The rules, who competes, who waits, and who could take requests.
+
+    `fixed` are the splits that the spec gives by hand, by model. `candidates` wait for a contest, the next first;
+    `entrants` are those of them whose pods have to be warm. `wanted` is the model that a person newly put in the seat,
+    None when they changed nothing. `available` are the models of which enough pods answer for their next step.
+    """
+
+    observed: Observed
+    state: State
+    totals: Totals
+    policy: ContestPolicy
+    verdict_policy: VerdictPolicy
+    fixed: Mapping[str, Share]
+    candidates: tuple[Candidate, ...]
+    entrants: tuple[str, ...]
+    judged: tuple[JudgedContest, ...]
+    wanted: str | None
+    available: frozenset[str]
+
+    @property
+    def shown(self) -> JudgedContest | None:
+        """The contest that status speaks of: the staged one, else the first with a fixed split."""
+        staged = next((j for j in self.judged if not j.contest.fixed), None)
+        return staged or next(iter(self.judged), None)
+
+    def needed_pods(self, model: str) -> int:
+        """How many pods of a model must be ready before it takes its next step."""
+        return needed_pods(self.observed, self.state, self.policy, model)
+
+
+def assess_contests(observed: Observed, state: State, totals: Totals) -> ContestAssessment:
+    """Assess the contests of one state.
+
+    Args:
+        observed: The snapshot.
+        state: What is decided: that of the newest record, or the one that follows from a new decision.
+        totals: Counts per model digest.
+    """
+    policy, verdicts = contest_policy(observed.deployment), verdict_policy(observed.deployment)
+    champion = state.champion.digest if state.champion else ""
+    judged = []
+    for contest in state.contests:
+        judgement = judge(contest, champion, totals, verdicts)
+        judged.append(JudgedContest(contest, judgement, next_step(contest, judgement, policy, observed.now)))
+    candidates = find_candidates(observed, state)
+    target = observed.deployment.spec.champion_ref.name
+    return ContestAssessment(
+        observed=observed,
+        state=state,
+        totals=totals,
+        policy=policy,
+        verdict_policy=verdicts,
+        fixed=fixed_shares(observed.deployment),
+        candidates=candidates,
+        entrants=tuple(_entrants(observed, state, candidates)),
+        judged=tuple(judged),
+        wanted=target if target != state.observed_champion_ref else None,
+        available=frozenset(m for m in observed.variants if is_available(observed, state, policy, m)),
+    )
+
+
+def _entrants(observed: Observed, state: State, candidates: Sequence[Candidate]) -> Iterator[str]:
+    enrol = observed.deployment.spec.enrol
+    replaces = enrol is not None and enrol.on_new_challenger is OnNewChallenger.REPLACE
+    staged_seat_is_free = state.staged is None or replaces
+    for candidate in candidates:
+        if candidate.mismatch:
+            continue
+        if candidate.fixed:
+            yield candidate.model
+        elif staged_seat_is_free:
+            staged_seat_is_free = False
+            yield candidate.model

@@ -1,0 +1,96 @@
+"""One check of a contest and its figures, and the rules by which checks are made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from kingmaker.api import Evidence, Goal, Guardrails, Number, Verdict
+from kingmaker.api.contest import ALL_GUARDRAILS
+from kingmaker.core.wording import percent, short_e_value
+
+_LARGEST: Final = 690.0
+"""Beyond e^690 a float ends; by then nobody doubts."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictPolicy:
+    """The rules by which a challenger is judged; margin and budgets are 0..1.
+
+    `guardrails` are those of the spec: one that is None is off.
+    """
+
+    goal: Goal = Goal.NON_INFERIOR
+    margin: float = 0.10
+    false_promotion: float = 0.05
+    false_rollback: float = 0.01
+    guardrails: Guardrails = ALL_GUARDRAILS
+    shares: bool = True
+    """Whether arrived shares are tested; not with sticky routing, whose unit is the entity and not the request."""
+
+    @property
+    def promotion_log_e(self) -> float:
+        """Evidence that promotes."""
+        return -math.log(self.false_promotion)
+
+    @property
+    def harm_log_e(self) -> float:
+        """Evidence that rolls back."""
+        return -math.log(self.false_rollback)
+
+    @property
+    def allowance(self) -> float:
+        """How much worse than the champion still counts as no worse; 0 when the goal is to be better."""
+        return self.margin if self.goal is Goal.NON_INFERIOR else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check and its figures. `estimate` is the challenger's, `reference` the champion's; both rates 0..1.
+
+    `n` counts what was looked at: requests, rows or pairs. `log_e` is the natural logarithm of the e-value, `threshold`
+    that of the value at which the check speaks.
+    """
+
+    name: str
+    verdict: Verdict
+    n: int
+    rule: str
+    estimate: float | None = None
+    reference: float | None = None
+    log_e: float | None = None
+    threshold: float | None = None
+
+
+def describe(check: Check) -> str:
+    """Put a check into a phrase for people, with its figures."""
+    parts = [f"n={check.n}"]
+    if check.estimate is not None:
+        parts.append(percent(check.estimate))
+        if check.reference is not None:
+            parts[-1] += f" vs {percent(check.reference)}"
+    if check.log_e is not None and check.threshold is not None:
+        parts.append(f"E={short_e_value(check.log_e)} (threshold {short_e_value(check.threshold)})")
+    return f"{check.rule}: {', '.join(parts)}"
+
+
+def evidence_of(check: Check) -> Evidence:
+    """Put a check into the form in which records keep it."""
+    return Evidence(
+        name=check.name,
+        n=check.n,
+        estimate=_figure(check.estimate),
+        reference=_figure(check.reference),
+        e_value=_figure(_e_value(check.log_e)),
+        threshold=_figure(_e_value(check.threshold)),
+        verdict=check.verdict,
+    )
+
+
+def _e_value(log_e: float | None) -> float | None:
+    return None if log_e is None else math.exp(min(log_e, _LARGEST))
+
+
+def _figure(value: float | None) -> Number | None:
+    return None if value is None else Number(f"{value:.4g}")

@@ -1,0 +1,89 @@
+"""What forbids a run that is due: one entry each, asked in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from kingmaker.api import Reason, Retraining
+from kingmaker.core.counts.data_monitor import DriftFinding
+from kingmaker.core.state import State
+
+LONGEST_COOLDOWN: Final = timedelta(days=14)
+"""Doubling ends here: a deployment whose candidates always lose is looked at twice a month."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a run may not begin now: a word and a sentence."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A run that is due, with what may speak against it."""
+
+    spec: Retraining
+    state: State
+    now: datetime
+    finding: DriftFinding
+
+
+def next_allowed_at(spec: Retraining, state: State) -> datetime | None:
+    """Give the time before which no run begins: the cooldown, doubled for every lost candidate; None without runs."""
+    if not state.runs:
+        return None
+    doublings = min(state.lost_runs, 20)
+    longest = max(spec.cooldown.timedelta, LONGEST_COOLDOWN)
+    pause: timedelta = min(spec.cooldown.timedelta * 2**doublings, longest)
+    return state.runs[-1].at + pause
+
+
+def _suspended(wish: Wish) -> Obstacle | None:
+    return Obstacle(Reason.SUSPENDED, "spec.retraining.suspend is true") if wish.spec.suspend else None
+
+
+def _broken_data(wish: Wish) -> Obstacle | None:
+    broken = wish.finding.broken
+    if not broken:
+        return None
+    names = ", ".join(broken[:5])
+    message = f"a model trained on broken data would be broken: mend {names} at the source"
+    return Obstacle(Reason.DATA_QUALITY_BROKEN, message)
+
+
+def _cooldown(wish: Wish) -> Obstacle | None:
+    allowed = next_allowed_at(wish.spec, wish.state)
+    if allowed is None or wish.now >= allowed:
+        return None
+    return Obstacle(Reason.COOLDOWN, f"no run before {allowed:%Y-%m-%d %H:%M:%S}")
+
+
+def _budget(wish: Wish) -> Obstacle | None:
+    budget = wish.spec.budget
+    recent = sum(run.at > wish.now - budget.per.timedelta for run in wish.state.runs)
+    if recent < budget.runs:
+        return None
+    return Obstacle(Reason.BUDGET_EXHAUSTED, f"spec.retraining.budget: {recent} runs within {budget.per}")
+
+
+OBSTACLES: Final[tuple[Callable[[Wish], Obstacle | None], ...]] = (
+    # What a person said, before anything that was measured.
+    _suspended,
+    # Before what time mends: waiting doesn't help here.
+    _broken_data,
+    # The shorter wait before the longer one.
+    _cooldown,
+    _budget,
+)
+"""In the order in which they are asked: the first that holds is what people read."""
+
+
+def find_obstacle(wish: Wish) -> Obstacle | None:
+    """Say what forbids a run that is due; None when it may begin."""
+    found = (obstacle(wish) for obstacle in OBSTACLES)
+    return next((obstacle for obstacle in found if obstacle), None)
