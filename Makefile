@@ -3,22 +3,14 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
 
 .PHONY: help setup quickstart demo test unit integration e2e images test-cluster kind kind-down lint generate verify bench lock clean
 
 help: ## Say what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-setup: $(STAMP) ## Install into .venv, once
-
-$(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, found {v[0]}.{v[1]}: say make PYTHON=python3.12")'
-	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { echo "no venv module: install python3-venv" >&2; exit 1; }
-	@echo "installing the locked dependencies into $(VENV) (once, a minute or two)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation --editable .
-	@touch $@
+setup: ## Install into .venv, once
+	@$(PYTHON) scripts/install.py $(VENV)
 
 demo: setup ## Watch a model being served, challenged, promoted, harmed, rolled back and retrained (KEEP=1 keeps it)
 	@$(BIN)/kingmaker demo $(if $(KEEP),--keep)
