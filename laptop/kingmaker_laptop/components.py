@@ -158,6 +158,8 @@ class Cluster:
             "router-replicas": 1,
             "pre-stop-seconds": 1,
             "drain-seconds": 5,
+            # Servers and operator end together here, whenever the laptop does.
+            "ledger-interval": 5,
         }
         command = (sys.executable, "-m", "kingmaker", "run", *_flags(flags), *self.operator_arguments)
         # Without this gRPC hooks into every fork, and once stopped answering after one.

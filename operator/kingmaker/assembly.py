@@ -94,13 +94,15 @@ async def _assemble(
         loop.add(Key("ModelDeployment", namespace, deployment))
 
     routers = AdsRouters(on_router_change, permit=permit)
-    reconciler = Reconciler(cluster, PodProfiles(session), routers, clock, rules_of(options))
+    profiles = PodProfiles(session)
+    reconciler = Reconciler(cluster, profiles, routers, clock, rules_of(options))
     metrics = OperatorMetrics(
         plans=lambda: reconciler.plans,
         depth=lambda: loop.depth,
         writes=lambda: cluster.writes,
         leads=lambda: elector is None or elector.leads,
         transitions=lambda: elector.epoch if elector else 0,
+        dropped=lambda: profiles.dropped,
     )
     loop = Loop(reconciler, clock, observe=metrics.observe)
     watcher = Watcher(options.namespaces, loop.add)
@@ -148,4 +150,5 @@ def rules_of(options: Options) -> Rules:
         max_heap_bytes=_ROUTER_HEAP,
     )
     router = RouterContainer(envoy.args, envoy.lifecycle, envoy.startup_probe)
-    return Rules(settings, router, timedelta(seconds=options.evaluation_interval))
+    intervals = (options.evaluation_interval, options.contest_interval, options.ledger_interval)
+    return Rules(settings, router, *(timedelta(seconds=seconds) for seconds in intervals))

@@ -67,6 +67,10 @@ class Options(BaseSettings):
         (), description="namespaces whose pods may scrape /metrics, separated by commas"
     )
     evaluation_interval: float = Field(30, gt=0, description="seconds between two looks at the counts")
+    contest_interval: float = Field(1, gt=0, description="seconds between two looks while a contest goes on")
+    ledger_interval: float = Field(
+        300, gt=0, description="seconds for which new counts are in memory alone, at most; a crash may lose them"
+    )
     leader_elect: bool = Field(False, description="true: of several processes only the one that holds the lease works")
     lease_name: str = Field("kingmaker", description="name of that Lease, in the operator's namespace")
     identity: str = Field(

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from typing_extensions import override
 
 from kingmaker.core.counts.baseline import Baseline
-from kingmaker.core.counts.profile import Profile
+from kingmaker.core.counts.process import ProcessCounts
 from kingmaker.core.observed import ObservedRouter
 from kingmaker.core.plan import RoutePlan
 
@@ -88,17 +88,23 @@ class Cluster(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PodAddress:
-    """A serving pod that may have counts."""
+    """A serving pod that may have counts. Without a `name`, whose counts the address gives is not checked."""
 
     uid: str
     ip: str
+    name: str = ""
 
 
 class Profiles(Protocol):
     """The serving pods' counts."""
 
-    async def scrape(self, pods: Iterable[PodAddress]) -> list[Profile]:
-        """Read the counts of these pods; who does not answer in time is left out."""
+    async def scrape(self, pods: Iterable[PodAddress], baselines: Mapping[str, Baseline]) -> list[ProcessCounts]:
+        """Read the counts of these pods; who does not answer in time is left out.
+
+        Args:
+            pods: Whom to ask.
+            baselines: By digest; cells of other baselines are not read.
+        """
 
     async def baseline(self, pods: Iterable[PodAddress], digest: str) -> Baseline | None:
         """Read the baseline with this digest from any of these pods; None when none gives it."""

@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from kingmaker.api import Model, RoleStatus
+from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.decide import Rules, decide
 from kingmaker.core.manifests.names import JOBS, WORKLOAD
+from kingmaker.core.observed import Observed
 from kingmaker.core.plan import Action, Apply, Create, Delete, HandOver, Plan
 from kingmaker.core.serving.children import ledger_config_map, workload_manifests
 from kingmaker.core.serving.observe import model_roles
@@ -54,7 +57,7 @@ class Reconciler:
         self._routers = routers
         self._clock = clock
         self._rules = rules
-        self._snapshots = Snapshots(cluster, profiles, routers, clock, evaluation=rules.evaluation)
+        self._snapshots = Snapshots(cluster, profiles, routers, clock, between=rules.time_between_looks)
         self.plans: dict[Key, Plan] = {}
         """The last plan per deployment, for metrics."""
 
@@ -81,6 +84,9 @@ class Reconciler:
             self.plans.pop(key, None)
             return None
         plan = decide(observed, self._rules)
+        if plan.ledger is not None:
+            # What was counted was counted, whatever becomes of the plan.
+            self._snapshots.remember(key, plan.ledger)
         about = observed.deployment.manifest()
         if plan.record is not None:
             # Should the record be refused, what was decided before goes on: the namespace's router waits for nobody.
@@ -90,11 +96,8 @@ class Reconciler:
             logger.info("%s: decision %d, %s: %s", key, spec["sequence"], spec["action"], spec["message"])
         self._routers.set_route(key.namespace, key.name, plan.route)
         refusals = await self._act(plan.actions, key.namespace, about)
-        if plan.ledger is not None:
-            body = ledger_config_map(observed.deployment, plan.ledger)
-            known = (body["kind"], body["metadata"]["name"]) in observed.children
-            ledger = Apply(body, is_new=not known)
-            refusals += await self._act((ledger,), key.namespace, about)
+        if plan.store_ledger:
+            refusals += await self._store_ledger(key, observed, plan.ledger or observed.ledger)
         if plan.status is not None:
             await self._write_status(about, plan.status)
         for event in plan.events:
@@ -102,6 +105,16 @@ class Reconciler:
         self.plans[key] = plan
         retry = self._clock.now() + _REFUSED_RETRY if refusals else None
         return min((t for t in (plan.requeue_at, retry) if t), default=None)
+
+    async def _store_ledger(self, key: Key, observed: Observed, ledger: Ledger) -> list[str]:
+        stored = replace(ledger, stored=observed.now, unsaved=False)
+        body = ledger_config_map(observed.deployment, stored)
+        known = (body["kind"], body["metadata"]["name"]) in observed.children
+        apply = Apply(body, is_new=not known)
+        refusals = await self._act((apply,), key.namespace, observed.deployment.manifest())
+        # What was refused is tried again after the usual time, not at every look.
+        self._snapshots.remember(key, replace(stored, unsaved=bool(refusals)))
+        return refusals
 
     async def _reconcile_model(self, key: Key) -> datetime | None:
         body = await self._cluster.get("Model", key.namespace, key.name)

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Final
 
 from kingmaker.api import Model, ModelDeployment
-from kingmaker.core.counts.baseline import Baseline
-from kingmaker.core.counts.ledger import Ledger, load_ledger
-from kingmaker.core.counts.profile import Profile
+from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.decide import RETENTION
 from kingmaker.core.manifests.names import JOBS, ROUTER, WORKLOAD, bounded, decision_name, verify_job_name
-from kingmaker.core.manifests.objects import COMPONENT, DEPLOYMENT_UID, MODEL, ROUTER_SELECTOR
+from kingmaker.core.manifests.objects import COMPONENT, DEPLOYMENT_UID, ROUTER_SELECTOR
 from kingmaker.core.observed import Observed, ObservedJob, ObservedRouter
-from kingmaker.core.serving.children import LEDGER
 from kingmaker.core.serving.observe import has_ended, is_pod_ready, job_state, observe_variants
 from kingmaker.core.state import State, load_state
-from kingmaker.ports import Body, Clock, Cluster, Key, PodAddress, Profiles, Routing
+from kingmaker.counting import Counting, TimeBetweenLooks
+from kingmaker.ports import Body, Clock, Cluster, Key, Profiles, Routing
 
 _CHILD_KINDS: Final = (
     "Deployment",
@@ -64,7 +61,7 @@ class Unrouted:
 
 
 class Snapshots:
-    """Reads snapshots. Memory is for speed alone: what was parsed, and when pods were last asked for counts."""
+    """Reads snapshots. What was parsed is kept for speed; counts are kept since they are stored now and then only."""
 
     def __init__(
         self,
@@ -73,23 +70,22 @@ class Snapshots:
         routers: Routing,
         clock: Clock,
         *,
-        evaluation: timedelta,
-        scrape: bool = True,
+        between: TimeBetweenLooks | None,
     ) -> None:
-        """Take the ports; pods are asked for counts at most once per `evaluation`, or never."""
+        """Take the ports, and how much time shall pass between two looks at the counts; None: pods are never asked."""
         self._cluster = cluster
-        self._profiles = profiles
         self._routers = routers
         self._clock = clock
-        self._evaluation = evaluation
-        self._scrape_pods = scrape
-        self._scraped: dict[Key, datetime] = {}
+        self._counting = Counting(profiles, clock, between)
         self._models: dict[str, tuple[str, Model]] = {}
-        self._baselines: dict[str, Baseline] = {}
 
     def forget(self, key: Key) -> None:
         """Drop what is remembered about a deployment that is gone."""
-        self._scraped.pop(key, None)
+        self._counting.forget(key)
+
+    def remember(self, key: Key, ledger: Ledger) -> None:
+        """Keep what was counted for the next snapshot."""
+        self._counting.remember(key, ledger)
 
     async def observe(self, key: Key) -> Observed | None:
         """Read the snapshot of one deployment; None when it does not exist or is being deleted."""
@@ -99,8 +95,9 @@ class Snapshots:
         deployment = ModelDeployment.parse(body)
         state, listed = await asyncio.gather(self._latest(deployment), self._read(key, deployment.metadata.uid))
         serving = [p for p in listed.pods if p["metadata"]["labels"].get(COMPONENT) == "serving"]
-        profiles = await self._scrape(key, serving)
         models = {m.metadata.name: m for m in map(self._parse, listed.models)}
+        stored = listed.objects.get(("ConfigMap", bounded(f"{key.name}-ledger")))
+        look = await self._counting.look(key, deployment.metadata.uid, state, models, serving, stored)
         jobs = {name: job for (kind, name), job in listed.objects.items() if kind == "Job"}
         service = listed.objects.get(("Service", key.name)) or await self._cluster.get(
             "Service", key.namespace, key.name
@@ -116,11 +113,12 @@ class Snapshots:
             variants=observe_variants(listed.objects, serving),
             routers=self._observe_routers(key, listed.siblings, listed.router_pods),
             jobs={name: job_state(job, listed.pods) for name, job in jobs.items()},
-            ledger=_read_ledger(listed.objects.get(("ConfigMap", bounded(f"{key.name}-ledger")))),
-            profiles=tuple(profiles or ()),
-            scraped=profiles is not None,
+            ledger=look.ledger,
+            profiles=look.profiles,
+            scraped=look.scraped,
+            scraped_at=look.scraped_at,
             pod_uids=frozenset(p["metadata"]["uid"] for p in serving),
-            baselines=await self._champion_baseline(state, models, serving),
+            baselines=look.baselines,
             is_name_taken=service is not None and not owns(deployment, service),
             expired=await self._expired(deployment, state),
         )
@@ -201,32 +199,6 @@ class Snapshots:
             )
         return tuple(found)
 
-    async def _scrape(self, key: Key, serving: list[Body]) -> list[Profile] | None:
-        now = self._clock.now()
-        last = self._scraped.get(key)
-        if not self._scrape_pods:
-            return None
-        if last is not None and now < last + self._evaluation * 0.9:
-            return None
-        self._scraped[key] = now
-        return await self._profiles.scrape(_addresses(serving))
-
-    async def _champion_baseline(
-        self, state: State, models: Mapping[str, Model], serving: list[Body]
-    ) -> dict[str, Baseline]:
-        champion = models.get(state.champion.name) if state.champion else None
-        file = champion.spec.baseline if champion else None
-        if champion is None or file is None:
-            return {}
-        if file.digest not in self._baselines:
-            name = champion.metadata.name
-            pods = [p for p in serving if p["metadata"]["labels"].get(MODEL) == bounded(name)]
-            found = await self._profiles.baseline(_addresses(pods), file.digest)
-            if found is None:
-                return {}
-            self._baselines[file.digest] = found
-        return {file.digest: self._baselines[file.digest]}
-
     def _parse(self, body: Body) -> Model:
         meta = body["metadata"]
         known = self._models.get(meta["uid"])
@@ -255,20 +227,3 @@ def owns(deployment: ModelDeployment, body: Body) -> bool:
 def name_and_uid(body: Body) -> tuple[str, str]:
     """Give what an owner reference is made of."""
     return body["metadata"]["name"], body["metadata"]["uid"]
-
-
-def _read_ledger(config_map: Body | None) -> Ledger:
-    text = (config_map or {}).get("data", {}).get(LEDGER, "")
-    try:
-        return load_ledger(text) if text else Ledger()
-    except ValueError:
-        # Somebody edited it. Counting begins again; nothing is decided on what can't be read.
-        return Ledger()
-
-
-def _addresses(pods: Iterable[Body]) -> list[PodAddress]:
-    return [
-        PodAddress(p["metadata"]["uid"], p["status"]["podIP"])
-        for p in pods
-        if p.get("status", {}).get("podIP") and not has_ended(p)
-    ]

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kingmaker.core.counts.baseline import Baseline, Cell, Feature, Kind
-from kingmaker.core.counts.windows import CellCounts, Windows, advance
+from kingmaker.core.counts.cells import CellCounts
+from kingmaker.core.counts.windows import Windows, advance
 
 Floats = NDArray[np.float64]
 
@@ -48,7 +49,7 @@ def count_column(feature: Feature, values: Floats) -> tuple[int, ...]:
 
 
 def count_rows(baseline: Baseline, rows: Floats) -> CellCounts:
-    return CellCounts(tuple(count_column(f, rows[:, j]) for j, f in enumerate(baseline.features)))
+    return CellCounts.of(count_column(f, rows[:, j]) for j, f in enumerate(baseline.features))
 
 
 def a_full_window(

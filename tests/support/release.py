@@ -62,7 +62,7 @@ class Release:
             "scope": {"namespaces": list(namespaces)},
             # Who ends answers for the chart's own 10 s: on a busy machine new pods need more than half of them.
             "serving": {"drainSeconds": 10},
-            "operator": {"evaluationSeconds": 1},
+            "operator": {"evaluationSeconds": 1, "ledgerSeconds": 1},
         }
 
     def install(self, *namespaces: str, chart: Path = CHART, **changes: Document) -> float:

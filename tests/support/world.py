@@ -17,7 +17,9 @@ from kingmaker.api import Model, ModelDeployment
 from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.data_monitor import DataMonitor
 from kingmaker.core.counts.ledger import Ledger
-from kingmaker.core.counts.profile import Profile
+from kingmaker.core.counts.process import ProcessCounts
+from kingmaker.core.counts.samples import read_samples
+from kingmaker.core.counts.storage import dump_ledger, load_ledger
 from kingmaker.core.counts.windows import Windows
 from kingmaker.core.decide import Rules, decide
 from kingmaker.core.manifests.settings import Settings
@@ -84,6 +86,9 @@ class World:
     records: list[Mapping[str, Any]] = field(default_factory=list)
     objects: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     ledger: Ledger = Ledger()
+    """What the operator has in memory."""
+    stored: str = ""
+    """What is left of that after a crash."""
     route: RoutePlan | None = None
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     jobs: dict[str, ObservedJob] = field(default_factory=dict)
@@ -131,7 +136,9 @@ class World:
         if self.route and not self.frozen:
             router = replace(router, decision=self.route.decision, weights=weights)
         profiles = tuple(
-            Profile(f"pod-{name}", name, self.models[name].spec.artifact.digest, "", "1", dict(counts))
+            ProcessCounts(
+                f"pod-{name}", name, self.models[name].spec.artifact.digest, "", "1", read_samples(counts.items())[0]
+            )
             for name, counts in self.counts.items()
         )
         return Observed(
@@ -174,19 +181,27 @@ class World:
             writes.append(lambda: self.records.append(plan.record or {}))
         writes.append(lambda: setattr(self, "route", plan.route))
         writes += [lambda action=action: self._act(action) for action in plan.actions]
-        if plan.ledger is not None:
-            writes.append(lambda: setattr(self, "ledger", plan.ledger))
+        ledger = plan.ledger or self.ledger
+        self.ledger = ledger
+        if plan.store_ledger:
+            writes.append(lambda: self._store(ledger))
         if plan.status is not None:
             writes.append(lambda: setattr(self, "status", json.loads(json.dumps(plan.status))))
         for write in writes[:crash_after]:
             write()
+        if crash_after is not None:
+            self.ledger = load_ledger(self.stored) if self.stored else Ledger()
         return plan
+
+    def _store(self, ledger: Ledger) -> None:
+        self.ledger = replace(ledger, stored=self.now, unsaved=False)
+        self.stored = dump_ledger(self.ledger)
 
     def settle(self, limit: int = 50) -> World:
         """Pass after pass until nothing changes."""
         for _ in range(limit):
             plan = self.step()
-            if plan.record is None and not plan.actions and plan.status is None and plan.ledger is None:
+            if plan.record is None and not plan.actions and plan.status is None and not plan.store_ledger:
                 return self
         raise AssertionError(f"still changing after {limit} passes: {plan}")
 

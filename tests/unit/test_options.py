@@ -61,6 +61,7 @@ def test_settings_are_what_options_say() -> None:
     assert rules.settings.drain_seconds == 7
     assert rules.settings.image_pull_secrets == ("a", "b")
     assert rules.evaluation.total_seconds() == 2
+    assert (rules.contest_evaluation.total_seconds(), rules.ledger_interval.total_seconds()) == (1, 300)
 
 
 def test_a_log_line_shows_every_field() -> None:

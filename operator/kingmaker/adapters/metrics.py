@@ -23,6 +23,7 @@ class _Sources:
     writes: Callable[[], int]
     leads: Callable[[], bool]
     transitions: Callable[[], int]
+    dropped: Callable[[], Mapping[str, int]]
 
 
 class _Plans(Collector):
@@ -44,6 +45,13 @@ class _Plans(Collector):
             "kingmaker_lease_transitions", "Changes of leadership, as the Lease counts them"
         )
         transitions.add_metric([], self._sources.transitions())
+        dropped = CounterMetricFamily(
+            "kingmaker_profile_dropped_samples",
+            "Samples of serving pods that were not counted, since they are not known or not sound",
+            labels=("reason",),
+        )
+        for reason, count in self._sources.dropped().items():
+            dropped.add_metric((reason,), count)
         weight = GaugeMetricFamily(
             "kingmaker_variant_weight_percent",
             "Percent of requests that a model answers",
@@ -66,7 +74,7 @@ class _Plans(Collector):
             for name, value in plan.gauges.items():
                 model, _, check = name.partition("/")
                 evidence.add_metric((key.namespace, key.name, model, check), value)
-        return (depth, writes, leader, transitions, weight, evidence, decision)
+        return (depth, writes, leader, transitions, dropped, weight, evidence, decision)
 
 
 class OperatorMetrics:
@@ -80,10 +88,11 @@ class OperatorMetrics:
         writes: Callable[[], int],
         leads: Callable[[], bool],
         transitions: Callable[[], int],
+        dropped: Callable[[], Mapping[str, int]],
     ) -> None:
-        """Take where to read plans, the queue's depth, the number of writes, and the election from."""
+        """Take where to read plans, the queue's depth, the number of writes, the election and dropped samples from."""
         self.registry = CollectorRegistry()
-        self.registry.register(_Plans(_Sources(plans, depth, writes, leads, transitions)))
+        self.registry.register(_Plans(_Sources(plans, depth, writes, leads, transitions, dropped)))
         self._seconds = Histogram(
             "kingmaker_reconcile_duration_seconds",
             "Duration of one reconcile",

@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import aiohttp
 
+from kingmaker.adapters.exposition import ExpositionReader, UnreadableError
 from kingmaker.core.counts.baseline import Baseline, read_baseline
-from kingmaker.core.counts.profile import Profile, parse_key
+from kingmaker.core.counts.process import ProcessCounts
+from kingmaker.core.counts.samples import Dropped
 from kingmaker.ports import PodAddress
 
 logger = logging.getLogger(__name__)
 
 PORT: Final = 8082
-_PREFIX: Final = "kingmaker_profile_"
 _TIMEOUT: Final = 2.0
 """Seconds for one pod. A pod that is slower is left out of this evaluation; its counts come with the next."""
 _LIMIT: Final = 4 * 2**20
 _AT_ONCE: Final = 64
+_BASELINES_AT_ONCE: Final = 8
+"""Pods that are asked for the same document at one time: it may have 4 MiB."""
 
 
 class PodProfiles:
@@ -31,36 +35,65 @@ class PodProfiles:
         """Take a session; redirects are never followed."""
         self._session = session
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._reader = ExpositionReader()
+        self._dropped: Counter[Dropped] = Counter()
 
-    async def scrape(self, pods: Iterable[PodAddress]) -> list[Profile]:
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Samples that were not counted since the start, by reason."""
+        return {str(reason): self._dropped[reason] for reason in Dropped}
+
+    async def scrape(self, pods: Iterable[PodAddress], baselines: Mapping[str, Baseline]) -> list[ProcessCounts]:
         """Read `/profile` of every pod at once."""
-        found = await asyncio.gather(*(self._scrape_one(pod) for pod in pods))
-        return [profile for profile in found if profile is not None]
+        found = await asyncio.gather(*(self._scrape_one(pod, baselines) for pod in pods))
+        return [counts for counts in found if counts is not None]
 
     async def baseline(self, pods: Iterable[PodAddress], digest: str) -> Baseline | None:
-        """Read `/baseline` of the first pod that gives the document with this digest."""
-        for pod in pods:
-            content = await self._fetch(pod, "baseline")
-            if content is None or f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
-                continue
-            try:
-                return read_baseline(content, digest=digest)
-            except ValueError as error:
-                logger.warning("baseline can't be read: %s", error)
+        """Read `/baseline` of several pods at once; the first that gives the document with this digest is enough."""
+        waiting = list(pods)
+        asked: set[asyncio.Task[Baseline | None]] = set()
+        try:
+            async with asyncio.timeout(2 * _TIMEOUT):
+                while waiting or asked:
+                    while waiting and len(asked) < _BASELINES_AT_ONCE:
+                        asked.add(asyncio.create_task(self._baseline_of(waiting.pop(0), digest)))
+                    done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+                    found = next((b for b in (task.result() for task in done) if b is not None), None)
+                    if found is not None:
+                        return found
+        except TimeoutError:
+            logger.debug("no pod gave the baseline %s in time", digest)
+        finally:
+            for task in asked:
+                task.cancel()
         return None
 
-    async def _scrape_one(self, pod: PodAddress) -> Profile | None:
+    async def _baseline_of(self, pod: PodAddress, digest: str) -> Baseline | None:
+        content = await self._fetch(pod, "baseline")
+        if content is None or f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
+            return None
+        try:
+            return read_baseline(content, digest=digest)
+        except ValueError as error:
+            logger.warning("baseline can't be read: %s", error)
+            return None
+
+    async def _scrape_one(self, pod: PodAddress, baselines: Mapping[str, Baseline]) -> ProcessCounts | None:
         content = await self._fetch(pod, "profile")
         if content is None:
             return None
         try:
-            return parse_profile(pod.uid, content.decode())
-        except ValueError as error:
+            read = self._reader.read(pod.uid, content, baselines, pod=pod.name)
+        except UnreadableError as error:
+            self._dropped[Dropped.SCRAPE] += 1
             logger.warning("counts of pod %s can't be read: %s", pod.uid, error)
             return None
+        self._dropped.update(read.dropped)
+        return read.counts
 
     async def _fetch(self, pod: PodAddress, path: str) -> bytes | None:
-        url = f"http://{pod.ip}:{PORT}/{path}"
+        host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+        url = f"http://{host}:{PORT}/{path}"
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT)
         try:
             async with self._slots, self._session.get(url, timeout=timeout, allow_redirects=False) as response:
@@ -81,30 +114,3 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
             return None
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def parse_profile(pod_uid: str, text: str) -> Profile:
-    """Parse one exposition of a serving pod.
-
-    Raises:
-        ValueError: A line is not a sample, or the info or start time is missing.
-    """
-    counters: dict[str, int] = {}
-    info = ""
-    start = ""
-    for line in text.splitlines():
-        if not line.startswith(_PREFIX):
-            continue
-        key, _, value = line.rpartition(" ")
-        name = key[len(_PREFIX) :]
-        if name.startswith("info{"):
-            info = name
-        elif name == "start_time_seconds":
-            start = value
-        else:
-            counters[name] = int(value)
-    if not info or not start:
-        msg = "the exposition has no kingmaker_profile_info or no kingmaker_profile_start_time_seconds"
-        raise ValueError(msg)
-    labels = parse_key(info).labels
-    return Profile(pod_uid, labels["model"], labels["model_digest"], labels["baseline_digest"], start, counters)

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 
 import aiohttp
 
@@ -51,9 +50,7 @@ def run(options: argparse.Namespace) -> int:
 async def _read(target: Target) -> tuple[Observed, dict[str, dict[str, object]] | None]:
     async with connected(target) as cluster, aiohttp.ClientSession() as session:
         await read_deployment(cluster, target)
-        snapshots = Snapshots(
-            cluster, PodProfiles(session), Unrouted(), SystemClock(), evaluation=timedelta(days=36500), scrape=False
-        )
+        snapshots = Snapshots(cluster, PodProfiles(session), Unrouted(), SystemClock(), between=None)
         observed = await snapshots.observe(Key("ModelDeployment", target.namespace, target.name))
         if observed is None:
             raise SystemExit(f"kingmaker: {target.name} is being deleted")
@@ -97,5 +94,7 @@ def explain_contest(contests: ContestAssessment, judged: JudgedContest) -> Itera
     if stage:
         wanted = int(stage.min_duration.total_seconds())
         yield f"  needs {wanted} s and {stage.min_requests} requests; has {held} s and {judgement.observations}"
+    if stored := contests.observed.ledger.stored:
+        yield f"  evidence as it was stored at {stored:%H:%M:%S}Z; the operator may have newer counts"
     rows = [check_row(evidence_of(check).manifest()) for check in judgement.checks]
     yield from ("  " + line for line in render(CHECK_HEADER, rows, width=WIDTH - 2).splitlines())

@@ -9,12 +9,13 @@ from typing import Final
 
 from kingmaker.core.assess import Assessment, assess
 from kingmaker.core.contest.champion import follow_champion_ref, return_to_previous
+from kingmaker.core.contest.evidence import wanted_counts
 from kingmaker.core.contest.lifecycle import admit, advance_contests, resplit, withdraw
 from kingmaker.core.contest.record import Record, record_body, settle
 from kingmaker.core.contest.steps import Hold
-from kingmaker.core.counts.ledger import Ledger, fold, has_news
+from kingmaker.core.counts.ledger import Ledger, fold, is_due, note_news
 from kingmaker.core.manifests.settings import Settings
-from kingmaker.core.monitoring.evaluate import watch_data
+from kingmaker.core.monitoring.evaluate import watch_data, watched_cells
 from kingmaker.core.observed import Observed
 from kingmaker.core.plan import Action, Delete, Event, Plan
 from kingmaker.core.retraining.runs import conclude_run, retrain, run_actions
@@ -44,6 +45,14 @@ class Rules:
     router: RouterContainer
     evaluation: timedelta = timedelta(seconds=30)
     """Time between two looks at the counts."""
+    contest_evaluation: timedelta = timedelta(seconds=1)
+    """The same, of a deployment in which a contest goes on."""
+    ledger_interval: timedelta = timedelta(minutes=5)
+    """Longest time for which new counts are in memory alone."""
+
+    def time_between_looks(self, state: State) -> timedelta:
+        """Give how long counts may stay unread."""
+        return min(self.evaluation, self.contest_evaluation) if state.contests else self.evaluation
 
 
 def decide(observed: Observed, rules: Rules) -> Plan:
@@ -65,7 +74,8 @@ def decide(observed: Observed, rules: Rules) -> Plan:
         record=record_body(observed, record, after.state) if record else None,
         actions=(*_actions(after, rules),),
         route=after.traffic.route,
-        ledger=ledger if has_news(observed.ledger, ledger) else None,
+        ledger=ledger if ledger is not observed.ledger else None,
+        store_ledger=is_due(ledger, now=observed.now, interval=rules.ledger_interval, decided=record is not None),
         status=_changed_status(after),
         events=(_event(record),) if record else (),
         requeue_at=_requeue_at(after, rules, decided=record is not None),
@@ -75,11 +85,19 @@ def decide(observed: Observed, rules: Rules) -> Plan:
 
 def _look(observed: Observed) -> Ledger:
     """Take the counts of this pass in, and have monitoring look at them."""
+    if not observed.scraped and not observed.profiles:
+        return observed.ledger
     state = observed.state
-    folded = fold(observed.ledger, observed.profiles, pods=observed.pod_uids, oldest=_oldest_decision(state))
-    if not observed.scraped:
-        return folded.ledger
-    return replace(folded.ledger, watch=watch_data(observed, state, folded.ledger.watch, folded.cells))
+    folded = fold(
+        observed.ledger,
+        observed.profiles,
+        pods=observed.pod_uids,
+        wanted=wanted_counts(state),
+        watched=watched_cells(observed, state),
+    )
+    kept = folded.ledger.watch
+    watch = watch_data(observed, state, kept, folded.cells) if observed.scraped else kept
+    return note_news(observed.ledger, replace(folded.ledger, watch=watch))
 
 
 def _first_record(before: Assessment) -> Record | None:
@@ -101,12 +119,6 @@ def _first_record(before: Assessment) -> Record | None:
 def _state_after(before: Assessment, record: Record) -> State:
     contests = before.contests
     return settle(before.state, record, contests.policy, dict(contests.fixed), before.observed.now)
-
-
-def _oldest_decision(state: State) -> int:
-    """The oldest decision whose counts can still be asked for."""
-    begun = [c.runs[0].decision for c in state.contests if c.runs]
-    return min([state.champion.decision if state.champion else 0, *begun])
 
 
 def _actions(assessed: Assessment, rules: Rules) -> Iterator[Action]:
@@ -135,10 +147,11 @@ def _requeue_at(assessed: Assessment, rules: Rules, *, decided: bool) -> datetim
     now = assessed.observed.now
     if decided:
         return now
-    times = [now + rules.evaluation, *_deadlines(assessed)]
+    looked_at = assessed.observed.scraped_at or now
+    times = [looked_at + rules.time_between_looks(assessed.state), *_deadlines(assessed)]
     if _is_waiting(assessed):
         times.append(now + _POLL)
-    return min(t for t in times if t > now)
+    return min((t for t in times if t > now), default=now + rules.evaluation)
 
 
 def _is_waiting(assessed: Assessment) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from kingmaker.api import Model, ModelDeployment, Reason
 from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.ledger import Ledger
-from kingmaker.core.counts.profile import Profile
+from kingmaker.core.counts.process import ProcessCounts
 from kingmaker.core.state import State
 
 Body = Mapping[str, Any]
@@ -93,9 +93,13 @@ class Observed:
     routers: tuple[ObservedRouter, ...] = ()
     jobs: Mapping[str, ObservedJob] = field(default_factory=dict)
     ledger: Ledger = Ledger()
-    profiles: tuple[Profile, ...] = ()
+    """What the operator has in memory, as it was stored only after a start."""
+    profiles: tuple[ProcessCounts, ...] = ()
+    """What the pods that answered counted."""
     scraped: bool = False
     """Whether this pass asked the pods for their counts."""
+    scraped_at: datetime | None = None
+    """When the pods were asked last; None when they never were."""
     pod_uids: frozenset[str] = frozenset()
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     is_name_taken: bool = False

@@ -98,6 +98,9 @@ class Plan:
     actions: tuple[Action, ...] = ()
     route: RoutePlan | None = None
     ledger: Ledger | None = None
+    """What was counted, to be remembered for the next pass; None when that is as it was."""
+    store_ledger: bool = False
+    """Whether the ledger has to be stored now."""
     status: Mapping[str, Any] | None = None
     events: tuple[Event, ...] = ()
     requeue_at: datetime | None = None

@@ -33,6 +33,8 @@ EVERYTHING: dict[str, Any] = {
     "operator": {
         "replicas": 3,
         "evaluationSeconds": 0.5,
+        "contestSeconds": 0.2,
+        "ledgerSeconds": 60,
         "resources": {
             "requests": {"cpu": 1, "memory": "1Gi"},
             "limits": {"memory": "1.5Gi", "ephemeral-storage": "1G"},

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from kingmaker.core.counts.storage import load_ledger
 from support.laptop import wait_for
 
 
@@ -99,9 +100,12 @@ def test_feedback_is_counted_under_the_decision_that_routed(cluster) -> None:
     body = {"id": headers["kingmaker-request-id"], "labels": [1]}
     status, _, reply = cluster.post(f"{cluster.url('points')}/v2/models/points/feedback", body)
     assert (status, reply) == (200, {"matched": 1})
-    wait_for(
-        lambda: 'decision=\\"1\\",outcome=\\"correct\\"' in cluster.get("cm", "points-ledger")["data"]["ledger.json"]
-    )
+
+    def counted() -> bool:
+        ledger = load_ledger(cluster.get("cm", "points-ledger")["data"]["ledger.json"])
+        return any(counts[1].arm.correct == 1 for counts in ledger.totals.values() if 1 in counts)
+
+    wait_for(counted)
 
 
 def test_deleting_a_deployment_leaves_nothing(cluster) -> None:

@@ -25,7 +25,13 @@ def play(world: World, crash_at: int | None, writes: int) -> World:
             crashed = passes == crash_at
             plan = world.step(writes if crashed else None)
             passes += 1
-            if not crashed and plan.record is None and not plan.actions and plan.status is None and plan.ledger is None:
+            if (
+                not crashed
+                and plan.record is None
+                and not plan.actions
+                and plan.status is None
+                and not plan.store_ledger
+            ):
                 return
 
     def wait(seconds: float) -> None:

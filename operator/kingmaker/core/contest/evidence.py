@@ -2,139 +2,51 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
-from kingmaker.core.counts.profile import parse_key
-from kingmaker.core.statistics.sequential import Pairs
+from kingmaker.core.counts.ledger import Totals
+from kingmaker.core.counts.process import LATENCY_EDGES, Arm, DecisionCounts, Shadow
+from kingmaker.core.state import State
 
-Totals = Mapping[str, Mapping[str, int]]
-"""Counts per sample key, per model digest, summed over pods and restarts."""
+__all__ = ["Arm", "Shadow", "Totals", "latency_edge", "read_arm", "read_shadow", "wanted_counts"]
 
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """What one model did with live traffic under one decision (or several added up)."""
-
-    answered: int = 0
-    errors: int = 0
-    correct: int = 0
-    wrong: int = 0
-    rows: int = 0
-    latency: Mapping[float, int] = field(default_factory=dict)
-
-    @property
-    def requests(self) -> int:
-        """Requests that count: the client's own mistakes say nothing about a model."""
-        return self.answered + self.errors
-
-    @property
-    def labelled(self) -> int:
-        """Rows whose label arrived."""
-        return self.correct + self.wrong
-
-    @property
-    def labelled_requests(self) -> int:
-        """Labelled rows in units of requests: a request goes to one arm with all its rows."""
-        return round(self.labelled * self.answered / self.rows) if self.rows else 0
-
-    def slower_than(self, edge: float) -> int:
-        """Requests that took longer than `edge` seconds, an edge of the latency cells."""
-        return sum(count for upper, count in self.latency.items() if upper > edge)
-
-    def __add__(self, other: Arm) -> Arm:
-        """Add two stretches of the same model."""
-        return Arm(
-            self.answered + other.answered,
-            self.errors + other.errors,
-            self.correct + other.correct,
-            self.wrong + other.wrong,
-            self.rows + other.rows,
-            dict(Counter(self.latency) + Counter(other.latency)),
-        )
+MOST_DECISIONS = 100
+"""Decisions per model whose counts are kept, the newest: a contest that goes on for ever has no end of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shadow:
-    """What a challenger did with copies of the champion's requests; rows, apart from `failures`."""
+def wanted_counts(state: State) -> Mapping[str, frozenset[int]]:
+    """Give per model digest the decisions whose counts can still be asked for.
 
-    agree: int = 0
-    disagree: int = 0
-    failures: int = 0
-    dropped: int = 0
-    both_correct: int = 0
-    champion_wrong: int = 0
-    challenger_wrong: int = 0
-    both_wrong: int = 0
-
-    @property
-    def compared(self) -> int:
-        """Rows that both models answered."""
-        return self.agree + self.disagree
-
-    @property
-    def labelled(self) -> int:
-        """Compared rows whose label arrived."""
-        return self.both_correct + self.champion_wrong + self.challenger_wrong + self.both_wrong
-
-    @property
-    def pairs(self) -> Pairs:
-        """The labelled rows as the paired tests want them."""
-        return Pairs(self.champion_wrong, self.challenger_wrong, self.both_wrong)
+    Those are the decisions of the contests that go on, and, while the champion may have to give its seat back, all of
+    its reign.
+    """
+    if state.champion is None:
+        return {}
+    wanted: dict[str, set[int]] = {state.champion.digest: set()}
+    for contest in state.contests:
+        decisions = {run.decision for run in contest.runs if run.decision}
+        wanted.setdefault(contest.digest, set()).update(decisions)
+        wanted[state.champion.digest] |= decisions
+    if state.previous:
+        newest = max(state.champion.decision, state.sequence - MOST_DECISIONS)
+        wanted[state.champion.digest].update(range(newest, state.sequence + 1))
+    return {digest: frozenset(sorted(decisions)[-MOST_DECISIONS:]) for digest, decisions in wanted.items()}
 
 
 def read_arm(totals: Totals, digest: str, decisions: Iterable[int]) -> Arm:
-    """Read what the model with `digest` did under `decisions`."""
-    wanted = set(decisions)
-    outcome: Counter[str] = Counter()
-    feedback: Counter[str] = Counter()
-    latency: Counter[float] = Counter()
-    rows = 0
-    for key, count in totals.get(digest, {}).items():
-        sample = parse_key(key)
-        if sample.decision not in wanted:
-            continue
-        match sample.family:
-            case "requests_total":
-                outcome[sample.labels["outcome"]] += count
-            case "feedback_total":
-                feedback[sample.labels["outcome"]] += count
-            case "rows_total":
-                rows += count
-            case "latency_total":
-                latency[float(sample.labels["le"])] += count
-            case _:
-                pass
-    return Arm(outcome["ok"], outcome["server_error"], feedback["correct"], feedback["wrong"], rows, dict(latency))
-
-
-_PAIR_FIELDS = {
-    ("correct", "correct"): "both_correct",
-    ("wrong", "correct"): "champion_wrong",
-    ("correct", "wrong"): "challenger_wrong",
-    ("wrong", "wrong"): "both_wrong",
-}
+    """Add up what the model with `digest` did under `decisions`."""
+    return sum((counts.arm for counts in _under(totals, digest, decisions)), Arm())
 
 
 def read_shadow(totals: Totals, champion_digest: str, challenger: str, decisions: Iterable[int]) -> Shadow:
-    """Read what the champion counted about `challenger`'s shadow answers under `decisions`."""
-    wanted = set(decisions)
-    found: Counter[str] = Counter()
-    for key, count in totals.get(champion_digest, {}).items():
-        sample = parse_key(key)
-        if sample.decision not in wanted or sample.labels.get("challenger") != challenger:
-            continue
-        match sample.family:
-            case "shadow_pairs_total":
-                found[sample.labels["result"]] += count
-            case "shadow_failures_total":
-                found["dropped" if sample.labels["side"] == "dropped" else "failures"] += count
-            case "shadow_feedback_total":
-                found[_PAIR_FIELDS[sample.labels["champion"], sample.labels["challenger_outcome"]]] += count
-            case _:
-                pass
-    return Shadow(**found)
+    """Add up what the champion counted about `challenger`'s shadow answers under `decisions`."""
+    counted = _under(totals, champion_digest, decisions)
+    return sum((counts.shadows[challenger] for counts in counted if challenger in counts.shadows), Shadow())
+
+
+def _under(totals: Totals, digest: str, decisions: Iterable[int]) -> list[DecisionCounts]:
+    counted = totals.get(digest, {})
+    return [counted[decision] for decision in decisions if decision in counted]
 
 
 def latency_edge(champion: Arm, quantile: float = 0.99) -> float | None:
@@ -142,10 +54,10 @@ def latency_edge(champion: Arm, quantile: float = 0.99) -> float | None:
 
     The last, open cell has no edge: None then too, since nothing can be slower.
     """
-    total = sum(champion.latency.values())
+    total = sum(champion.latency)
     seen = 0
-    for upper in sorted(champion.latency):
-        seen += champion.latency[upper]
+    for upper, count in zip(LATENCY_EDGES, champion.latency, strict=True):
+        seen += count
         if total and seen >= quantile * total:
             return upper if upper != float("inf") else None
     return None

@@ -1,107 +1,138 @@
 """What was counted so far: sums that survive pods, restarts of servers, and restarts of the operator.
 
-Servers count from their start. The ledger keeps what it saw last of every living process, so each count enters a sum
-exactly once, whoever was restarted in between.
+Servers count from their start. The ledger remembers what it saw last of the newest process of every pod, so each count
+enters a sum once, whoever was restarted in between. It lives in the operator's memory and is stored now and then:
+sums and what was seen always together. So whoever starts from a stored ledger finds what was counted since in the
+processes that still run, and counts nothing twice. What can be lost:
+
+- what a process counted after the last look at it, when it ends: at most one interval of looks;
+- when the operator ends too, what a process that ended before the next look had counted since the ledger was stored;
+- in that case also the cells that the other processes counted in that time, since of cells only the sum over the
+  processes is stored. Windows take that time as not observed.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Final
 
-from pydantic import TypeAdapter
-
-from kingmaker.core.counts.counters import Counters, difference
 from kingmaker.core.counts.data_monitor import DataMonitor
-from kingmaker.core.counts.profile import CELL_FAMILIES, Profile, parse_key
+from kingmaker.core.counts.process import DecisionCounts, ProcessCounts
+from kingmaker.core.counts.seen_cells import CellDelta, CellsOf, SeenCells, fold_cells
+
+Totals = Mapping[str, Mapping[int, DecisionCounts]]
+"""Counts per model digest and decision, summed over pods and restarts."""
+
+Wanted = Mapping[str, Collection[int]]
+"""Per model digest the decisions whose counts somebody may still ask for."""
+
+_NOTHING: Final = DecisionCounts()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the newest process of a pod said last, of the decisions that are wanted."""
+
+    start: str
+    by_decision: Mapping[int, DecisionCounts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """Counts of one deployment.
 
-    `totals`: per model digest and sample key, summed over processes. `seen`: per living process, what it said last.
-    `watch`: what monitoring remembers about the champion's data.
+    `seen` is by pod uid. `cells` is about the champion's pods alone: only its data is watched. `watch` is what
+    monitoring remembers about that data. `stored` tells when this ledger, or an earlier one, was written last, and
+    `unsaved` whether something was counted or found out since.
     """
 
-    totals: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    seen: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    totals: Totals = field(default_factory=dict)
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    cells: SeenCells | None = None
     watch: DataMonitor = DataMonitor()
+    stored: datetime | None = None
+    unsaved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A ledger with new counts in it, and the cell counts that came new, per (model digest, baseline digest)."""
+    """A ledger with new counts in it, and the cell counts that came new."""
 
     ledger: Ledger
-    cells: Mapping[tuple[str, str], Mapping[str, int]]
+    cells: CellDelta
 
 
-def fold(ledger: Ledger, profiles: Iterable[Profile], *, pods: frozenset[str], oldest: int) -> Folded:
-    """Add what is new in a scrape.
+def fold(
+    ledger: Ledger, looks: Iterable[ProcessCounts], *, pods: frozenset[str], wanted: Wanted, watched: CellsOf | None
+) -> Folded:
+    """Add what is new in one look at the pods.
 
     Args:
-        ledger: What was counted before.
-        profiles: One per pod that answered.
+        ledger: What was counted before; not modified.
+        looks: One per pod that answered.
         pods: Uids of all pods that exist; what ended pods said last is forgotten (it is in the sums).
-        oldest: Counts of decisions before this one are dropped: nobody will ask for them again.
+        wanted: All other decisions and models are left out, and forgotten: nobody will ask for them again.
+        watched: Whose cells are wanted, None for nobody's.
     """
-    totals = {digest: Counter(_kept(counts, oldest)) for digest, counts in ledger.totals.items()}
-    seen = {process: counts for process, counts in ledger.seen.items() if process.partition("/")[0] in pods}
-    cells: dict[tuple[str, str], Counter[str]] = {}
-    for profile in profiles:
-        before = seen.get(profile.process)
-        previous = Counters(profile.start, before) if before is not None else None
-        new = difference(previous, Counters(profile.start, profile.counters))
-        seen[profile.process] = dict(profile.counters)
-        per_cell = cells.setdefault((profile.model_digest, profile.baseline_digest), Counter())
-        per_decision = totals.setdefault(profile.model_digest, Counter())
-        for key, count in new.items():
-            sample = parse_key(key)
-            if sample.family in CELL_FAMILIES:
-                per_cell[key] += count
-            elif sample.decision is not None and sample.decision >= oldest:
-                per_decision[key] += count
-    kept = {digest: dict(counts) for digest, counts in totals.items() if counts}
-    return Folded(replace(ledger, totals=kept, seen=seen), cells)
+    looks = tuple(looks)
+    totals = {d: {n: c for n, c in counts.items() if n in wanted.get(d, ())} for d, counts in ledger.totals.items()}
+    seen = {uid: process for uid, process in ledger.seen.items() if uid in pods}
+    known = {uid: process.start for uid, process in seen.items()}
+    for look in looks:
+        before = seen.get(look.pod_uid)
+        seen[look.pod_uid] = _fold_process(before, look, totals.setdefault(look.model_digest, {}), wanted)
+    cells, delta = fold_cells(ledger.cells, looks, pods=pods, known=known, watched=watched)
+    kept = {digest: counts for digest, counts in totals.items() if counts}
+    return Folded(replace(ledger, totals=kept, seen=seen, cells=cells), delta)
 
 
-def _kept(counts: Mapping[str, int], oldest: int) -> dict[str, int]:
-    return {key: count for key, count in counts.items() if (parse_key(key).decision or 0) >= oldest}
+def _fold_process(before: Seen | None, look: ProcessCounts, totals: dict[int, DecisionCounts], wanted: Wanted) -> Seen:
+    earlier = before.by_decision if before and before.start == look.start else {}
+    decisions = wanted.get(look.model_digest, ())
+    current = {n: counts for n, counts in look.by_decision.items() if n in decisions}
+    if before and before.start == look.start and current == earlier:
+        return before
+    for decision, counts in current.items():
+        new = counts.since(earlier.get(decision, _NOTHING))
+        totals[decision] = totals.get(decision, _NOTHING) + new
+        # The highest that was ever said: a count that falls and rises again is not counted a second time.
+        current[decision] = earlier.get(decision, _NOTHING) + new
+    return Seen(look.start, current)
 
 
-def has_news(before: Ledger, after: Ledger) -> bool:
-    """Tell whether a ledger is worth writing: when rows were counted, or monitoring says something else.
+def note_news(before: Ledger, after: Ledger) -> Ledger:
+    """Say in `after` whether it holds something that `before`, the ledger of the last look, did not.
 
-    That time passed is no news: the next complete look covers it all the same, and an idle deployment writes nothing.
+    That time passed is no news: the next complete look covers it all the same, and an idle deployment stores nothing.
     """
-    return _substance(before) != _substance(after)
+    return after if after.unsaved else replace(after, unsaved=_substance(before) != _substance(after))
+
+
+def is_due(ledger: Ledger, *, now: datetime, interval: timedelta, decided: bool) -> bool:
+    """Whether to store the ledger now: with a decision, with a completed slot of a window, else once per `interval`.
+
+    Never when there is nothing new to store.
+    """
+    if not ledger.unsaved:
+        return False
+    if decided or ledger.stored is None or now - ledger.stored >= interval or now < ledger.stored:
+        return True
+    windows, stored = ledger.watch.windows, ledger.stored
+    return windows is not None and windows.slot_ended(stored, now)
 
 
 def _substance(ledger: Ledger) -> tuple[object, ...]:
+    """What is worth storing, as values that can be compared."""
     windows = ledger.watch.windows
     kept = windows and (
         windows.model,
         windows.baseline,
-        [(s.length, s.since, [(t.index, t.counts) for t in s.slots if t.counts.rows]) for s in windows.scales],
+        windows.broken,
+        [(s.length, s.since, [(t.index, t.counts) for t in s.slots if not t.counts.is_empty]) for s in windows.scales],
     )
-    return ledger.totals, ledger.seen, replace(ledger.watch, windows=None), kept
-
-
-_CODEC: Final[TypeAdapter[Ledger]] = TypeAdapter(Ledger)
-
-
-def dump_ledger(ledger: Ledger) -> str:
-    """Canonical JSON of a ledger, as its ConfigMap keeps it."""
-    return _CODEC.dump_json(ledger, exclude_defaults=True).decode()
-
-
-def load_ledger(text: str) -> Ledger:
-    """Read a ledger back.
-
-    Raises:
-        ValueError: The text is no ledger.
-    """
-    return _CODEC.validate_json(text)
+    # An evaluation that changed nothing is repeated after a restart, with the same result.
+    said = replace(ledger.watch, windows=None, evaluated_at=None)
+    processes = {uid: process.start for uid, process in ledger.seen.items()}
+    return ledger.totals, processes, said, kept

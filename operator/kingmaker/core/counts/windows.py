@@ -2,73 +2,24 @@
 
 Each window length is kept as slots of a third of it. A window is its last three *complete* slots, so its length is
 exact (a day's window holds one day's season) and each row is tested in at most three windows of one length, which is
-what the false-alarm budget assumes. Counts are whole numbers and stay exact. Plain values throughout: they survive
-JSON.
+what the false-alarm budget assumes. Counts are whole numbers and stay exact. All of it survives JSON.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Self
+from typing import Final
 
 from kingmaker.core.counts.baseline import Baseline
-from kingmaker.core.counts.profile import parse_key
+from kingmaker.core.counts.cells import CellCounts, widths_of
 
 SLOTS: Final = 3
 """Slots per window."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class CellCounts:
-    """Rows per cell, one tuple per column of a baseline, aligned with `Baseline.columns` and their cells."""
-
-    columns: tuple[tuple[int, ...], ...]
-
-    @classmethod
-    def empty(cls, baseline: Baseline) -> Self:
-        """No rows."""
-        return cls(tuple((0,) * len(column.cells) for column in baseline.columns))
-
-    @classmethod
-    def from_samples(cls, baseline: Baseline, samples: Mapping[str, int]) -> Self:
-        """Sort counts by sample key, such as `feature_total{feature="age",cell="3"}`, into the baseline's cells.
-
-        Other keys, and cells that the baseline does not know, are left out.
-        """
-        found = {_place(key): count for key, count in samples.items()}
-        places = [("feature_total", f.name) for f in baseline.features]
-        places += [("prediction_total", "")] * (baseline.prediction is not None)
-        places += [("score_total", "")] * (baseline.score is not None)
-        return cls(
-            tuple(
-                tuple(found.get((*place, cell.name), 0) for cell in column.cells)
-                for place, column in zip(places, baseline.columns, strict=True)
-            )
-        )
-
-    @property
-    def rows(self) -> int:
-        """Rows counted: each falls into one cell of every column, so the fullest column has seen them all."""
-        return max((sum(column) for column in self.columns), default=0)
-
-    def __add__(self, other: CellCounts) -> CellCounts:
-        """Add counts of the same baseline."""
-        pairs = zip(self.columns, other.columns, strict=True)
-        return CellCounts(tuple(tuple(a + b for a, b in zip(x, y, strict=True)) for x, y in pairs))
-
-    def __sub__(self, other: CellCounts) -> CellCounts:
-        """Take counts of the same baseline away."""
-        pairs = zip(self.columns, other.columns, strict=True)
-        return CellCounts(tuple(tuple(a - b for a, b in zip(x, y, strict=True)) for x, y in pairs))
-
-    def fits(self, baseline: Baseline) -> bool:
-        """Whether there is one count per cell of the baseline."""
-        return [len(c) for c in self.columns] == [len(c.cells) for c in baseline.columns]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +75,11 @@ class Windows:
             return cls(model, baseline.digest, empty, start, tuple(Scale(s, start) for s in scales))
         known = {scale.length: scale for scale in previous.scales}
         return replace(previous, scales=tuple(known.get(s, Scale(s, previous.last)) for s in scales))
+
+    def slot_ended(self, since: datetime, now: datetime) -> bool:
+        """Whether a slot of any length was completed between two moments: before, nothing new can be said."""
+        before, at = _milliseconds(since), _milliseconds(now)
+        return any(at // scale.slot_length != before // scale.slot_length for scale in self.scales)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,19 +171,15 @@ def _advance_scale(scale: Scale, last: int, now: int, delta: CellCounts, empty: 
         covered = max(0, min(now, (index + 1) * length) - max(last, index * length))
         slots[index] = replace(slot, covered=slot.covered + covered)
     slot = slots.get(current, Slot(current, empty))
-    slots[current] = replace(slot, counts=slot.counts + delta)
+    slots[current] = slot if delta.is_empty else replace(slot, counts=slot.counts + delta)
     return replace(scale, slots=tuple(slots[index] for index in sorted(slots)))
 
 
 def _is_sound(windows: Windows, baseline: Baseline) -> bool:
     """Whether kept counts have the baseline's shape: they were stored outside, and a wrong one must not stop us."""
+    widths = widths_of(baseline)
     kept = [windows.empty, *(slot.counts for scale in windows.scales for slot in scale.slots)]
-    return all(counts.fits(baseline) for counts in kept)
-
-
-def _place(key: str) -> tuple[str, str, str]:
-    sample = parse_key(key)
-    return sample.family, sample.labels.get("feature", ""), sample.labels.get("cell", "")
+    return all(counts.widths == widths for counts in kept)
 
 
 def _milliseconds(moment: datetime) -> int:

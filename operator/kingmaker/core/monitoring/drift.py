@@ -17,6 +17,7 @@ from typing import Final
 from scipy import stats
 
 from kingmaker.core.counts.baseline import Baseline, Feature, Kind
+from kingmaker.core.counts.cells import CellVector
 from kingmaker.core.counts.windows import SLOTS, WindowCounts, Windows, window_counts
 from kingmaker.core.statistics.cells import FeatureTest, compare_cells, per_feature_level
 
@@ -170,7 +171,7 @@ def _judge_window(baseline: Baseline, counts: WindowCounts, policy: DriftPolicy)
     tests = {
         feature.name: _compare(feature, current)
         for feature, current in zip(baseline.features, counts.counts.columns, strict=False)
-        if feature.name not in policy.ignore_features | counts.broken and sum(current) >= policy.min_rows
+        if feature.name not in policy.ignore_features | counts.broken and int(current.sum()) >= policy.min_rows
     }
     level = per_feature_level(
         interval=policy.false_alarm_interval,
@@ -196,7 +197,7 @@ def _judge_window(baseline: Baseline, counts: WindowCounts, policy: DriftPolicy)
     return _Judged(counts, tests, severity, tuple(found.values()))
 
 
-def _compare(feature: Feature, current: Sequence[int]) -> FeatureTest:
+def _compare(feature: Feature, current: CellVector) -> FeatureTest:
     return compare_cells(
         feature.counts,
         current,

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from kingmaker.api import ConditionStatus, DriftState, ModelDeployment, Reason
 from kingmaker.core.counts.baseline import Baseline
+from kingmaker.core.counts.cells import CellCounts
 from kingmaker.core.counts.data_monitor import DataMonitor, DriftFinding
-from kingmaker.core.counts.windows import CellCounts, Windows, advance
+from kingmaker.core.counts.seen_cells import CellDelta, CellsOf
+from kingmaker.core.counts.windows import Windows, advance
 from kingmaker.core.monitoring.drift import DriftPolicy, DriftVerdict, Severity, judge_drift, persisted
 from kingmaker.core.monitoring.quality import QualityPolicy, QualityState, QualityVerdict, watch_quality
 from kingmaker.core.observed import Observed
 from kingmaker.core.state import Champion, State
-
-Cells = Mapping[tuple[str, str], Mapping[str, int]]
-"""Cell counts that came new, per (model digest, baseline digest)."""
 
 HISTORY = 50
 """Evaluations that are remembered; the most that `persistence.of` may ask for."""
@@ -36,14 +34,14 @@ _REASONS = {
 }
 
 
-def watch_data(observed: Observed, state: State, watch: DataMonitor, cells: Cells) -> DataMonitor:
+def watch_data(observed: Observed, state: State, watch: DataMonitor, cells: CellDelta) -> DataMonitor:
     """Take one look.
 
     Args:
         observed: The snapshot; its pods were asked for counts.
         state: Who is champion: only its data is watched, with the baseline of its Model.
         watch: What was remembered.
-        cells: What was counted since the last look.
+        cells: What came new since the last look in the cells of `watched_cells`.
     """
     champion = state.champion
     baseline = _baseline(observed, state)
@@ -57,9 +55,9 @@ def watch_data(observed: Observed, state: State, watch: DataMonitor, cells: Cell
     if watch.windows is None or (watch.windows.model, watch.windows.baseline) != (windows.model, windows.baseline):
         # Another champion: what was said of its predecessor's data says nothing about it.
         watch = DataMonitor(since=observed.now, drift_reason=Reason.TOO_FEW_ROWS, quality_reason=Reason.TOO_FEW_ROWS)
-    delta = CellCounts.from_samples(baseline, cells.get((champion.digest, baseline.digest), {}))
+    delta = cells.counts or CellCounts.empty(baseline)
     answered = sum(p.model_digest == champion.digest for p in observed.profiles)
-    complete = answered >= max(1, observed.variant(champion.name).ready)
+    complete = answered >= max(1, observed.variant(champion.name).ready) and not cells.gap
     windows = advance(windows, now=observed.now, delta=delta, complete=complete)
     windows, quality = watch_quality(baseline, windows, quality_policy(observed.deployment), now=observed.now)
     watch = _with_quality(replace(watch, windows=windows), quality)
@@ -75,6 +73,12 @@ def _with_since(watch: DataMonitor, finding: DriftFinding, now: datetime) -> Dat
         persistent_since=(watch.persistent_since or now) if finding.persistent else None,
         broken_since=(watch.broken_since or now) if finding.broken else None,
     )
+
+
+def watched_cells(observed: Observed, state: State) -> CellsOf | None:
+    """Say whose cells are watched: the champion's, once its baseline is known."""
+    baseline = _baseline(observed, state)
+    return CellsOf(state.champion.digest, baseline) if state.champion and baseline else None
 
 
 def finding_of(watch: DataMonitor, deployment: ModelDeployment, champion: Champion | None) -> DriftFinding:
@@ -127,11 +131,7 @@ def _without_baseline(observed: Observed, state: State) -> tuple[Reason, str]:
 
 
 def _is_due(watch: DataMonitor, windows: Windows, now: datetime) -> bool:
-    """Whether a slot of any window was completed since the last evaluation: before, nothing new can be said."""
-    if watch.evaluated_at is None:
-        return True
-    before, at = (int(moment.timestamp() * 1000) for moment in (watch.evaluated_at, now))
-    return any(at // scale.slot_length != before // scale.slot_length for scale in windows.scales)
+    return watch.evaluated_at is None or windows.slot_ended(watch.evaluated_at, now)
 
 
 def _with_drift(watch: DataMonitor, verdict: DriftVerdict, now: datetime) -> DataMonitor:

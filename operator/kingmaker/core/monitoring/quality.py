@@ -101,7 +101,7 @@ def judge_quality(baseline: Baseline, counts: WindowCounts, policy: QualityPolic
         message = f"too little data to judge its quality ({counts.rows} rows, at least {policy.min_rows} needed)"
         return QualityVerdict(QualityState.UNKNOWN, (), message)
     watched = [
-        (feature, current)
+        (feature, current.tolist())
         for feature, current in zip(baseline.features, counts.counts.columns, strict=False)
         if feature.name not in policy.ignore_features
     ]

@@ -10,7 +10,8 @@ from typing import Any, Final
 from kingmaker.api import Model, ModelDeployment
 from kingmaker.core.contest.assessment import ContestAssessment
 from kingmaker.core.contest.capacity import may_shrink
-from kingmaker.core.counts.ledger import Ledger, dump_ledger
+from kingmaker.core.counts.ledger import Ledger
+from kingmaker.core.counts.storage import dump_ledger
 from kingmaker.core.manifests.autoscaler import autoscaler
 from kingmaker.core.manifests.names import bounded, variant_name
 from kingmaker.core.manifests.objects import Manifest, deployment_labels, manifest, owner

@@ -119,8 +119,8 @@ _RARE_WORDS: Final = {"below": "more below the range", "above": "more above the 
 
 
 def compare_cells(
-    reference: Sequence[int],
-    current: Sequence[int],
+    reference: Sequence[int] | NDArray[np.int64],
+    current: Sequence[int] | NDArray[np.int64],
     *,
     rare: Sequence[str | None],
     ordered: bool,

@@ -38,7 +38,7 @@ def test_the_first_champion_serves_alone() -> None:
 def test_an_idle_deployment_writes_nothing() -> None:
     world = a_world().settle()
     plan = world.step()
-    assert (plan.record, plan.actions, plan.status, plan.ledger) == (None, (), None, None)
+    assert (plan.record, plan.actions, plan.status, plan.store_ledger) == (None, (), None, False)
 
 
 def test_a_champion_without_pods_gets_no_traffic() -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from kingmaker.core.counts.baseline import Baseline
-from kingmaker.core.counts.windows import CellCounts, Windows, advance, mark_broken
+from kingmaker.core.counts.cells import CellCounts
+from kingmaker.core.counts.windows import Windows, advance, mark_broken
 from kingmaker.core.monitoring.drift import DriftPolicy, DriftVerdict, Severity, judge_drift, persisted
 from support.references import LENGTH, START, Floats, a_baseline, a_categorical_feature, a_full_window, count_rows
 
@@ -106,7 +107,7 @@ def test_ignored_features_are_not_judged() -> None:
 def test_categories_drift_too() -> None:
     plan = a_categorical_feature("plan", [300, 100, 55])
     baseline = Baseline("sha256:b", 455, (plan,))
-    windows, now = a_full_window(baseline, CellCounts(((300, 900, 300, 0, 0),)))
+    windows, now = a_full_window(baseline, CellCounts.of(((300, 900, 300, 0, 0),)))
     (moved,) = judge_drift(baseline, windows, POLICY, now=now).features
     assert (moved.name, moved.direction) == ("plan", "other shape")
 

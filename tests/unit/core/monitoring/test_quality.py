@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from kingmaker.core.counts.baseline import Baseline
-from kingmaker.core.counts.windows import CellCounts, Windows, advance, window_counts
+from kingmaker.core.counts.cells import CellCounts
+from kingmaker.core.counts.windows import Windows, advance, window_counts
 from kingmaker.core.monitoring.drift import DriftPolicy, Severity, judge_drift
 from kingmaker.core.monitoring.quality import QualityPolicy, QualityState, QualityVerdict, judge_quality, watch_quality
 from support.references import LENGTH, START, Floats, a_baseline, a_categorical_feature, a_full_window, count_rows
@@ -53,7 +54,7 @@ def test_holes_are_broken_beyond_the_maximum(value: float, kind: str) -> None:
 
 def test_unseen_categories_are_broken() -> None:
     baseline = Baseline("sha256:b", 400, (a_categorical_feature("plan", [300, 100]),))
-    windows, now = a_full_window(baseline, CellCounts(((600, 200, 200, 0),)))
+    windows, now = a_full_window(baseline, CellCounts.of(((600, 200, 200, 0),)))
     verdict = judge_quality(baseline, window_counts(windows, LENGTH, now), POLICY)
     assert [(b.kind, b.share) for b in verdict.features] == [("unseen", 0.2)]
 

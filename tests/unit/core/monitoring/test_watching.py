@@ -8,9 +8,11 @@ import numpy as np
 
 from kingmaker.api import ConditionStatus, DriftState, Model, ModelDeployment, Reason
 from kingmaker.core.counts.baseline import Baseline
+from kingmaker.core.counts.cells import CellCounts
 from kingmaker.core.counts.data_monitor import DataMonitor
-from kingmaker.core.counts.profile import Profile
-from kingmaker.core.monitoring.evaluate import Cells, watch_data
+from kingmaker.core.counts.process import ProcessCounts
+from kingmaker.core.counts.seen_cells import CellDelta
+from kingmaker.core.monitoring.evaluate import watch_data, watched_cells
 from kingmaker.core.observed import Observed, ObservedVariant
 from kingmaker.core.state import Champion, State
 from support.references import START, Floats, a_baseline, count_rows
@@ -27,18 +29,8 @@ def some_rows(shift: float = 0) -> Floats:
     return RANDOM.normal(loc=10 + shift, size=(200, 3))
 
 
-def samples(baseline: Baseline, rows: Floats) -> dict[str, int]:
-    """Count rows as a serving pod does."""
-    counted = zip(baseline.features, count_rows(baseline, rows).columns, strict=True)
-    return {
-        f'feature_total{{feature="{feature.name}",cell="{cell.name}"}}': count
-        for feature, column in counted
-        for cell, count in zip(feature.cells, column, strict=True)
-    }
-
-
-def cells(rows: Floats, model: str = "a") -> Cells:
-    return {(digest(model), REFERENCE): samples(BASELINE, rows)}
+def cells(rows: Floats) -> CellCounts:
+    return count_rows(BASELINE, rows)
 
 
 def a_reference(name: str) -> dict[str, Any]:
@@ -58,9 +50,9 @@ class Onlooker:
     now = START
     watch = DataMonitor()
 
-    def look(self, counted: Cells | None = None) -> DataMonitor:
+    def look(self, counted: CellCounts | None = None, *, gap: bool = False) -> DataMonitor:
         self.now += SECOND
-        self.watch = watch_data(self._observed(), self.state, self.watch, counted or {})
+        self.watch = watch_data(self._observed(), self.state, self.watch, CellDelta(counted, gap))
         return self.watch
 
     def look_for(self, seconds: int, *, shift: float = 0) -> DataMonitor:
@@ -72,7 +64,9 @@ class Onlooker:
         drift = {"windows": ["9s"], "minRows": 50}
         body = {"kind": "ModelDeployment", "metadata": {"name": "churn"}, "spec": a_spec(monitoring={"drift": drift})}
         champion = self.state.champion.name if self.state.champion else "a"
-        profiles = (Profile(f"pod-{i}", champion, digest(champion), REFERENCE, "1", {}) for i in range(self.answering))
+        profiles = (
+            ProcessCounts(f"pod-{i}", champion, digest(champion), REFERENCE, "1") for i in range(self.answering)
+        )
         return Observed(
             now=self.now,
             deployment=ModelDeployment.parse(body),
@@ -167,15 +161,22 @@ def test_a_new_champion_is_watched_afresh() -> None:
     onlooker.look_for(40, shift=1.5)
     assert onlooker.watch.state is DriftState.DRIFT
     onlooker.state = State(champion=Champion("c", digest("c"), onlooker.now))
-    watch = onlooker.look(cells(some_rows(), model="c"))
+    watch = onlooker.look(cells(some_rows()))
     assert (watch.state, watch.features, watch.history) == (DriftState.UNKNOWN, (), ())
     assert watch.drift_reason is Reason.TOO_FEW_ROWS
 
 
-def test_counts_of_other_models_are_nobodys_data() -> None:
+def test_a_look_that_lacks_counts_covers_no_time() -> None:
     onlooker = Onlooker()
-    for _ in range(30):
-        onlooker.look(cells(some_rows(1.5), model="c"))
+    onlooker.look_for(20)
+    for _ in range(20):
+        onlooker.look(cells(some_rows(1.5)), gap=True)
     assert onlooker.watch.state is DriftState.UNKNOWN
-    assert onlooker.watch.windows is not None
-    assert all(slot.counts.rows == 0 for scale in onlooker.watch.windows.scales for slot in scale.slots)
+
+
+def test_the_champions_cells_are_watched_once_its_baseline_is_known() -> None:
+    known = watched_cells(Onlooker()._observed(), CHAMPION)
+    assert known is not None
+    assert (known.model, known.baseline) == (digest("a"), BASELINE)
+    assert watched_cells(Onlooker(baselines={})._observed(), CHAMPION) is None
+    assert watched_cells(Onlooker()._observed(), State()) is None

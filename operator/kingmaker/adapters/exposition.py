@@ -1,0 +1,148 @@
+"""The exposition of a serving pod, read into numbers. The only place that knows its text; see docs/spec/borders.md, 6.
+
+Nothing in it is trusted: what is not known is dropped and counted, whatever it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kingmaker.core.counts.baseline import Baseline
+from kingmaker.core.counts.cells import CellVector, widths_of
+from kingmaker.core.counts.process import ProcessCounts
+from kingmaker.core.counts.samples import MOST, Dropped, parse_labels, read_samples
+
+_PREFIX: Final = b"kingmaker_profile_"
+_CELLS: Final = tuple(_PREFIX + family for family in (b"feature_total{", b"prediction_total{", b"score_total{"))
+_INFO: Final = _PREFIX + b"info{"
+_START: Final = _PREFIX + b"start_time_seconds"
+_START_VALUE: Final = re.compile(rb"[0-9]{1,12}(\.[0-9]{1,9})?")
+_DIGITS: Final = 16
+"""Of the largest count that is believed."""
+_COUNT: Final = re.compile(rb"[0-9]{1,16}")
+_KEPT_LAYOUTS: Final = 4096
+
+
+class UnreadableError(ValueError):
+    """The exposition does not say whose counts it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one exposition said, and how many of its samples were dropped for which reason."""
+
+    counts: ProcessCounts
+    dropped: Mapping[Dropped, int]
+
+
+class ExpositionReader:
+    """Reads expositions. Remembers which line of a pod holds which cell, for pods that say the same lines again."""
+
+    def __init__(self) -> None:
+        """Begin with nothing remembered."""
+        self._layouts: dict[tuple[str, bytes], NDArray[np.int64]] = {}
+
+    def read(self, pod_uid: str, content: bytes, baselines: Mapping[str, Baseline], *, pod: str = "") -> Read:
+        """Read one exposition.
+
+        Args:
+            pod_uid: Whom was asked.
+            content: What came.
+            baselines: By digest; cells of other baselines are not read.
+            pod: The pod's name, when it is known.
+
+        Raises:
+            UnreadableError: It does not say whose counts it has, or has those of another pod.
+        """
+        lines = [line for line in content.split(b"\n") if line.startswith(_PREFIX)]
+        cells = [line for line in lines if line.startswith(_CELLS)]
+        dropped: Counter[Dropped] = Counter()
+        info, start, samples = _read_head([line for line in lines if not line.startswith(_CELLS)], dropped)
+        if pod and info.get("pod") not in (pod, "", None):
+            message = f"it has the counts of pod {info['pod'][:100]!r}, expected {pod!r}"
+            raise UnreadableError(message)
+        by_decision, unknown = read_samples(samples)
+        baseline = baselines.get(info["baseline_digest"])
+        vector = self._read_cells(cells, baseline, dropped) if baseline else None
+        counts = ProcessCounts(
+            pod_uid, info["model"], info["model_digest"], info["baseline_digest"], start, by_decision, vector
+        )
+        return Read(counts, dropped + unknown)
+
+    def _read_cells(self, lines: Sequence[bytes], baseline: Baseline, dropped: Counter[Dropped]) -> CellVector:
+        pairs = [line.rpartition(b" ") for line in lines]
+        keys = [key for key, _, _ in pairs]
+        places = self._layout(keys, baseline)
+        values = _counts([value for _, _, value in pairs])
+        dropped[Dropped.CELL] += int((places < 0).sum())
+        dropped[Dropped.VALUE] += int(((values < 0) & (places >= 0)).sum())
+        vector = np.zeros(sum(widths_of(baseline)), dtype=np.int64)
+        good = (places >= 0) & (values >= 0)
+        vector[places[good]] = values[good]
+        return vector
+
+    def _layout(self, keys: Sequence[bytes], baseline: Baseline) -> NDArray[np.int64]:
+        """Say which cell each line holds, -1 for none."""
+        signature = (baseline.digest, hashlib.blake2b(b"\n".join(keys), digest_size=16).digest())
+        found = self._layouts.get(signature)
+        if found is None:
+            if len(self._layouts) >= _KEPT_LAYOUTS:
+                self._layouts.clear()
+            places = {key: place for place, key in enumerate(_cell_keys(baseline))}
+            found = np.array([places.get(key, -1) for key in keys], dtype=np.int64)
+            self._layouts[signature] = found
+        return found
+
+
+def _read_head(lines: Sequence[bytes], dropped: Counter[Dropped]) -> tuple[dict[str, str], str, list[tuple[str, int]]]:
+    """Split what is not a cell into the info's labels, the start time and the samples."""
+    info: dict[str, str] = {}
+    start = ""
+    samples: list[tuple[str, int]] = []
+    for line in lines:
+        key, _, value = line.rpartition(b" ")
+        if key.startswith(_INFO):
+            info = parse_labels(key.decode(errors="replace"))
+        elif key == _START:
+            start = value.decode() if _START_VALUE.fullmatch(value) else ""
+        elif not _COUNT.fullmatch(value) or (count := int(value)) > MOST:
+            dropped[Dropped.VALUE] += 1
+        elif count:
+            samples.append((key[len(_PREFIX) :].decode(errors="replace"), count))
+    if not start or not {"model", "model_digest", "baseline_digest"} <= info.keys():
+        message = "it has no whole kingmaker_profile_info, or no kingmaker_profile_start_time_seconds"
+        raise UnreadableError(message)
+    return info, start, samples
+
+
+def _counts(values: Sequence[bytes]) -> NDArray[np.int64]:
+    """Read counts; -1 for what is none."""
+    whole = b"".join(values).isdigit() and all(values) and max(map(len, values)) <= _DIGITS
+    found = np.array([int(v) if whole or _COUNT.fullmatch(v) else -1 for v in values], dtype=np.int64)
+    found[(found > MOST) | (found < 0)] = -1
+    return found
+
+
+def _cell_keys(baseline: Baseline) -> list[bytes]:
+    """Name every cell as servers do, in the order of the baseline."""
+    outputs = (("prediction_total", baseline.prediction), ("score_total", baseline.score))
+    columns = [("feature_total", f'feature="{_escape(f.name)}",', f) for f in baseline.features]
+    columns += [(family, "", column) for family, column in outputs if column is not None]
+    return [
+        _PREFIX + f'{family}{{{label}cell="{_escape(cell.name)}"}}'.encode()
+        for family, label, column in columns
+        for cell in column.cells
+    ]
+
+
+def _escape(value: str) -> str:
+    """Escape a label's value. Source: Prometheus text format 0.0.4."""
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

@@ -1,0 +1,163 @@
+"""What one serving process counted since its start, as numbers.
+
+A scrape becomes a `ProcessCounts` at the border; from there on counts are integers with names, and cells are vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from operator import add
+from typing import Final
+
+from kingmaker.core.counts.cells import CellVector
+from kingmaker.core.statistics.sequential import Pairs
+
+LATENCY_EDGES: Final = (
+    *(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
+    *(0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, float("inf")),
+)
+"""Upper edges of the latency cells in seconds, closed above; the last cell is open."""
+
+_NO_LATENCY: Final = (0,) * len(LATENCY_EDGES)
+
+
+def _grown(now: int, before: int) -> int:
+    # Counters of a process only grow. One that shrank was not honest: what it lost is not counted a second time.
+    return max(0, now - before)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What one model did with live traffic under one decision (or several added up).
+
+    `answered` and `errors` (the server's) count requests, `correct`, `wrong` and `rows` count rows. `latency` counts
+    answered requests per cell of `LATENCY_EDGES`.
+    """
+
+    answered: int = 0
+    errors: int = 0
+    correct: int = 0
+    wrong: int = 0
+    rows: int = 0
+    latency: tuple[int, ...] = _NO_LATENCY
+
+    @property
+    def requests(self) -> int:
+        """Requests that count: the client's own mistakes say nothing about a model."""
+        return self.answered + self.errors
+
+    @property
+    def labelled(self) -> int:
+        """Rows whose label arrived."""
+        return self.correct + self.wrong
+
+    @property
+    def labelled_requests(self) -> int:
+        """Labelled rows in units of requests: a request goes to one arm with all its rows."""
+        return round(self.labelled * self.answered / self.rows) if self.rows else 0
+
+    def slower_than(self, edge: float) -> int:
+        """Requests that took longer than `edge` seconds, an edge of the latency cells."""
+        return sum(count for upper, count in zip(LATENCY_EDGES, self.latency, strict=True) if upper > edge)
+
+    def __add__(self, other: Arm) -> Arm:
+        """Add two stretches of the same model."""
+        return self._with(other, add)
+
+    def since(self, before: Arm) -> Arm:
+        """Give what came new after `before`, an earlier look at the same process; never less than 0."""
+        return self._with(before, _grown)
+
+    def _with(self, other: Arm, combine: Callable[[int, int], int]) -> Arm:
+        return Arm(
+            combine(self.answered, other.answered),
+            combine(self.errors, other.errors),
+            combine(self.correct, other.correct),
+            combine(self.wrong, other.wrong),
+            combine(self.rows, other.rows),
+            tuple(map(combine, self.latency, other.latency)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """What a challenger did with copies of the champion's requests; rows, apart from `failures` and `dropped`."""
+
+    agree: int = 0
+    disagree: int = 0
+    failures: int = 0
+    dropped: int = 0
+    both_correct: int = 0
+    champion_wrong: int = 0
+    challenger_wrong: int = 0
+    both_wrong: int = 0
+
+    @property
+    def compared(self) -> int:
+        """Rows that both models answered."""
+        return self.agree + self.disagree
+
+    @property
+    def labelled(self) -> int:
+        """Compared rows whose label arrived."""
+        return self.both_correct + self.champion_wrong + self.challenger_wrong + self.both_wrong
+
+    @property
+    def pairs(self) -> Pairs:
+        """The labelled rows as the paired tests want them."""
+        return Pairs(self.champion_wrong, self.challenger_wrong, self.both_wrong)
+
+    def __add__(self, other: Shadow) -> Shadow:
+        """Add two stretches of the same challenger."""
+        return self._with(other, add)
+
+    def since(self, before: Shadow) -> Shadow:
+        """Give what came new after `before`, an earlier look at the same process; never less than 0."""
+        return self._with(before, _grown)
+
+    def _with(self, other: Shadow, combine: Callable[[int, int], int]) -> Shadow:
+        return Shadow(*(combine(getattr(self, name), getattr(other, name)) for name in SHADOW_FIELDS))
+
+
+SHADOW_FIELDS: Final = tuple(f.name for f in fields(Shadow))
+
+_NO_ARM: Final = Arm()
+_NO_SHADOW: Final = Shadow()
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionCounts:
+    """What was counted under one decision: the model's own requests, and the copies it sent to each challenger."""
+
+    arm: Arm = _NO_ARM
+    shadows: Mapping[str, Shadow] = field(default_factory=dict)
+
+    def __add__(self, other: DecisionCounts) -> DecisionCounts:
+        """Add counts of the same decision."""
+        names = {**self.shadows, **other.shadows}
+        summed = {n: self.shadows.get(n, _NO_SHADOW) + other.shadows.get(n, _NO_SHADOW) for n in names}
+        return DecisionCounts(self.arm + other.arm, summed)
+
+    def since(self, before: DecisionCounts) -> DecisionCounts:
+        """Give what came new after `before`, an earlier look at the same process; never less than 0."""
+        grown = {name: shadow.since(before.shadows.get(name, _NO_SHADOW)) for name, shadow in self.shadows.items()}
+        return DecisionCounts(self.arm.since(before.arm), grown)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessCounts:
+    """Cumulative counts of one serving process.
+
+    `start` is its start time in its own words: a restarted container has another one. `by_decision` holds decisions
+    that have a number. `cells` counts rows per cell of the baseline with `baseline_digest`; None where whoever read
+    the counts did not know that baseline.
+    """
+
+    pod_uid: str
+    model: str
+    model_digest: str
+    baseline_digest: str
+    start: str
+    by_decision: Mapping[int, DecisionCounts] = field(default_factory=dict)
+    cells: CellVector | None = None

@@ -1,0 +1,76 @@
+"""The ledger as it is stored: a text that fits into a ConfigMap, whatever the deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final, Literal
+
+from pydantic import TypeAdapter
+
+from kingmaker.core.counts.earlier_ledger import read_earlier
+from kingmaker.core.counts.ledger import Ledger
+from kingmaker.core.counts.windows import Scale, Windows
+
+LIMIT: Final = 600 * 1024
+"""Largest text in bytes; a ConfigMap holds 1 MiB, and whoever applies it sends all of it."""
+
+_FORMAT: Final = "kingmaker.dev/ledger/v2"
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    format: Literal["kingmaker.dev/ledger/v2"]
+    ledger: Ledger
+
+
+_CODEC: Final[TypeAdapter[_Stored]] = TypeAdapter(_Stored)
+_ANY: Final[TypeAdapter[dict[str, object]]] = TypeAdapter(dict[str, object])
+
+
+def dump_ledger(ledger: Ledger) -> str:
+    """Give the text of a ledger, at most `LIMIT` bytes of ASCII and names.
+
+    Where it would be longer, windows are left out, the shortest first, then the sum of the cells: who reads the text
+    after a crash begins them anew, and the shortest is full again soonest. Sums of decisions are never left out.
+    """
+    text = ""
+    for candidate in _ever_less(ledger):
+        text = _dump(candidate)
+        if len(text.encode()) <= LIMIT:
+            break
+    return text
+
+
+def _ever_less(ledger: Ledger) -> Iterator[Ledger]:
+    ledger = replace(ledger, cells=ledger.cells.at_rest() if ledger.cells else None, unsaved=False)
+    yield ledger
+    windows = ledger.watch.windows
+    for length in sorted(scale.length for scale in windows.scales) if windows else ():
+        assert windows is not None
+        windows = _without(windows, length)
+        ledger = replace(ledger, watch=replace(ledger.watch, windows=windows))
+        yield ledger
+    yield replace(ledger, cells=None)
+
+
+def _without(windows: Windows, length: timedelta) -> Windows:
+    scales = tuple(Scale(s.length, windows.last) if s.length == length else s for s in windows.scales)
+    return replace(windows, scales=scales)
+
+
+def _dump(ledger: Ledger) -> str:
+    return _CODEC.dump_json(_Stored(_FORMAT, ledger), exclude_defaults=True).decode()
+
+
+def load_ledger(text: str) -> Ledger:
+    """Read a ledger back, also one of the earlier format.
+
+    Raises:
+        ValueError: The text is no ledger.
+    """
+    document = _ANY.validate_json(text)
+    if "format" not in document:
+        return read_earlier(text)
+    return _CODEC.validate_json(text).ledger

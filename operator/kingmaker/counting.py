@@ -1,0 +1,147 @@
+"""When pods are asked for their counts, and what is remembered between two looks.
+
+A ledger lives here. It is read from its ConfigMap once, after a start, and written when `Plan.store_ledger` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from kingmaker.api import Model
+from kingmaker.core.counts.baseline import Baseline
+from kingmaker.core.counts.ledger import Ledger
+from kingmaker.core.counts.process import ProcessCounts
+from kingmaker.core.counts.storage import load_ledger
+from kingmaker.core.manifests.names import bounded
+from kingmaker.core.manifests.objects import MODEL
+from kingmaker.core.serving.children import LEDGER
+from kingmaker.core.serving.observe import has_ended
+from kingmaker.core.state import State
+from kingmaker.ports import Body, Clock, Key, PodAddress, Profiles
+
+TimeBetweenLooks = Callable[[State], timedelta]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is known of a deployment's counts. `profiles` is empty unless the pods were asked just now (`scraped`)."""
+
+    ledger: Ledger
+    profiles: tuple[ProcessCounts, ...] = ()
+    scraped: bool = False
+    scraped_at: datetime | None = None
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    uid: str
+    ledger: Ledger
+    scraped_at: datetime | None = None
+
+
+class Counting:
+    """Looks at the counts of deployments."""
+
+    def __init__(self, profiles: Profiles, clock: Clock, between: TimeBetweenLooks | None) -> None:
+        """Take how much time shall pass between two looks in a state; None: pods are never asked."""
+        self._profiles = profiles
+        self._clock = clock
+        self._between = between
+        self._remembered: dict[Key, _Remembered] = {}
+        self._baselines: dict[str, Baseline] = {}
+        self._watched: dict[Key, str] = {}
+        """Whose baseline is kept for which deployment."""
+
+    async def look(
+        self, key: Key, uid: str, state: State, models: Mapping[str, Model], serving: list[Body], stored: Body | None
+    ) -> Look:
+        """Ask the pods when it is time to, else give what is known.
+
+        Args:
+            key: The deployment.
+            uid: Its uid: another of the same name begins anew.
+            state: What was decided; the champion's baseline is read, and the time between looks depends on it.
+            models: The namespace's Models.
+            serving: The deployment's serving pods.
+            stored: The ConfigMap with its ledger.
+        """
+        known = self._recall(key, uid, stored)
+        now = self._clock.now()
+        digest = self._watch(key, state, models)
+        # Passes come early by what a timer is late; a tenth of the time is no look too many.
+        due = self._between and (known.scraped_at is None or now >= known.scraped_at + 0.9 * self._between(state))
+        if not due:
+            return Look(known.ledger, scraped_at=known.scraped_at, baselines=self._baselines_of(digest))
+        self._remembered[key] = replace(known, scraped_at=now)
+        await self._read_baseline(digest, state, serving)
+        baselines = self._baselines_of(digest)
+        profiles = await self._profiles.scrape(_addresses(serving), baselines)
+        # Whoever else looked meanwhile was told to wait: one pass at a time works on a deployment.
+        return Look(known.ledger, tuple(profiles), True, now, baselines)
+
+    def remember(self, key: Key, ledger: Ledger) -> None:
+        """Keep a ledger for the next look."""
+        known = self._remembered.get(key)
+        if known:
+            self._remembered[key] = replace(known, ledger=ledger)
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered about a deployment that is gone."""
+        self._remembered.pop(key, None)
+        if self._watched.pop(key, None):
+            self._drop_unused()
+
+    def _recall(self, key: Key, uid: str, stored: Body | None) -> _Remembered:
+        known = self._remembered.get(key)
+        if known is None or known.uid != uid:
+            known = self._remembered[key] = _Remembered(uid, read_ledger(stored))
+        elif stored is None and known.ledger.stored:
+            # Somebody deleted it: the next pass stores it again.
+            known = replace(known, ledger=replace(known.ledger, stored=None, unsaved=True))
+        return known
+
+    def _watch(self, key: Key, state: State, models: Mapping[str, Model]) -> str:
+        """Give the digest of the champion's baseline, empty without one; what no champion has is forgotten."""
+        champion = models.get(state.champion.name) if state.champion else None
+        digest = champion.spec.baseline.digest if champion and champion.spec.baseline else ""
+        if self._watched.get(key, "") != digest:
+            self._watched[key] = digest
+            self._drop_unused()
+        return digest
+
+    def _drop_unused(self) -> None:
+        used = set(self._watched.values())
+        self._baselines = {digest: baseline for digest, baseline in self._baselines.items() if digest in used}
+
+    def _baselines_of(self, digest: str) -> dict[str, Baseline]:
+        return {digest: self._baselines[digest]} if digest in self._baselines else {}
+
+    async def _read_baseline(self, digest: str, state: State, serving: list[Body]) -> None:
+        if not digest or digest in self._baselines or state.champion is None:
+            return
+        name = bounded(state.champion.name)
+        pods = [pod for pod in serving if pod["metadata"]["labels"].get(MODEL) == name]
+        found = await self._profiles.baseline(_addresses(pods), digest)
+        if found and digest in self._watched.values():
+            self._baselines[digest] = found
+
+
+def read_ledger(config_map: Body | None) -> Ledger:
+    """Read a ledger from its ConfigMap; an empty one when there is none, or when it can't be read."""
+    text = (config_map or {}).get("data", {}).get(LEDGER, "")
+    try:
+        return load_ledger(text) if text else Ledger()
+    except ValueError:
+        # Somebody edited it. Counting begins again; nothing is decided on what can't be read.
+        return Ledger()
+
+
+def _addresses(pods: Iterable[Body]) -> list[PodAddress]:
+    return [
+        PodAddress(p["metadata"]["uid"], p["status"]["podIP"], p["metadata"]["name"])
+        for p in pods
+        if p.get("status", {}).get("podIP") and not has_ended(p)
+    ]

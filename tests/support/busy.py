@@ -1,0 +1,59 @@
+"""Ledgers as large as they get."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+
+from kingmaker.core.counts.baseline import Baseline, Cell, Feature, Kind
+from kingmaker.core.counts.data_monitor import DataMonitor
+from kingmaker.core.counts.ledger import Ledger, fold
+from kingmaker.core.counts.process import Arm, DecisionCounts, ProcessCounts, Shadow
+from kingmaker.core.counts.seen_cells import CellsOf
+from kingmaker.core.counts.windows import Windows, advance
+from support.references import START
+from support.world import digest
+
+MODEL, CHALLENGER, REFERENCE = digest("a"), digest("c"), digest("b")
+HOURS = (1, 24, 168)
+
+
+def a_wide_baseline(features: int) -> Baseline:
+    cells = tuple(Cell(str(i), 100) for i in range(12))
+    columns = tuple(Feature(f"measurement number {i}", Kind.CATEGORICAL, cells) for i in range(features))
+    return Baseline(REFERENCE, 1200, columns)
+
+
+def a_busy_ledger(*, features: int, pods: int, restarts: int, rows: int) -> Ledger:
+    """Counts as large as they get: each process saw `rows` rows, in cells as full as chance wants, and ended."""
+    random = np.random.default_rng(1)
+    baseline = a_wide_baseline(features)
+    scales = [timedelta(hours=hours) for hours in HOURS]
+    windows = Windows.for_baseline(None, model=MODEL, baseline=baseline, scales=scales, now=START)
+    ledger = Ledger()
+    decisions = frozenset(range(1, 9))
+    wanted = {MODEL: decisions, CHALLENGER: decisions}
+    shares = random.dirichlet(np.ones(12), size=features)
+    for restart in range(restarts):
+        looks = []
+        for pod in range(pods):
+            cells = np.stack([random.multinomial(rows, share) for share in shares]).ravel()
+            counted = {
+                n: DecisionCounts(
+                    Arm(*random.integers(0, rows, 5).tolist(), tuple(random.integers(0, rows, 22).tolist())),
+                    {"challenger-2": Shadow(*random.integers(0, rows, 8).tolist())},
+                )
+                for n in decisions
+            }
+            looks.append(ProcessCounts(f"uid-{pod}", "a", MODEL, REFERENCE, f"{restart}.5", counted, cells))
+        uids = frozenset(look.pod_uid for look in looks)
+        folded = fold(ledger, looks, pods=uids, wanted=wanted, watched=CellsOf(MODEL, baseline))
+        assert folded.cells.counts is not None
+        # Twelve looks per week: all slots of the longest windows, and at the end those of the others, too.
+        step = timedelta(minutes=20 if restart > restarts - 8 else 56 * 60)
+        now = START + timedelta(milliseconds=windows.last - int(START.timestamp() * 1000)) + step
+        windows = advance(windows, now=now, delta=folded.cells.counts, complete=True)
+        ledger = folded.ledger
+    names = tuple(f.name for f in baseline.features)
+    watch = DataMonitor(windows=windows, features=names[:50], broken=names[:50])
+    return replace(ledger, watch=watch, stored=START)

@@ -1,0 +1,130 @@
+"""The ledger as a text: whole, small, and readable whatever wrote it."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from kingmaker.api import ConditionStatus, DriftState, Reason
+from kingmaker.core.counts.cells import CellCounts
+from kingmaker.core.counts.ledger import Ledger, Seen, fold
+from kingmaker.core.counts.process import LATENCY_EDGES, Arm, DecisionCounts, ProcessCounts, Shadow
+from kingmaker.core.counts.storage import LIMIT, dump_ledger, load_ledger
+from kingmaker.core.counts.windows import Scale, Slot
+from support.busy import MODEL, REFERENCE, a_busy_ledger
+
+
+def test_a_ledger_survives_its_text() -> None:
+    ledger = a_busy_ledger(features=5, pods=3, restarts=9, rows=1000)
+    read = load_ledger(dump_ledger(ledger))
+    assert ledger.cells is not None
+    assert read == replace(ledger, cells=ledger.cells.at_rest())
+    assert load_ledger(dump_ledger(read)) == read
+    assert load_ledger(dump_ledger(Ledger())) == Ledger()
+
+
+def test_a_thousand_features_of_twenty_pods_after_fifty_restarts_fit_whole() -> None:
+    ledger = a_busy_ledger(features=1000, pods=20, restarts=50, rows=1_000_000)
+    text = dump_ledger(ledger)
+    assert len(text) <= 600 * 1024
+    assert load_ledger(text).watch == ledger.watch, "nothing had to be left out"
+
+
+def test_what_would_be_too_large_is_left_out_shortest_windows_first() -> None:
+    ledger = a_busy_ledger(features=1500, pods=20, restarts=12, rows=1_000_000_000)
+    text = dump_ledger(ledger)
+    assert len(text) <= LIMIT
+    windows, read = ledger.watch.windows, load_ledger(text)
+    assert windows is not None
+    assert read.watch.windows is not None
+    shortest, *_, longest = read.watch.windows.scales
+    assert shortest == Scale(timedelta(hours=1), windows.last)
+    assert longest == windows.scales[-1]
+    assert read.totals == ledger.totals
+
+
+EARLIER = {
+    "totals": {
+        MODEL: {
+            'requests_total{decision="3",outcome="ok"}': 120,
+            'latency_total{decision="3",le="0.005"}': 120,
+            'feedback_total{decision="3",outcome="wrong"}': 4,
+            'requests_total{decision="3",outcome="exploded"}': 1,
+            'shadow_pairs_total{challenger="b",decision="3",result="agree"}': 9,
+        }
+    },
+    "seen": {
+        "uid-1/1700000000.000": {'requests_total{decision="3",outcome="ok"}': 20},
+        "uid-1/1700000900.000": {
+            'requests_total{decision="3",outcome="ok"}': 70,
+            'feature_total{feature="f",cell="0"}': 70,
+            "feedback_unmatched_total": 0,
+        },
+    },
+    "watch": {
+        "windows": {
+            "model": MODEL,
+            "baseline": REFERENCE,
+            "empty": {"columns": [[0, 0], [0]]},
+            "last": 1_767_225_600_000,
+            "scales": [
+                {
+                    "length": "PT1H",
+                    "since": 1_767_200_000_000,
+                    "slots": [{"index": 1_472_688, "counts": {"columns": [[50, 20], [70]]}, "covered": 600_000}],
+                }
+            ],
+            "broken": [["f", 1_767_225_500_000]],
+        },
+        "history": [False, True],
+        "evaluated_at": "2026-01-01T00:00:00Z",
+        "state": "Drift",
+        "drift_reason": "DriftAboveTolerance",
+        "drift_message": "above the tolerance: f shifted up",
+        "features": ["f"],
+        "quality_status": "False",
+    },
+}
+"""As operators wrote it before `kingmaker.dev/ledger/v2`."""
+
+
+def test_a_ledger_of_the_earlier_format_is_carried_over() -> None:
+    ledger = load_ledger(json.dumps(EARLIER))
+    latency = tuple(120 if edge == 0.005 else 0 for edge in LATENCY_EDGES)
+    arm = Arm(answered=120, wrong=4, latency=latency)
+    assert ledger.totals == {MODEL: {3: DecisionCounts(arm, {"b": Shadow(agree=9)})}}
+    assert ledger.seen == {"uid-1": Seen("1700000900.000", {3: DecisionCounts(Arm(answered=70))})}
+    assert ledger.cells is None
+    windows = ledger.watch.windows
+    assert windows is not None
+    assert windows.scales[0].slots == (Slot(1_472_688, CellCounts.of(((50, 20), (70,))), 600_000),)
+    assert (ledger.watch.history, ledger.watch.state) == ((False, True), DriftState.DRIFT)
+    assert ledger.watch.drift_reason is Reason.DRIFT_ABOVE_TOLERANCE
+    assert ledger.watch.quality_status is ConditionStatus.FALSE
+    assert load_ledger(dump_ledger(ledger)) == ledger, "and stored in the present format"
+
+
+def test_after_the_upgrade_nothing_is_counted_twice() -> None:
+    ledger = load_ledger(json.dumps(EARLIER))
+    look = ProcessCounts("uid-1", "a", MODEL, "", "1700000900.000", {3: DecisionCounts(Arm(answered=75))})
+    folded = fold(ledger, [look], pods=frozenset({"uid-1"}), wanted={MODEL: {3}}, watched=None)
+    assert folded.ledger.totals[MODEL][3].arm.answered == 125
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        '{"format": "kingmaker.dev/ledger/v2"}',
+        '{"format": "kingmaker.dev/ledger/v9", "ledger": {}}',
+        '{"totals": 3}',
+        '{"format": "kingmaker.dev/ledger/v2", "ledger": {"watch": {"windows": {"empty": "AAAA"}}}}',
+        '{"watch": {"windows": {"model": "m", "baseline": "b", "empty": {"columns": 7}, "last": 0, "scales": []}}}',
+    ],
+)
+def test_what_is_no_ledger_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        load_ledger(text)
