@@ -1,7 +1,7 @@
 """`Model`: one immutable version of a model."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
@@ -276,6 +276,10 @@ class BaselineStatus(ApiModel):
     """Number of features."""
 
 
+MOST_ROLES: Final = 64
+"""ModelDeployments that a Model's status names."""
+
+
 class RoleStatus(ApiModel):
     """Where this Model serves."""
 
@@ -298,7 +302,9 @@ class ModelStatus(ApiModel):
     """The tensors as they were found."""
     baseline: BaselineStatus | None = None
     """The baseline as it was found."""
-    roles: tuple[RoleStatus, ...] = Field(default=(), max_length=64, json_schema_extra=map_of("modelDeployment"))
+    roles: tuple[RoleStatus, ...] = Field(
+        default=(), max_length=MOST_ROLES, json_schema_extra=map_of("modelDeployment")
+    )
     """ModelDeployments that serve this Model."""
 
 

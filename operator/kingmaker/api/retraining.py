@@ -13,6 +13,10 @@ from kingmaker.api.text import Duration, Name, ObjectName, OutputUri, PositiveDu
 Argument = Annotated[str, Field(max_length=4096)]
 
 
+MOST_RUNS: Final = 100
+"""The largest budget of runs; as many are remembered."""
+
+
 class Trigger(StrEnum):
     """What starts retraining."""
 
@@ -187,7 +191,7 @@ class Persistence(ApiModel):
 class Budget(ApiModel):
     """How many runs there may be."""
 
-    runs: Annotated[int, Field(ge=1, le=100)] = 4
+    runs: Annotated[int, Field(ge=1, le=MOST_RUNS)] = 4
     """This many runs at most."""
     per: PositiveDuration = PositiveDuration("30d")
     """Within any period of this length."""
@@ -218,7 +222,7 @@ class Retraining(ApiModel):
     model_config = ConfigDict(json_schema_extra=rules((_CLAIM_IS_MOUNTED, _CLAIM_SENTENCE)))
 
     triggers: tuple[Trigger, ...] = Field(
-        default=(Trigger.DRIFT,), min_length=1, max_length=2, json_schema_extra=set_of()
+        default=(Trigger.DRIFT,), min_length=1, max_length=len(Trigger), json_schema_extra=set_of()
     )
     """Drift: the champion's data drifted. Age: the champion is older than maxAge."""
     max_age: PositiveDuration = PositiveDuration("90d")

@@ -12,11 +12,16 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
+from kingmaker.api.retraining import MOST_RUNS
+
 REJECTED_LIMIT: Final = 50
 """Judged models that are remembered per deployment; the oldest are forgotten first."""
 
-RUNS_LIMIT: Final = 20
-"""Retraining runs that are remembered; more than any budget that the schema allows in a period."""
+RUNS_LIMIT: Final = MOST_RUNS
+"""Retraining runs that are remembered: as many as the largest budget that the schema allows counts in its period."""
+
+STAGE_RUNS_LIMIT: Final = 20
+"""Stretches that are remembered per contest: one that goes on for ever gets a new one with every split beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +170,22 @@ class State:
         return replace(self, contests=(*kept, contest))
 
     def close_run(self, outcome: str) -> State:
-        """Close the open retraining run, if there is one; a lost run lengthens the cooldown, a won one resets it."""
+        """Close the open retraining run, if there is one.
+
+        A candidate that lost lengthens the cooldown, one that was promoted resets it. A run that failed says nothing of
+        what training could find, so it does neither.
+
+        Args:
+            outcome: Promoted, Lost or Failed.
+        """
         if self.open_run is None:
             return self
-        runs = tuple(replace(r, outcome=outcome) if not r.outcome else r for r in self.runs)
-        return replace(self, runs=runs, lost_runs=0 if outcome == "Promoted" else self.lost_runs + 1)
+        # What it was about is in its Decision; the budget needs its time, the history its outcome.
+        runs = tuple(
+            r if r.outcome else replace(r, outcome=outcome, features=(), window="", parent="") for r in self.runs
+        )
+        lost = {"Promoted": 0, "Lost": self.lost_runs + 1}.get(outcome, self.lost_runs)
+        return replace(self, runs=runs, lost_runs=lost)
 
 
 _CODEC: Final[TypeAdapter[State]] = TypeAdapter(State)

@@ -12,7 +12,7 @@ from kingmaker.core.contest.steps import ContestPolicy
 from kingmaker.core.manifests.objects import Manifest
 from kingmaker.core.manifests.records import decision_body
 from kingmaker.core.observed import Observed
-from kingmaker.core.state import Contest, Share, StageRun, State, dump_state
+from kingmaker.core.state import STAGE_RUNS_LIMIT, Contest, Share, StageRun, State, dump_state
 
 FIXED_STAGE: Final = "fixed"
 """Name of the one stage of a challenger with a split of its own."""
@@ -93,7 +93,7 @@ def _begin_run(contest: Contest, share: Share, champion_weight: int, sequence: i
     run = StageRun(stage, sequence, now, share.weight, champion_weight, share.shadow_percent)
     # A stage entered by this very decision stands as a run without a number yet.
     kept = tuple(r for r in contest.runs if r.decision)
-    return replace(contest, runs=(*kept, run))
+    return replace(contest, runs=(*kept, run)[-STAGE_RUNS_LIMIT:])
 
 
 def enter_stage(contest: Contest, stage: str, now: datetime) -> Contest:

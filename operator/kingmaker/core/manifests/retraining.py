@@ -26,6 +26,10 @@ OUTPUT_URI: Final = "KINGMAKER_OUTPUT_URI"
 TRAIN: Final = "train"
 """Name of the container whose termination message is a run's result."""
 
+KEPT_SECONDS: Final = 7 * 24 * 3600
+"""How long a Job that ended stays, for its logs and for an operator that was away: until its Model is made, only the
+Job knows what the run produced."""
+
 
 def retrain_job(
     deployment: ModelDeployment,
@@ -69,6 +73,7 @@ def retrain_job(
             # Never two pods of one run at a time: they write to the same place.
             "podReplacementPolicy": "Failed",
             "activeDeadlineSeconds": template.deadline.seconds,
+            "ttlSecondsAfterFinished": KEPT_SECONDS,
             "template": {"metadata": {"labels": own}, "spec": pod},
         }
     }
@@ -143,6 +148,8 @@ def _container(template: JobTemplate, variables: Mapping[str, str], settings: Se
         "resources": resources(template.resources, _defaults(template)),
         "volumeMounts": [*map(_mount, template.volumes), *_unless_taken(template, scratch_mount())],
         "securityContext": confined(),
+        # What failed without a result has said why in its log.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     if template.command:
         container["command"] = list(template.command)

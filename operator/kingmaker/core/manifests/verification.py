@@ -20,6 +20,9 @@ from kingmaker.core.manifests.settings import Settings
 VERIFY: Final = "verify"
 """Name of the container whose termination message says what was found in a model."""
 
+KEPT_SECONDS: Final = 3600
+"""How long a Job that ended stays, for its logs."""
+
 
 def verify_job(model: Model, *, settings: Settings) -> Manifest:
     """Build the Job that downloads a Model, compares digests, loads it and runs its examples.
@@ -43,6 +46,9 @@ def verify_job(model: Model, *, settings: Settings) -> Manifest:
             "backoffLimit": 2,
             "podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": refused}]},
             "activeDeadlineSeconds": settings.verify_deadline_seconds,
+            # The verdict is in the Model's status by then, which no Job is made for again. Where the operator was away
+            # for that long, the Model is verified once more.
+            "ttlSecondsAfterFinished": KEPT_SECONDS,
             "template": {"metadata": {"labels": own}, "spec": _pod(model, settings)},
         }
     }

@@ -11,7 +11,7 @@ from kingmaker.api import Action as Decided
 from kingmaker.api import ConditionType, Reason
 from kingmaker.core.contest.candidates import is_own_retraining
 from kingmaker.core.contest.record import Record, Side
-from kingmaker.core.manifests.names import decision_name
+from kingmaker.core.manifests.names import decision_name, produced_model_name
 from kingmaker.core.manifests.records import model_from_result
 from kingmaker.core.manifests.retraining import retrain_job, retrain_variables, run_output_uri
 from kingmaker.core.manifests.settings import Settings
@@ -45,7 +45,7 @@ def retrain(observed: Observed, state: State, retraining: RetrainingAssessment) 
         after = replace(state, skipped=str(obstacle.reason), skipped_at=observed.now)
         return Record(Decided.SKIP_RETRAINING, obstacle.reason, message, after, from_side=side)
     run = Run(
-        number=(state.runs[-1].number if state.runs else 0) + 1,
+        number=_free_number(observed, state),
         decision=state.sequence + 1,
         at=observed.now,
         reason=str(due.reason),
@@ -55,6 +55,14 @@ def retrain(observed: Observed, state: State, retraining: RetrainingAssessment) 
     )
     after = replace(state, runs=(*state.runs, run)[-RUNS_LIMIT:], skipped="", skipped_at=None)
     return Record(Decided.RETRAIN, due.reason, due.message, after, from_side=side)
+
+
+def _free_number(observed: Observed, state: State) -> int:
+    """Number the next run so that nobody has the name of the Model that it shall become."""
+    number = (state.runs[-1].number if state.runs else 0) + 1
+    while produced_model_name(observed.deployment.metadata.name, number) in observed.models:
+        number += 1
+    return number
 
 
 def _was_said(observed: Observed, state: State, due: Due, obstacle: Obstacle) -> bool:
@@ -89,7 +97,7 @@ def _failure(observed: Observed, state: State, opened: OpenRun) -> tuple[Reason,
     model = observed.models.get(name)
     if model is not None:
         if not is_own_retraining(observed, model):
-            why = f"a Model {name} exists that is not its own: delete it, or rename the deployment"
+            why = f"a Model {name} was made by somebody else meanwhile; the next run takes another name"
             return Reason.NAME_TAKEN, why
         stalled = (c for c in model.status.conditions if c.type == ConditionType.STALLED and c.status == "True")
         refused = next(stalled, None)
@@ -97,7 +105,7 @@ def _failure(observed: Observed, state: State, opened: OpenRun) -> tuple[Reason,
     if job is None:
         return (Reason.JOB_FAILED, "its Job was deleted") if opened.was_seen else None
     if job.failed:
-        return Reason.JOB_FAILED, job.message[:500] or job.reason or "its Job failed"
+        return Reason.JOB_FAILED, job.message[-500:] or job.reason or "its Job failed"
     if opened.flaw:
         return Reason.INVALID_RESULT, opened.flaw
     digest = opened.result.artifact["digest"] if opened.result else ""
@@ -123,6 +131,9 @@ def run_actions(observed: Observed, opened: OpenRun | None, settings: Settings) 
         return
     run = opened.run
     decision = decision_name(observed.deployment.metadata.name, run.decision)
+    if opened.model_name in observed.models:
+        # The Job did what it was for, whether or not it is still there.
+        return
     if opened.job is None:
         if not opened.was_seen:
             variables = retrain_variables(
@@ -137,7 +148,7 @@ def run_actions(observed: Observed, opened: OpenRun | None, settings: Settings) 
             yield Create(
                 retrain_job(observed.deployment, spec.template, run=run.number, variables=variables, settings=settings)
             )
-    elif opened.result and opened.model_name not in observed.models:
+    elif opened.result:
         yield Create(
             model_from_result(
                 observed.deployment, parent, opened.result, run=run.number, decision=decision, built_at=observed.now

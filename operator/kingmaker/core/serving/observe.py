@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from kingmaker.api import Role, RoleStatus
+from kingmaker.api.model import MOST_ROLES
 from kingmaker.core.manifests.objects import MODEL
 from kingmaker.core.observed import Body, ObservedJob, ObservedVariant, Trouble
 from kingmaker.core.serving.pod_problems import find_trouble
@@ -110,10 +112,16 @@ def termination_message(pod: Body) -> str:
 
 
 def model_roles(deployments: Iterable[Body], model: str) -> tuple[RoleStatus, ...]:
-    """Where a Model serves, read from the status of the namespace's deployments."""
-    return tuple(
+    """Where a Model serves, by name, as many as its status may name.
+
+    Args:
+        deployments: The namespace's ModelDeployments, whose status says so.
+        model: The Model's name.
+    """
+    found = (
         RoleStatus(model_deployment=body["metadata"]["name"], role=Role(variant["role"]))
         for body in sorted(deployments, key=lambda b: b["metadata"]["name"])
         for variant in body.get("status", {}).get("variants") or ()
         if variant["name"] == model
     )
+    return tuple(islice(found, MOST_ROLES))

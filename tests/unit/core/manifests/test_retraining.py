@@ -91,6 +91,15 @@ def test_a_volume_of_their_own_takes_the_place_of_the_scratch_folder() -> None:
     assert [v["name"] for v in pod["volumes"]] == ["big"]
 
 
+def test_a_trainer_that_only_logged_why_it_failed_is_heard() -> None:
+    container = container_of(a_retrain_job(a_full_deployment(), run=1))
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+def test_a_job_stays_long_enough_for_an_operator_that_was_away() -> None:
+    assert a_retrain_job(a_full_deployment(), run=1)["spec"]["ttlSecondsAfterFinished"] == 7 * 24 * 3600
+
+
 def test_a_job_gets_neither_token_nor_second_pod() -> None:
     job = a_retrain_job(a_full_deployment())
     assert job["spec"]["podReplacementPolicy"] == "Failed"

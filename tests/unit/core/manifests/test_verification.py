@@ -28,7 +28,10 @@ def test_a_refused_file_is_not_looked_at_again_but_a_failed_download_is() -> Non
     assert rule["action"] == "FailJob"
     assert rule["onExitCodes"]["containerName"] == "verify"
     assert spec["backoffLimit"] == 2
-    assert "ttlSecondsAfterFinished" not in spec
+
+
+def test_it_goes_once_its_verdict_was_read() -> None:
+    assert verify_job(a_model(), settings=SETTINGS)["spec"]["ttlSecondsAfterFinished"] == 3600
 
 
 def test_the_model_owns_it() -> None:

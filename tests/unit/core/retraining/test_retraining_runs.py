@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from kingmaker.api import DriftState, Model
+from kingmaker.api.retraining import MOST_RUNS
 from kingmaker.core.counts.data_monitor import DataMonitor
 from kingmaker.core.retraining.result import InvalidResultError, parse_result
 from support.world import World, a_model, a_spec, digest
@@ -269,12 +270,45 @@ def test_a_file_from_elsewhere_than_the_runs_output_is_refused(part: str, uri: s
 
 
 def test_the_model_of_an_earlier_deployment_of_this_name_is_never_taken_for_ones_own() -> None:
-    world = a_world()
+    world = drifting()
     lineage = {"triggeredBy": {"modelDeployment": "churn", "decision": "churn-000002"}}
     labels = {"kingmaker.dev/deployment-uid": "uid-of-another"}
     world.models["churn-r1"] = a_model("churn-r1", "e", lineage=lineage, labels=labels)
-    world.watch = DRIFT
     world.settle()
     closing = next(r["spec"] for r in world.records if r["spec"]["action"] == "Reject")
     assert closing["reason"] == "NameTaken"
     assert "contest" not in world.status
+
+
+def test_a_run_takes_a_number_whose_model_has_a_free_name() -> None:
+    world = a_world()
+    world.models["churn-r1"] = a_model("churn-r1", "e", family="else")
+    world.watch = DRIFT
+    world.settle()
+    assert list(world.jobs) == ["churn-retrain-2"]
+    finish(world, result(job="churn-retrain-2"))
+    assert "churn-r2" in world.models
+
+
+def test_the_largest_budget_binds() -> None:
+    world = drifting(cooldown="0s", budget={"runs": MOST_RUNS, "per": "30d"})
+    for _ in range(MOST_RUNS):
+        finish(world, "", failed=True)
+    assert world.actions.count("Retrain") == MOST_RUNS
+    assert world.last["reason"] == "BudgetExhausted"
+
+
+def test_a_failed_job_does_not_double_the_cooldown() -> None:
+    world = finish(drifting(), "exec: nosuchtrainer: not found", failed=True)
+    assert world.status["retraining"]["lostCandidates"] == 0
+    world.wait(3601)
+    assert world.actions.count("Retrain") == 2
+
+
+def test_a_candidate_that_competes_needs_its_job_no_more() -> None:
+    world = verify(finish(drifting(), result()))
+    world.jobs.clear()
+    world.status["retraining"].pop("job")
+    world.settle()
+    assert world.jobs == {}
+    assert world.state.open_run is not None

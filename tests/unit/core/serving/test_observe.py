@@ -2,6 +2,7 @@
 
 import pytest
 
+from kingmaker.api import ModelStatus
 from kingmaker.core.serving.observe import (
     has_ended,
     is_pod_ready,
@@ -141,6 +142,12 @@ def test_a_failed_job_says_what_kubernetes_says() -> None:
 def test_an_init_container_that_failed_speaks_for_the_pod() -> None:
     assert termination_message(a_job_pod("no file", container="initContainerStatuses")) == "no file"
     assert termination_message(a_pod()) == ""
+
+
+def test_a_model_in_more_deployments_than_its_status_may_name_names_as_many() -> None:
+    status = {"variants": [{"name": "a", "role": "Champion"}]}
+    roles = model_roles([{"metadata": {"name": f"d{i:03}"}, "status": status} for i in range(65)], "a")
+    assert len(ModelStatus(roles=roles).roles) == 64
 
 
 def test_roles_come_from_the_deployments_status() -> None:

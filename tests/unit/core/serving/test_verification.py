@@ -54,6 +54,11 @@ def test_a_new_model_gets_a_job_and_is_reconciling() -> None:
     assert condition(seen, "Reconciling")[0] == "True"
 
 
+def test_a_job_that_was_removed_after_its_verdict_is_not_made_again() -> None:
+    for model in (after(a_model("a", "a", ready=False), DONE), after(a_model("a", "a", ready=False), failed("boom"))):
+        assert decide_model(observe(model, None), SETTINGS).actions == ()
+
+
 def test_a_running_job_is_waited_for() -> None:
     model = after(a_model("a", "a", ready=False), None)
     plan = decide_model(observe(model, ObservedJob("job", "uid")), SETTINGS)
