@@ -97,7 +97,7 @@ async def _assemble(
     profiles = PodProfiles(session)
     reconciler = Reconciler(cluster, profiles, routers, clock, rules_of(options))
     metrics = OperatorMetrics(
-        plans=lambda: reconciler.plans,
+        gauges=lambda: reconciler.gauges,
         depth=lambda: loop.depth,
         writes=lambda: cluster.writes,
         leads=lambda: elector is None or elector.leads,

@@ -23,7 +23,7 @@ from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.decide import Rules, decide
 from kingmaker.core.manifests.names import JOBS, WORKLOAD
 from kingmaker.core.observed import Observed
-from kingmaker.core.plan import Action, Apply, Create, Delete, HandOver, Plan
+from kingmaker.core.plan import Action, Apply, Create, Delete, Gauges, HandOver
 from kingmaker.core.serving.children import ledger_config_map, workload_manifests
 from kingmaker.core.serving.observe import model_roles
 from kingmaker.core.serving.ownership import is_being_collected, is_ours, taken_message
@@ -58,8 +58,8 @@ class Reconciler:
         self._clock = clock
         self._rules = rules
         self._snapshots = Snapshots(cluster, profiles, routers, clock, between=rules.time_between_looks)
-        self.plans: dict[Key, Plan] = {}
-        """The last plan per deployment, for metrics."""
+        self.gauges: dict[Key, Gauges] = {}
+        """The newest figures per deployment, for metrics."""
 
     async def __call__(self, key: Key) -> datetime | None:
         """Reconcile one object; give the time to look again, None when only an event can change anything."""
@@ -81,7 +81,7 @@ class Reconciler:
             self._routers.set_route(key.namespace, key.name, None)
             self._routers.forget(key.namespace, key.name)
             self._snapshots.forget(key)
-            self.plans.pop(key, None)
+            self.gauges.pop(key, None)
             return None
         plan = decide(observed, self._rules)
         if plan.ledger is not None:
@@ -102,7 +102,7 @@ class Reconciler:
             await self._write_status(about, plan.status)
         for event in plan.events:
             await self._emit(about, event.type, event.reason, event.message)
-        self.plans[key] = plan
+        self.gauges[key] = plan.gauges
         retry = self._clock.now() + _REFUSED_RETRY if refusals else None
         return min((t for t in (plan.requeue_at, retry) if t), default=None)
 

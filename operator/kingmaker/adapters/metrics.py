@@ -10,15 +10,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from kingmaker.core.plan import Plan
+from kingmaker.core.plan import Gauges
 from kingmaker.ports import ConflictError, Key
 
-Plans = Callable[[], Mapping[Key, Plan]]
+AllGauges = Callable[[], Mapping[Key, Gauges]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Sources:
-    plans: Plans
+    gauges: AllGauges
     depth: Callable[[], int]
     writes: Callable[[], int]
     leads: Callable[[], bool]
@@ -26,8 +26,8 @@ class _Sources:
     dropped: Callable[[], Mapping[str, int]]
 
 
-class _Plans(Collector):
-    """Reads the last plans when scraped: what is gone has no series any more."""
+class _Deployments(Collector):
+    """Reads the newest gauges when scraped: what is gone has no series any more."""
 
     def __init__(self, sources: _Sources) -> None:
         self._sources = sources
@@ -50,7 +50,7 @@ class _Plans(Collector):
             "Samples of serving pods that were not counted, since they are not known or not sound",
             labels=("reason",),
         )
-        for reason, count in self._sources.dropped().items():
+        for reason, count in dict(self._sources.dropped()).items():
             dropped.add_metric((reason,), count)
         weight = GaugeMetricFamily(
             "kingmaker_variant_weight_percent",
@@ -67,12 +67,12 @@ class _Plans(Collector):
             "Number of the latest decision",
             labels=("namespace", "deployment"),
         )
-        for key, plan in self._sources.plans().items():
-            decision.add_metric((key.namespace, key.name), plan.state.sequence)
-            for share in plan.state.traffic:
-                weight.add_metric((key.namespace, key.name, share.model), share.weight)
-            for name, value in plan.gauges.items():
-                model, _, check = name.partition("/")
+        # A copy, made in one step: this runs in a thread of its own while deployments come and go.
+        for key, gauges in dict(self._sources.gauges()).items():
+            decision.add_metric((key.namespace, key.name), gauges.sequence)
+            for model, percent in gauges.weights.items():
+                weight.add_metric((key.namespace, key.name, model), percent)
+            for (model, check), value in gauges.log_e.items():
                 evidence.add_metric((key.namespace, key.name, model, check), value)
         return (depth, writes, leader, transitions, dropped, weight, evidence, decision)
 
@@ -83,16 +83,16 @@ class OperatorMetrics:
     def __init__(
         self,
         *,
-        plans: Plans,
+        gauges: AllGauges,
         depth: Callable[[], int],
         writes: Callable[[], int],
         leads: Callable[[], bool],
         transitions: Callable[[], int],
         dropped: Callable[[], Mapping[str, int]],
     ) -> None:
-        """Take where to read plans, the queue's depth, the number of writes, the election and dropped samples from."""
+        """Take where to read gauges, the queue's depth, the number of writes, the election and dropped samples from."""
         self.registry = CollectorRegistry()
-        self.registry.register(_Plans(_Sources(plans, depth, writes, leads, transitions, dropped)))
+        self.registry.register(_Deployments(_Sources(gauges, depth, writes, leads, transitions, dropped)))
         self._seconds = Histogram(
             "kingmaker_reconcile_duration_seconds",
             "Duration of one reconcile",

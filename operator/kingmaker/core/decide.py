@@ -17,7 +17,7 @@ from kingmaker.core.counts.ledger import Ledger, fold, is_due, note_news
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.monitoring.evaluate import watch_data, watched_cells
 from kingmaker.core.observed import Observed
-from kingmaker.core.plan import Action, Delete, Event, Plan
+from kingmaker.core.plan import Action, Delete, Event, Gauges, Plan
 from kingmaker.core.retraining.runs import conclude_run, retrain, run_actions
 from kingmaker.core.serving.children import (
     RouterContainer,
@@ -173,10 +173,14 @@ def _deadlines(assessed: Assessment) -> Iterator[datetime]:
         yield assessed.retraining.next_allowed_at
 
 
-def _gauges(assessed: Assessment) -> dict[str, float]:
-    return {
-        f"{judged.contest.model}/{check.name}": check.log_e
-        for judged in assessed.contests.judged
-        for check in judged.judgement.checks
-        if check.log_e is not None
-    }
+def _gauges(assessed: Assessment) -> Gauges:
+    return Gauges(
+        sequence=assessed.state.sequence,
+        weights={share.model: share.weight for share in assessed.state.traffic},
+        log_e={
+            (judged.contest.model, check.name): check.log_e
+            for judged in assessed.contests.judged
+            for check in judged.judgement.checks
+            if check.log_e is not None
+        },
+    )

@@ -84,6 +84,19 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Gauges:
+    """Figures that change all the time: metrics, never status.
+
+    `sequence` numbers the newest decision, `weights` are percent of the requests by model, `log_e` the natural
+    logarithm of each check's e-value, by (model, check).
+    """
+
+    sequence: int = 0
+    weights: Mapping[str, int] = field(default_factory=dict)
+    log_e: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One pass's result. Executed in this order: record, route, actions, ledger, status, events.
 
@@ -104,5 +117,4 @@ class Plan:
     status: Mapping[str, Any] | None = None
     events: tuple[Event, ...] = ()
     requeue_at: datetime | None = None
-    gauges: Mapping[str, float] = field(default_factory=dict)
-    """Figures that change all the time: metrics, never status."""
+    gauges: Gauges = Gauges()
