@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from kingmaker.kube.client import ApiError, Document, KubeClient
+from kingmaker.kube.client import Document, KubeClient
+from kingmaker.kube.errors import ApiError
 
 NAMESPACE: Final = "kingmaker-system"
 ACCOUNT: Final = "kingmaker"

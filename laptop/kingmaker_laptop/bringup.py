@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.errors import ApiError
 from kingmaker.kube.kubeconfig import read_kubeconfig
 from kingmaker_laptop import assets, bootstrap
 from kingmaker_laptop.components import Cluster

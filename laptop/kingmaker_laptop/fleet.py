@@ -10,7 +10,7 @@ from typing import Final
 
 import aiohttp
 
-from kingmaker.kube.client import ApiError
+from kingmaker.kube.errors import ApiError
 from kingmaker_laptop import processes
 from kingmaker_laptop.components import GRACE_SECONDS, Component
 from kingmaker_laptop.errors import LocalError

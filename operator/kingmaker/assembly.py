@@ -6,25 +6,31 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Final
 
 import aiohttp
 
-from kingmaker.adapters.apiserver import ApiServer, always
 from kingmaker.adapters.clock import SystemClock, tick
 from kingmaker.adapters.cluster import KubernetesCluster
+from kingmaker.adapters.connection import connect
 from kingmaker.adapters.election import Candidate, Terms
+from kingmaker.adapters.feeds import Feeds
+from kingmaker.adapters.kinds import kinds
 from kingmaker.adapters.lease import Elector, LeaseStore
 from kingmaker.adapters.management import Management
 from kingmaker.adapters.metrics import OperatorMetrics
 from kingmaker.adapters.profiles import PodProfiles
+from kingmaker.adapters.storedcluster import StoredCluster
 from kingmaker.core.decide import Rules
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.serving.children import RouterContainer
+from kingmaker.handlers.interest import concerned, everybody
 from kingmaker.handlers.watcher import Watcher
+from kingmaker.kube.client import KubeClient, always
+from kingmaker.kube.store import Change, Store
 from kingmaker.loop import Loop
 from kingmaker.options import Options
 from kingmaker.ports import Key
@@ -44,6 +50,7 @@ class _Parts:
 
     routers: AdsRouters
     loop: Loop
+    feeds: Feeds
     watcher: Watcher
     metrics: OperatorMetrics
 
@@ -73,9 +80,9 @@ async def serve(options: Options) -> None:
 
 async def _elector(options: Options, stack: contextlib.AsyncExitStack) -> Elector:
     terms = Terms(options.lease_seconds)
-    api = await ApiServer.connect(options.kubeconfig or None, timeout_seconds=terms.deadline / 2)
-    stack.push_async_callback(api.close)
-    store = LeaseStore(api, namespace=options.operator_namespace, name=options.lease_name)
+    client = await connect(options.kubeconfig or None, timeout_seconds=terms.deadline / 2)
+    await stack.enter_async_context(client)
+    store = LeaseStore(client, namespace=options.operator_namespace, name=options.lease_name)
     return Elector(store, Candidate(options.identity, terms), SystemClock(), tick)
 
 
@@ -85,8 +92,9 @@ async def _assemble(
     stack: contextlib.AsyncExitStack,
 ) -> _Parts:
     permit = elector.permit if elector else always
-    cluster = await KubernetesCluster.connect(options.kubeconfig or None, permit=permit)
-    stack.push_async_callback(cluster.close)
+    client = await stack.enter_async_context(await connect(options.kubeconfig or None, permit=permit))
+    store = Store(kinds())
+    cluster = StoredCluster(KubernetesCluster(client), store)
     session = await stack.enter_async_context(aiohttp.ClientSession())
     clock = SystemClock()
 
@@ -105,9 +113,28 @@ async def _assemble(
         dropped=lambda: profiles.dropped,
     )
     loop = Loop(reconciler, clock, observe=metrics.observe)
-    watcher = Watcher(options.namespaces, loop.add)
+    feeds = _feeds(client, store, options.namespaces, loop)
+    watcher = Watcher(options.namespaces, feeds.seen, on_break=feeds.list_again)
     stack.push_async_callback(watcher.close)
-    return _Parts(routers, loop, watcher, metrics)
+    return _Parts(routers, loop, feeds, watcher, metrics)
+
+
+def _feeds(client: KubeClient, store: Store, namespaces: Sequence[str], loop: Loop) -> Feeds:
+    """Have what changes in the store reconciled, from the moment on at which its namespace is known completely."""
+
+    def changed(change: Change) -> None:
+        body = change.after or change.before or {}
+        if store.is_synced(body["metadata"]["namespace"]):
+            for key in concerned(change, store):
+                loop.add(key)
+
+    def synced(namespace: str) -> None:
+        logger.info("read completely: %s", namespace or "all namespaces")
+        for key in everybody(store, namespace):
+            loop.add(key)
+
+    store.listen(changed)
+    return Feeds(client, store, namespaces, synced=synced)
 
 
 async def _lead(options: Options, parts: _Parts, elector: Elector | None, stop: asyncio.Event) -> None:
@@ -116,7 +143,8 @@ async def _lead(options: Options, parts: _Parts, elector: Elector | None, stop: 
         logger.info("running; routers at port %s, metrics at port %s", options.xds_port, options.metrics_port)
         async with asyncio.TaskGroup() as group:
             lease = group.create_task(elector.keep()) if elector else None
-            work = [group.create_task(parts.loop.run()), group.create_task(parts.watcher.run())]
+            running = (parts.loop.run(), parts.feeds.run(), parts.watcher.run())
+            work = [group.create_task(task) for task in running]
             await stop.wait()
             logger.info("stopping")
             for task in work:

@@ -13,28 +13,16 @@ from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.process import ProcessCounts
 from kingmaker.core.observed import ObservedRouter
 from kingmaker.core.plan import RoutePlan
+from kingmaker.kube import errors
 
 Body = Mapping[str, Any]
 
 
-class ClusterError(Exception):
-    """The API server did not do what was asked; the message says what and why."""
-
-
-class NotFoundError(ClusterError):
-    """The object does not exist."""
-
-
-class ConflictError(ClusterError):
-    """The object exists already, or is not the one that was meant."""
-
-
-class RefusedError(ClusterError):
-    """Admission, quota, validation or RBAC refuse: trying again does not help until something changes."""
-
-
-class UnavailableError(ClusterError):
-    """The API server can't be reached or is overloaded: try again."""
+ClusterError = errors.ApiError
+NotFoundError = errors.NotFoundError
+ConflictError = errors.ConflictError
+RefusedError = errors.RefusedError
+UnavailableError = errors.UnavailableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +39,24 @@ class Key:
 
 
 class Cluster(Protocol):
-    """The API server. Kinds are those of `adapters.cluster.RESOURCES`; all reads are live."""
+    """The API server. Kinds are those of `adapters.kinds.RESOURCES`. What is given is shared: nobody changes it.
+
+    `get` and `list` cost nothing: they give what the watches have told, and never an object older than this operator's
+    own last write to it. They raise UnavailableError as long as a namespace is not read completely. Before a step that
+    can't be undone the object that it depends on is read by `get_live`.
+    """
 
     async def get(self, kind: str, namespace: str, name: str) -> Body | None:
-        """Read one object; None when it does not exist."""
+        """Give one object as far as known; None when it does not exist."""
+
+    async def get_live(self, kind: str, namespace: str, name: str) -> Body | None:
+        """Read one object from the API server; None when it does not exist."""
+
+    async def list_live(self, kind: str, namespace: str, labels: Mapping[str, str] | None = None) -> list[Body]:
+        """Read all objects that have these labels from the API server."""
 
     async def list(self, kind: str, namespace: str, labels: Mapping[str, str] | None = None) -> list[Body]:
-        """Read all objects that have these labels."""
+        """Give all objects that have these labels, as far as known."""
 
     async def create(self, body: Body) -> Body:
         """Create an object.
@@ -79,7 +78,7 @@ class Cluster(Protocol):
     async def apply_status(self, body: Body) -> Body:
         """Server-side apply the status subresource."""
 
-    async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
+    async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> object:
         """Delete exactly the object with this uid, children in the background; gone already is fine."""
 
     async def emit(self, about: Body, *, type_: str, reason: str, message: str, now: datetime) -> None:

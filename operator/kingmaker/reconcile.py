@@ -180,7 +180,7 @@ class Reconciler:
             RefusedError: It is somebody else's.
         """
         kind, name = body["kind"], body["metadata"]["name"]
-        live = await self._cluster.get(kind, namespace, name)
+        live = await self._cluster.get_live(kind, namespace, name)
         if live is None or is_ours(live, body):
             return
         if is_being_collected(live, body):

@@ -15,8 +15,9 @@ from typing import Any
 
 from aiohttp import web
 
-from kingmaker.kube.client import STRATEGIC, ApiError, KubeClient
-from kingmaker.kube.reflector import Reflector
+from kingmaker.kube.client import STRATEGIC, KubeClient
+from kingmaker.kube.errors import ApiError
+from kingmaker.kube.reflector import LocalCopy, Reflector
 from kingmaker_laptop.node.registration import Registration
 from kingmaker_laptop.node.times import format_time, utc_now
 from support.fakerouter import FakeRouter
@@ -61,7 +62,7 @@ class FakeNode:
         await registration.register()
         await self._runner.setup()
         watch = {"fieldSelector": f"spec.nodeName={self._name}"}
-        pods = Reflector(self._client, "/api/v1/pods", params=watch, on_change=self._on_change, on_sync=on_ready)
+        pods = Reflector(self._client, "/api/v1/pods", LocalCopy(self._on_change, on_ready), params=watch)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(registration.run())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kingmaker.kube.client import KubeClient
-from kingmaker.kube.reflector import Reflector
+from kingmaker.kube.reflector import LocalCopy, Reflector
 
 OURS = {"labelSelector": "app.kubernetes.io/managed-by=kingmaker"}
 EVENTS = {"fieldSelector": "source=kingmaker"}
@@ -83,9 +83,8 @@ async def observing(
         running = []
         for (kind, root, plural, query), done in zip(sources, complete, strict=True):
             scope = f"namespaces/{namespace}/" if namespace else ""
-            reflector = Reflector(
-                client, f"/{root}/{scope}{plural}", params=query, on_change=_record(observer, kind), on_sync=done.set
-            )
+            copy = LocalCopy(_record(observer, kind), done.set)
+            reflector = Reflector(client, f"/{root}/{scope}{plural}", copy, params=query)
             running.append(group.create_task(reflector.run()))
         await asyncio.wait_for(asyncio.gather(*(done.wait() for done in complete)), 30)
         # What was there before is nobody's doing now.

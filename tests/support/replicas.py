@@ -15,7 +15,8 @@ from pathlib import Path
 
 import aiohttp
 
-from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.errors import ApiError
 from kingmaker.kube.kubeconfig import read_kubeconfig
 from kingmaker_laptop import bootstrap
 from kingmaker_laptop.assets import operator_rules

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.errors import ApiError
 from kingmaker_laptop.demo.client import Traffic
 from kingmaker_laptop.demo.errors import DemoError
 from kingmaker_laptop.demo.narration import condition, decision_line, evidence_lines, traffic_line

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from kingmaker.kube.client import KubeClient
 from kingmaker.kube.kubeconfig import read_kubeconfig
-from kingmaker.kube.reflector import Reflector
+from kingmaker.kube.reflector import LocalCopy, Reflector
 from kingmaker_laptop.node.addresses import Addresses, NoAddressError
 from kingmaker_laptop.node.checks import Checks
 from kingmaker_laptop.node.endpoint import Endpoint
@@ -97,10 +97,8 @@ class Agent:
     async def watch(self) -> None:
         """Follow the pods that are bound to this node."""
         selector = {"fieldSelector": f"spec.nodeName={self._tools.settings.name}"}
-        reflector = Reflector(
-            self._tools.client, "/api/v1/pods", params=selector, on_change=self._changed, on_sync=self._synced
-        )
-        await reflector.run()
+        copy = LocalCopy(self._changed, self._synced)
+        await Reflector(self._tools.client, "/api/v1/pods", copy, params=selector).run()
 
     async def halt(self) -> None:
         """End all pods' processes within the node's own grace period."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from kingmaker.kube.client import ApiError
+from kingmaker.kube.errors import ApiError
 from kingmaker_laptop.node.backoff import Backoff
 from kingmaker_laptop.node.checks import Outcome
 from kingmaker_laptop.node.environment import ContainerConfigError

@@ -8,7 +8,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.errors import ApiError
 from kingmaker_laptop.node.times import format_time, utc_now
 
 logger = logging.getLogger(__name__)

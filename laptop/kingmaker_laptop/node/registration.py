@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from kingmaker.kube.client import STRATEGIC, ApiError, KubeClient
+from kingmaker.kube.client import STRATEGIC, KubeClient
+from kingmaker.kube.errors import ApiError
 from kingmaker_laptop.node.times import format_micro_time, format_time, utc_now
 from kingmaker_laptop.node.tools import HOST_IP
 

@@ -8,8 +8,9 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kingmaker.kube.client import ApiError, Document, KubeClient
-from kingmaker.kube.reflector import Reflector
+from kingmaker.kube.client import Document, KubeClient
+from kingmaker.kube.errors import ApiError, UnavailableError
+from kingmaker.kube.reflector import LocalCopy, Reflector
 
 Key = tuple[str, str, str]
 """Collection, namespace, name."""
@@ -61,7 +62,7 @@ class SourceWatches:
         try:
             await asyncio.wait_for(watched.synced.wait(), _SYNC_SECONDS)
         except TimeoutError:
-            raise ApiError(0, "Unreachable", f"{key[0]} {key[1]}/{key[2]} could not be read") from None
+            raise UnavailableError(f"{key[0]} {key[1]}/{key[2]} could not be read", reason="Unreachable") from None
         return watched.current
 
     def release(self, user: str) -> None:
@@ -93,9 +94,8 @@ class SourceWatches:
         reflector = Reflector(
             self._client,
             f"/api/v1/namespaces/{key[1]}/{key[0]}",
+            LocalCopy(changed, watched.synced.set),
             params={"fieldSelector": f"metadata.name={key[2]}"},
-            on_change=changed,
-            on_sync=watched.synced.set,
         )
         watched.task = asyncio.create_task(reflector.run(), name=f"watch {'/'.join(key)}")
         return watched

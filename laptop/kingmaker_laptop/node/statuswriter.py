@@ -4,7 +4,8 @@ import asyncio
 import logging
 from typing import Any, Final
 
-from kingmaker.kube.client import STRATEGIC, ApiError, KubeClient
+from kingmaker.kube.client import STRATEGIC, KubeClient
+from kingmaker.kube.errors import ApiError
 from kingmaker_laptop.node.podspec import PodSpec
 
 logger = logging.getLogger(__name__)

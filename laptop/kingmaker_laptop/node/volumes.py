@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.errors import ApiError
 from kingmaker_laptop.node.atomicdir import write_files
 from kingmaker_laptop.node.fields import PodFacts
 from kingmaker_laptop.node.podspec import Mount, PodSpec

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from kingmaker.kube.client import ApiError
+from kingmaker.kube.errors import ApiError
 from kingmaker_laptop.node.admission import find_problem, is_replaced_when_failed
 from kingmaker_laptop.node.container import ContainerRuntime
 from kingmaker_laptop.node.events import Subject

@@ -5,7 +5,7 @@ import logging
 from typing import Any, Final
 
 from kingmaker.kube.client import KubeClient
-from kingmaker.kube.reflector import Reflector
+from kingmaker.kube.reflector import LocalCopy, Reflector
 from kingmaker_laptop.node.events import EventRecorder, Subject
 from kingmaker_laptop.proxy.listeners import Listeners
 from kingmaker_laptop.proxy.routes import Problem, build_routes
@@ -61,9 +61,8 @@ class ServiceProxy:
         await Reflector(
             self._client,
             f"/api/v1/{collection}",
+            LocalCopy(changed, synced),
             params=self._selectors.get(collection),
-            on_change=changed,
-            on_sync=synced,
         ).run()
 
     def _mark(self, namespace: str) -> None:

@@ -4,7 +4,8 @@ import argparse
 import asyncio
 import sys
 
-from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.errors import ApiError
 from kingmaker.kube.kubeconfig import KubeconfigError, read_kubeconfig
 from kingmaker_laptop.errors import LocalError
 from kingmaker_laptop.serviceurl import service_url

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from kingmaker.adapters.apiserver import ApiServer
 from kingmaker.adapters.election import Candidate, Lease
+from kingmaker.kube.client import KubeClient
 from kingmaker.ports import Clock, ClusterError, ConflictError, NotFoundError
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _RELEASE_SECONDS: Final = 2.0
 class LeaseStore:
     """The Lease object. Every write names the version that it replaces, so that of two writers one fails."""
 
-    def __init__(self, api: ApiServer, *, namespace: str, name: str) -> None:
+    def __init__(self, api: KubeClient, *, namespace: str, name: str) -> None:
         """Take a connection of its own: a renewal must not queue behind a hundred other requests."""
         self.name = name
         self._api = api
@@ -33,7 +33,7 @@ class LeaseStore:
     async def read(self) -> Lease | None:
         """Read it; None when it does not exist."""
         try:
-            return self._parse(await self._api.request("GET", f"{self._collection}/{self.name}"))
+            return self._parse(await self._api.get(f"{self._collection}/{self.name}"))
         except NotFoundError:
             return None
 
@@ -55,8 +55,8 @@ class LeaseStore:
         body = {"apiVersion": _API, "kind": "Lease", "metadata": metadata, "spec": spec}
         if not lease.version:
             del metadata["resourceVersion"]
-            return self._parse(await self._api.request("POST", self._collection, body=body))
-        return self._parse(await self._api.request("PUT", f"{self._collection}/{self.name}", body=body))
+            return self._parse(await self._api.create(self._collection, body))
+        return self._parse(await self._api.replace(f"{self._collection}/{self.name}", body))
 
     def _parse(self, body: dict[str, Any]) -> Lease:
         metadata, spec = body["metadata"], body.get("spec") or {}

@@ -13,6 +13,7 @@ from typing import Any
 from kubernetes.aio.config import ConfigException
 
 from kingmaker.adapters.cluster import KubernetesCluster
+from kingmaker.adapters.connection import connect
 from kingmaker.core.manifests.objects import DEPLOYMENT_UID
 from kingmaker.ports import Body, ClusterError
 from kingmaker_laptop.errors import LocalError
@@ -51,15 +52,14 @@ def target_of(options: argparse.Namespace) -> Target:
 async def connected(target: Target) -> AsyncIterator[KubernetesCluster]:
     """Connect to the cluster of a target; what goes wrong there is said in one line."""
     try:
-        cluster = await KubernetesCluster.connect(str(target.kubeconfig))
+        client = await connect(str(target.kubeconfig))
     except (ConfigException, OSError) as error:
         raise LocalError(f"{target.kubeconfig}: {error}") from error
-    try:
-        yield cluster
-    except ClusterError as error:
-        raise LocalError(str(error)) from error
-    finally:
-        await cluster.close()
+    async with client:
+        try:
+            yield KubernetesCluster(client)
+        except ClusterError as error:
+            raise LocalError(str(error)) from error
 
 
 async def read_deployment(cluster: KubernetesCluster, target: Target) -> Body:

@@ -1,105 +1,134 @@
-"""Which objects an event concerns. Memory for speed alone: what is missed here the next look at the counts finds."""
+"""Whom a change concerns: from what an object was and is to the keys whose pass it may change. Pure, index look-ups."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+from kingmaker.adapters.kinds import FAMILY, REFERS
 from kingmaker.core.manifests.names import ROUTER
 from kingmaker.core.manifests.objects import COMPONENT, DEPLOYMENT, MODEL
-from kingmaker.ports import Key
-
-Body = Mapping[str, Any]
+from kingmaker.kube.store import Change, Store
+from kingmaker.ports import Body, Key
 
 _TELLING: Final = frozenset({"Ready", "Progressing", "ReplicaFailure", "Complete", "Failed"})
 """Conditions of pods, Deployments and Jobs that a pass looks at. Their counts change often and tell nothing more."""
 
-_MOST_NEWS: Final = 100_000
-"""Children whose last news is remembered; without a memory a pass too many is made, and none too few."""
+_OF_THE_CLUSTER: Final = frozenset({"metadata", "status", "apiVersion", "kind"})
+"""Parts of a body that don't say what somebody wants."""
 
 
-@dataclass(slots=True)
-class _Known:
-    """What a deployment refers to: models by name, or any (`open`), and those that its status names."""
+def concerned(change: Change, store: Store) -> Iterator[Key]:
+    """Give the keys that a change concerns, some of them perhaps twice.
 
-    refs: frozenset[str] = frozenset()
-    open: bool = False
-    variants: frozenset[str] = frozenset()
+    Args:
+        change: As the store told it; what we wrote ourselves concerns others than who wrote it.
+        store: In the state after the change.
+    """
+    match change.kind:
+        case "ModelDeployment":
+            yield from _of_deployment(change, store)
+        case "Model":
+            yield from _of_model(change, store)
+        case _:
+            yield from _of_child(change, store)
 
 
-@dataclass(slots=True)
-class Interest:
-    """Remembers the deployments of every namespace and what they refer to."""
+def everybody(store: Store, namespace: str) -> Iterator[Key]:
+    """Give all keys of a namespace, of all namespaces when it is empty."""
+    for kind in ("Model", "ModelDeployment"):
+        collection = store.kinds[kind]
+        for space in [namespace] if namespace else collection.namespaces():
+            for body in collection.all(space):
+                yield _key(kind, body)
 
-    _known: dict[str, dict[str, _Known]] = field(default_factory=dict)
-    _ready: dict[Key, str] = field(default_factory=dict)
-    _news: dict[str, tuple[object, ...]] = field(default_factory=dict)
 
-    def deployments(self, namespace: str) -> Iterator[Key]:
-        """All deployments of a namespace: they share its router."""
-        return (Key("ModelDeployment", namespace, name) for name in list(self._known.get(namespace, ())))
-
-    def of_deployment(self, body: Body, *, deleted: bool) -> Iterator[Key]:
-        """A deployment concerns itself, and the Models whose role in it changed."""
-        meta, spec = body["metadata"], body.get("spec", {})
-        namespace, name = meta["namespace"], meta["name"]
-        known = self._known.setdefault(namespace, {})
-        before = known.pop(name, _Known())
-        variants = frozenset(v["name"] for v in body.get("status", {}).get("variants") or ())
-        yield Key("ModelDeployment", namespace, name)
-        if not deleted:
-            challengers = {c["modelRef"]["name"] for c in spec.get("challengers") or ()}
-            refs = frozenset({spec.get("championRef", {}).get("name", ""), *challengers})
-            known[name] = _Known(refs, bool(spec.get("enrol") or spec.get("retraining")), variants)
-        for model in before.variants | variants:
-            yield Key("Model", namespace, model)
-        if not before.refs or deleted:
-            # The router's owners, and the moment from which its routes are complete, depend on who is there.
-            yield from self.deployments(namespace)
-
-    def of_model(self, body: Body, *, deleted: bool) -> Iterator[Key]:
-        """A Model concerns itself, and who refers to it once its verdict changes."""
-        meta = body["metadata"]
-        key = Key("Model", meta["namespace"], meta["name"])
-        conditions = body.get("status", {}).get("conditions") or ()
-        verdict = "gone" if deleted else f"{meta['uid']} " + " ".join(f"{c['type']}={c['status']}" for c in conditions)
+def _of_deployment(change: Change, store: Store) -> Iterator[Key]:
+    """A deployment concerns itself, and the Models whose role in it changed."""
+    before, after = change.before or {}, change.after or {}
+    key = _key(change.kind, after or before)
+    if not change.is_own:
         yield key
-        if self._ready.get(key) == verdict:
+    for model, _ in _roles(before) ^ _roles(after):
+        yield Key("Model", key.namespace, model)
+    if _uid(before) != _uid(after):
+        # The router's owners, and the moment from which its routes are complete, depend on who is there.
+        yield from _deployments(store, key.namespace)
+
+
+def _of_model(change: Change, store: Store) -> Iterator[Key]:
+    """A Model concerns itself, and who refers to it, or may enrol it, once its verdict changes."""
+    body = change.after or change.before or {}
+    key = _key(change.kind, body)
+    if change.before is None or not change.is_own:
+        yield key
+    if _verdict(change.before) == _verdict(change.after):
+        return
+    deployments = store.kinds["ModelDeployment"]
+    for found in deployments.by(REFERS, key.namespace, key.name):
+        yield _key("ModelDeployment", found)
+    for relative in store.kinds["Model"].by(FAMILY, key.namespace, body["spec"]["family"]):
+        for found in deployments.by(REFERS, key.namespace, relative["metadata"]["name"]):
+            if found["spec"].get("enrol") or found["spec"].get("retraining"):
+                yield _key("ModelDeployment", found)
+
+
+def _of_child(change: Change, store: Store) -> Iterator[Key]:
+    """A child concerns its owner, a router all in its namespace, once something changed that a pass looks at."""
+    before, after = change.before, change.after
+    if before is not None and after is not None:
+        is_ledger = change.is_own and change.kind == "ConfigMap"
+        if is_ledger or _news(before) == _news(after):
             return
-        self._ready[key] = verdict
-        if deleted:
-            del self._ready[key]
-        for name, known in self._known.get(key.namespace, {}).items():
-            if known.open or key.name in known.refs | known.variants:
-                yield Key("ModelDeployment", key.namespace, name)
+    for body in (before, after):
+        if body is not None:
+            yield from _owners(change.kind, body, store)
 
-    def of_child(self, body: Body, *, deleted: bool) -> Iterator[Key]:
-        """A child concerns its owner, a router all in its namespace, once something changed that a pass looks at."""
-        meta = body["metadata"]
-        before, now = self._news.pop(meta["uid"], None), _news(body)
-        if not deleted:
-            if len(self._news) >= _MOST_NEWS:
-                self._news.clear()
-            self._news[meta["uid"]] = now
-        if deleted or before != now:
-            yield from self._concerned(meta)
 
-    def _concerned(self, meta: Mapping[str, Any]) -> Iterator[Key]:
-        labels = meta.get("labels") or {}
-        if labels.get("app.kubernetes.io/name") == ROUTER:
-            yield from self.deployments(meta["namespace"])
-        elif DEPLOYMENT in labels:
-            yield Key("ModelDeployment", meta["namespace"], labels[DEPLOYMENT])
-        elif labels.get(COMPONENT) == "verify" and MODEL in labels:
-            yield Key("Model", meta["namespace"], labels[MODEL])
+def _owners(kind: str, body: Body, store: Store) -> Iterator[Key]:
+    meta = body["metadata"]
+    labels, namespace = meta.get("labels") or {}, meta["namespace"]
+    if labels.get("app.kubernetes.io/name") == ROUTER:
+        yield from _deployments(store, namespace)
+    elif DEPLOYMENT in labels:
+        yield Key("ModelDeployment", namespace, labels[DEPLOYMENT])
+    elif labels.get(COMPONENT) == "verify" and MODEL in labels:
+        yield Key("Model", namespace, labels[MODEL])
+    elif kind == "Service" and store.kinds["ModelDeployment"].get(namespace, meta["name"]):
+        # Somebody else's, and the name is one that a deployment needs.
+        yield Key("ModelDeployment", namespace, meta["name"])
+
+
+def _deployments(store: Store, namespace: str) -> Iterator[Key]:
+    return (_key("ModelDeployment", body) for body in store.kinds["ModelDeployment"].all(namespace))
+
+
+def _key(kind: str, body: Body) -> Key:
+    return Key(kind, body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def _uid(body: Body) -> str:
+    return str(body["metadata"]["uid"]) if body else ""
+
+
+def _roles(body: Body) -> set[tuple[str, str]]:
+    return {(v["name"], v["role"]) for v in (body.get("status") or {}).get("variants") or ()}
+
+
+def _verdict(body: Body | None) -> tuple[str, ...] | None:
+    if body is None:
+        return None
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    return (_uid(body), *(f"{c['type']}={c['status']}" for c in conditions))
 
 
 def _news(body: Body) -> tuple[object, ...]:
-    """What a pass looks at in a child that its kubelet or controller changes."""
-    meta, status = body["metadata"], body.get("status", {})
+    """What a pass looks at in a child: what somebody wants of it, and the part of its status that tells something."""
+    meta: Mapping[str, Any] = body["metadata"]
+    status = body.get("status") or {}
     conditions = sorted(
         (c["type"], c["status"], c.get("reason", "")) for c in status.get("conditions") or () if c["type"] in _TELLING
     )
-    ending = "deletionTimestamp" in meta
-    return (meta.get("generation"), ending, status.get("podIP"), status.get("phase"), *conditions)
+    wanted = {name: part for name, part in body.items() if name not in _OF_THE_CLUSTER}
+    known = (meta["uid"], meta.get("labels"), meta.get("ownerReferences"), "deletionTimestamp" in meta)
+    return (*known, wanted, status.get("podIP"), status.get("phase"), *conditions)

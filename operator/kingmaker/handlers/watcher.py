@@ -10,14 +10,12 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import kopf
 
-from kingmaker.handlers.events import Add, configure, register
-from kingmaker.handlers.interest import Interest
-from kingmaker.ports import Key
+from kingmaker.handlers.events import Seen, configure, register
 
 logger = logging.getLogger(__name__)
 
@@ -29,20 +27,26 @@ _IDENTITY: Any = "kingmaker"
 
 
 class Watcher:
-    """Puts the keys of what changes into a queue."""
+    """Tells what kopf sees of the objects that people apply."""
 
-    def __init__(self, namespaces: Sequence[str], add: Add) -> None:
-        """Take which namespaces to watch, all when there is none, and where keys go: called in the loop of `run`."""
+    def __init__(self, namespaces: Sequence[str], seen: Seen, *, on_break: Callable[[], None]) -> None:
+        """Take what to watch and who is told, in the loop of `run`.
+
+        Args:
+            namespaces: Which to watch; all when there is none.
+            seen: Told each event.
+            on_break: Called when kopf ended: it begins again, and does not know what it missed.
+        """
         self._namespaces = namespaces
-        self._add = add
-        self._interest = Interest()
+        self._seen = seen
+        self._on_break = on_break
         self._thread: threading.Thread | None = None
 
     async def run(self) -> None:
         """Watch until cancelled.
 
-        kopf gives up on some answers of an API server in trouble. Nothing is lost by beginning again: it lists
-        everything anew, and no decision depends on having seen an event.
+        kopf gives up on some answers of an API server in trouble. Nothing is lost by beginning again: everything is
+        listed anew, and no decision depends on having seen an event.
         """
         while True:
             loop = asyncio.get_running_loop()
@@ -56,6 +60,7 @@ class Watcher:
                 logger.exception("the watch broke; it begins again")
             finally:
                 stop.set()
+            self._on_break()
             await asyncio.sleep(_RESTART_SECONDS)
 
     async def close(self) -> None:
@@ -75,7 +80,7 @@ class Watcher:
 
     async def _watch(self, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
         registry = kopf.OperatorRegistry()
-        register(registry, self._interest, lambda key: _tell(loop, self._add, key))
+        register(registry, lambda kind, event, body: _tell(loop, self._seen, kind, event, body))
         settings = kopf.OperatorSettings()
         configure(settings)
         try:
@@ -102,7 +107,7 @@ def _end(ended: asyncio.Future[None], error: BaseException | None) -> None:
         ended.set_exception(error)
 
 
-def _tell(loop: asyncio.AbstractEventLoop, add: Add, key: Key) -> None:
+def _tell(loop: asyncio.AbstractEventLoop, seen: Seen, kind: str, event: str | None, body: dict[str, Any]) -> None:
     # News that come after the end are nobody's.
     with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(add, key)
+        loop.call_soon_threadsafe(seen, kind, event, body)

@@ -1,1 +1,1 @@
-"""A small client of the Kubernetes API for the laptop's own processes: plain dicts over aiohttp, nothing generated."""
+"""The Kubernetes API for operator and laptop: plain dicts over aiohttp, nothing generated, nothing of Kingmaker."""

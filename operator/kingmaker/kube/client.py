@@ -1,89 +1,125 @@
 """Talk to the API server: a coroutine per verb, JSON in, JSON out. It never retries; callers know what that means."""
 
+from __future__ import annotations
+
 import json
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 import aiohttp
 
+from kingmaker.kube.errors import ApiError, ConflictError, UnavailableError, error_of, unreachable
 from kingmaker.kube.kubeconfig import Connection
 
 Document = dict[str, Any]
 
-MERGE = "application/merge-patch+json"
-STRATEGIC = "application/strategic-merge-patch+json"
+Permit = Callable[[], None]
+"""Called right before a write is sent. Where this process may not write any more, it does not return."""
 
-REQUEST_SECONDS = 15.0
+APPLY: Final = "application/apply-patch+yaml"
+MERGE: Final = "application/merge-patch+json"
+STRATEGIC: Final = "application/strategic-merge-patch+json"
+
+REQUEST_SECONDS: Final = 15.0
 """Deadline of an ordinary request: far above what a busy laptop needs, below the lease's 40 s."""
 
-_MAX_LINE_BYTES = 16 * 1024 * 1024
+_PAGE: Final = 500
+_MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 
 
-class ApiError(Exception):
-    """The API server answered with an error, or not at all.
+def always() -> None:
+    """Permit: there is no other process that could write."""
 
-    Attributes:
-        status: HTTP status; 0 when there was no answer (down, refused, timed out).
-        reason: `reason` of the Status object, e.g. `NotFound`, or `Unreachable`.
-    """
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.reason = reason
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A collection at one moment: all of `items` as they were at resourceVersion `version`."""
 
-    @property
-    def is_not_found(self) -> bool:
-        """Whether the object isn't there."""
-        return self.status == 404
-
-    @property
-    def is_lasting(self) -> bool:
-        """Whether the same request would fail again: a refusal, not an outage or an overload."""
-        return 400 <= self.status < 500 and self.status not in {408, 429}
+    items: list[Document]
+    version: str
 
 
 class KubeClient:
     """A session with one API server. Use as an async context manager."""
 
-    def __init__(self, connection: Connection, *, agent: str) -> None:
-        self._server = connection.server
-        self._tls = connection.tls
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        agent: str,
+        permit: Permit = always,
+        fence: re.Pattern[str] | None = None,
+        timeout_seconds: float = REQUEST_SECONDS,
+    ) -> None:
+        """Take where the API server is, and how this process behaves.
+
+        Args:
+            connection: From a kubeconfig, or from what a pod is given.
+            agent: Tells the API server who asks.
+            permit: Called right before a write is sent.
+            fence: A refusal whose message matches is about who may write at this moment, not about the object: it
+                becomes a ConflictError.
+            timeout_seconds: A request that takes longer has failed; watches are not meant.
+        """
+        self._connection = connection
         self._headers = {"User-Agent": agent, "Accept": "application/json"}
-        if connection.token:
-            self._headers["Authorization"] = f"Bearer {connection.token}"
+        self._permit = permit
+        self._fence = fence
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._session: aiohttp.ClientSession | None = None
 
     @property
     def server(self) -> str:
         """Base URL of the API server."""
-        return self._server
+        return self._connection.server
 
-    async def __aenter__(self) -> "KubeClient":
+    async def __aenter__(self) -> Self:
+        """Open the session."""
         # Each watch holds a connection for minutes, so the pool has no limit.
-        connector = aiohttp.TCPConnector(limit=0, ssl=self._tls or True)
+        connector = aiohttp.TCPConnector(limit=0, ssl=self._connection.tls or True)
         self._session = aiohttp.ClientSession(connector=connector, headers=self._headers, trust_env=False)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        """Close all connections."""
         if self._session:
             await self._session.close()
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> Document:
-        """Read one object or one list."""
-        return await self._request("GET", path, params=params)
+        """Read one object or one page of a list."""
+        return await self.request("GET", path, params)
 
-    async def create(self, path: str, body: Document) -> Document:
+    async def list(self, path: str, params: Mapping[str, str] | None = None) -> Listing:
+        """Read a whole collection, page by page, as it was at the moment of the first page."""
+        query = {**(params or {}), "limit": str(_PAGE)}
+        items: list[Document] = []
+        while True:
+            page = await self.get(path, query)
+            items += page.get("items") or ()
+            following = page["metadata"].get("continue")
+            if not following:
+                return Listing(items, str(page["metadata"]["resourceVersion"]))
+            query["continue"] = following
+
+    async def create(self, path: str, body: Mapping[str, Any], params: Mapping[str, str] | None = None) -> Document:
         """POST an object to its collection or subresource."""
-        return await self._request("POST", path, body=body)
+        return await self.request("POST", path, params, body)
 
-    async def patch(self, path: str, body: Document, *, kind: str = MERGE) -> Document:
+    async def replace(self, path: str, body: Mapping[str, Any]) -> Document:
+        """PUT an object; ConflictError unless it is still at the body's resourceVersion."""
+        return await self.request("PUT", path, None, body)
+
+    async def patch(
+        self, path: str, body: Mapping[str, Any], *, kind: str = MERGE, params: Mapping[str, str] | None = None
+    ) -> Document:
         """PATCH an object; `kind` is the patch's content type."""
-        return await self._request("PATCH", path, body=body, content_type=kind)
+        return await self.request("PATCH", path, params, body, content_type=kind)
 
-    async def delete(self, path: str, options: Document) -> Document:
-        """DELETE with `DeleteOptions`."""
-        return await self._request("DELETE", path, body=options)
+    async def delete(self, path: str, options: Mapping[str, Any]) -> Document:
+        """DELETE with `DeleteOptions`; gives the object where it is still there for its finalizers, else a Status."""
+        return await self.request("DELETE", path, None, options)
 
     async def watch(self, path: str, params: Mapping[str, str], *, idle_seconds: float) -> AsyncIterator[Document]:
         """Yield watch events until the server ends the stream.
@@ -98,55 +134,71 @@ class KubeClient:
         """
         query = {**params, "watch": "1", "allowWatchBookmarks": "true"}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS, sock_read=idle_seconds)
+        what = f"WATCH {self.server}{path}"
         try:
-            async with self._opened().get(self._server + path, params=query, timeout=timeout) as response:
-                await _raise_for(response)
+            async with self._opened().get(
+                self.server + path,
+                params=query,
+                headers=await self._connection.headers(),
+                timeout=timeout,
+                proxy=self._connection.proxy,
+                server_hostname=self._connection.server_hostname,
+            ) as response:
+                if response.status >= 400:
+                    raise self._error(what, response.status, await response.read())
                 async for line in _lines(response.content):
                     yield json.loads(line)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _unreachable(self._server, error) from error
+            raise unreachable(what, error) from error
 
-    async def _request(
+    async def request(
         self,
         method: str,
         path: str,
-        *,
         params: Mapping[str, str] | None = None,
-        body: Document | None = None,
+        body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
     ) -> Document:
+        """Send any request and give the answer's body; `content_type` is the body's.
+
+        Raises:
+            ApiError: The narrowest that says what the API server answered.
+        """
         content = None if body is None else json.dumps(body).encode()
-        headers = {} if body is None else {"Content-Type": content_type}
-        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+        headers = await self._connection.headers()
+        if body is not None:
+            headers["Content-Type"] = content_type
+        if method != "GET":
+            self._permit()
         try:
             async with self._opened().request(
-                method, self._server + path, params=params, data=content, headers=headers, timeout=timeout
+                method,
+                self.server + path,
+                params=params,
+                data=content,
+                headers=headers,
+                timeout=self._timeout,
+                proxy=self._connection.proxy,
+                server_hostname=self._connection.server_hostname,
             ) as response:
-                await _raise_for(response)
-                document: Document = json.loads(await response.read())
-                return document
+                answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _unreachable(self._server, error) from error
+            raise unreachable(f"{method} {self.server}{path}", error) from error
+        if response.status >= 400:
+            raise self._error(f"{method} {path}", response.status, answer)
+        document: Document = json.loads(answer)
+        return document
+
+    def _error(self, what: str, status: int, answer: bytes) -> ApiError:
+        error = error_of(what, status, answer)
+        if self._fence and self._fence.search(str(error)):
+            return ConflictError(str(error), status=status, reason=error.reason)
+        return error
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             raise RuntimeError("KubeClient is used outside its `async with` block")
         return self._session
-
-
-def _unreachable(server: str, error: BaseException) -> ApiError:
-    return ApiError(0, "Unreachable", f"API server {server}: {error or type(error).__name__}")
-
-
-async def _raise_for(response: aiohttp.ClientResponse) -> None:
-    if response.status < 400:
-        return
-    text = await response.text()
-    try:
-        status = json.loads(text)
-        raise ApiError(response.status, str(status.get("reason", "")), str(status.get("message", text[:500])))
-    except (ValueError, AttributeError):
-        raise ApiError(response.status, response.reason or "", text[:500]) from None
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
@@ -158,4 +210,4 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
             if line:
                 yield line
         if len(rest) > _MAX_LINE_BYTES:
-            raise ApiError(0, "Unreachable", f"watch event above {_MAX_LINE_BYTES} bytes")
+            raise UnavailableError(f"watch event above {_MAX_LINE_BYTES} bytes", reason="Unreachable")

@@ -3,6 +3,7 @@
 import base64
 import ssl
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,22 @@ class Connection:
         server: Base URL without a slash at the end.
         tls: None for plain http.
         token: Bearer token, None when the client certificate says who we are.
+        authorize: Gives the header `Authorization` anew for each request, where credentials expire; None: `token` does.
+        proxy: URL of an HTTP proxy before the API server.
+        server_hostname: Name that the certificate has to be for, where it is not that of `server`.
     """
 
     server: str
     tls: ssl.SSLContext | None
     token: str | None
+    authorize: Callable[[], Awaitable[str | None]] | None = None
+    proxy: str | None = None
+    server_hostname: str | None = None
+
+    async def headers(self) -> dict[str, str]:
+        """Give the headers that prove who we are."""
+        said = await self.authorize() if self.authorize else self.token and f"Bearer {self.token}"
+        return {"Authorization": said} if said else {}
 
 
 def read_kubeconfig(path: Path) -> Connection:

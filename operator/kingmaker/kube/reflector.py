@@ -1,11 +1,14 @@
 """Keep a copy of a collection up to date: list, watch from there, list again when the server forgot (410)."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
 
-from kingmaker.kube.client import ApiError, Document, KubeClient
+from kingmaker.kube.client import Document, KubeClient
+from kingmaker.kube.errors import ApiError, UnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -15,95 +18,126 @@ WATCH_SECONDS: Final = 290
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 
-OnChange = Callable[[Document, bool], None]
-"""Called with the object and whether it is gone. Must not block."""
+
+class Copy(Protocol):
+    """What a reflector keeps up to date. Nothing here may block."""
+
+    def replace(self, items: Sequence[Document], version: str) -> None:
+        """Take a complete list: what is not in it is gone."""
+
+    def put(self, item: Document) -> None:
+        """Take an object that is new or changed."""
+
+    def drop(self, item: Document) -> None:
+        """Take an object, in its last state, that was deleted or left the selector."""
 
 
 class Reflector:
-    """A local copy of one collection.
-
-    Args:
-        client: Opened client.
-        path: Collection, e.g. `/api/v1/pods`.
-        params: Selectors.
-        on_change: Told each object that is new, changed or gone, in the order of the watch.
-        on_sync: Called after each complete list, when the copy is a whole again.
-    """
+    """Follows one collection for ever."""
 
     def __init__(
         self,
         client: KubeClient,
         path: str,
+        copy: Copy,
         *,
         params: Mapping[str, str] | None = None,
-        on_change: OnChange,
-        on_sync: Callable[[], None] = lambda: None,
+        on_break: Callable[[], None] = lambda: None,
     ) -> None:
+        """Take what to follow and where it goes.
+
+        Args:
+            client: Opened client.
+            path: Collection, e.g. `/api/v1/pods`.
+            copy: Told everything, in the order of the watch.
+            params: Selectors.
+            on_break: Called whenever the watch was lost or refused, before it is opened anew.
+        """
         self._client = client
         self._path = path
         self._params = dict(params or {})
-        self._on_change = on_change
-        self._on_sync = on_sync
-        self._objects: dict[str, Document] = {}
+        self._copy = copy
+        self._on_break = on_break
         self._version = ""
-
-    def __iter__(self) -> Iterator[Document]:
-        return iter(list(self._objects.values()))
+        self._pause = _FIRST_PAUSE
 
     async def run(self) -> None:
         """List and watch for ever; outages are waited out with growing pauses."""
-        pause = _FIRST_PAUSE
         while True:
             try:
                 if not self._version:
-                    await self._relist()
+                    listing = await self._client.list(self._path, self._params)
+                    self._copy.replace(listing.items, listing.version)
+                    self._version = listing.version
                 await self._follow()
-                pause = _FIRST_PAUSE
-                await asyncio.sleep(pause)
+                self._pause = _FIRST_PAUSE
             except ApiError as error:
                 if error.status:  # An answer proves nothing about the watch: start from a list.
                     self._version = ""
                 if error.status not in {0, 410}:
                     logger.warning("watch of %s failed: %s", self._path, error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
-
-    async def _relist(self) -> None:
-        listed = await self._client.get(self._path, self._params)
-        found = {_key(item): item for item in listed.get("items") or []}
-        for key in [key for key in self._objects if key not in found]:
-            self._on_change(self._objects.pop(key), True)
-        for key, item in found.items():
-            known = self._objects.get(key)
-            self._objects[key] = item
-            if known is None or _version(known) != _version(item):
-                self._on_change(item, False)
-        self._version = str(listed["metadata"]["resourceVersion"])
-        self._on_sync()
+                self._on_break()
+                self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            await asyncio.sleep(self._pause)
 
     async def _follow(self) -> None:
         query = {**self._params, "resourceVersion": self._version, "timeoutSeconds": str(WATCH_SECONDS)}
         async for event in self._client.watch(self._path, query, idle_seconds=WATCH_SECONDS + 20):
             self._apply(event)
+            self._pause = _FIRST_PAUSE
 
     def _apply(self, event: Document) -> None:
         item: Document = event["object"]
         match event["type"]:
             case "ERROR":
-                raise ApiError(int(item.get("code", 500)), str(item.get("reason", "")), str(item.get("message", "")))
+                status, reason = int(item.get("code", 500)), str(item.get("reason", ""))
+                raise UnavailableError(str(item.get("message", "")), status=status, reason=reason)
             case "DELETED":
-                self._version = _version(item)
-                self._objects.pop(_key(item), None)
-                self._on_change(item, True)
+                self._copy.drop(item)
             case "ADDED" | "MODIFIED":
-                self._version = _version(item)
-                self._objects[_key(item)] = item
+                self._copy.put(item)
+            case _:  # A bookmark.
+                pass
+        self._version = str(item["metadata"]["resourceVersion"])
+
+
+class LocalCopy:
+    """Remembers which objects there are, and tells each that is new, changed or gone.
+
+    One that was deleted and made anew under its name is told twice: the old one is gone, the new one is new.
+    """
+
+    def __init__(self, on_change: Callable[[Document, bool], None], on_sync: Callable[[], None] = lambda: None) -> None:
+        """Take who is told: of an object and whether it is gone; and of each complete list, after its changes."""
+        self._on_change = on_change
+        self._on_sync = on_sync
+        self._objects: dict[str, Document] = {}
+
+    def replace(self, items: Sequence[Document], version: str) -> None:
+        """Tell what differs from what is known."""
+        del version
+        found = {_uid(item): item for item in items}
+        for uid in [uid for uid in self._objects if uid not in found]:
+            self._on_change(self._objects.pop(uid), True)
+        for uid, item in found.items():
+            known = self._objects.get(uid)
+            self._objects[uid] = item
+            if known is None or _version(known) != _version(item):
                 self._on_change(item, False)
-            case _:
-                self._version = _version(item)
+        self._on_sync()
+
+    def put(self, item: Document) -> None:
+        """Remember and tell it."""
+        self._objects[_uid(item)] = item
+        self._on_change(item, False)
+
+    def drop(self, item: Document) -> None:
+        """Forget and tell it."""
+        self._objects.pop(_uid(item), None)
+        self._on_change(item, True)
 
 
-def _key(item: Document) -> str:
+def _uid(item: Document) -> str:
     return str(item["metadata"]["uid"])
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from kingmaker.api import ModelDeployment
-from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.errors import ApiError
 from support.controlplane import ControlPlane
 from support.manifests import DIGEST, a_decision, a_model, a_retraining_seat, a_seat
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kingmaker.kube.client import ApiError
+from kingmaker.kube.errors import ApiError
 from support.badmanifests import ALL
 from support.manifests import a_decision, a_model, a_retraining_seat, a_seat
 

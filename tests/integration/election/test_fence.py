@@ -3,15 +3,17 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from kingmaker.adapters.apiserver import ApiServer
+from kingmaker.adapters.connection import connect
 from kingmaker.core.serving.ownership import FIELD_MANAGER
-from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.client import APPLY, KubeClient
+from kingmaker.kube.errors import ApiError
 from kingmaker.ports import ConflictError
 from kingmaker_laptop import bootstrap
 from kingmaker_laptop.credentials import render_kubeconfig
@@ -33,9 +35,9 @@ class Pods:
     plane: ControlPlane
     client: KubeClient
     namespace: str
-    first: ApiServer
-    second: ApiServer
-    outside: ApiServer
+    first: KubeClient
+    second: KubeClient
+    outside: KubeClient
     """The operator's ServiceAccount, from no pod."""
 
     async def give_lease(self, holder: str) -> None:
@@ -49,12 +51,12 @@ class Pods:
         path = f"{LEASES}/kingmaker?fieldManager=test&force=true"
         await self.client.patch(path, body, kind="application/apply-patch+yaml")
 
-    async def write(self, who: ApiServer, name: str) -> None:
+    async def write(self, who: KubeClient, name: str) -> None:
         """Server-side apply a ConfigMap as the operator would."""
         body = config_map(name)
-        await who.request("PATCH", f"/api/v1/namespaces/{self.namespace}/configmaps/{name}", QUERY, body)
+        await who.patch(f"/api/v1/namespaces/{self.namespace}/configmaps/{name}", body, kind=APPLY, params=QUERY)
 
-    async def until_written(self, who: ApiServer, name: str) -> int:
+    async def until_written(self, who: KubeClient, name: str) -> int:
         """Write as soon as the API server knows who leads; give how often it refused."""
         for refusals in range(100):
             try:
@@ -65,7 +67,7 @@ class Pods:
                 return refusals
         raise AssertionError("refused a hundred times")
 
-    async def until_refused(self, who: ApiServer, name: str) -> str:
+    async def until_refused(self, who: KubeClient, name: str) -> str:
         """Write until the API server knows that another one leads; give what it says."""
         for _ in range(100):
             try:
@@ -90,15 +92,12 @@ async def pods(bare_laptop: ControlPlane, client: KubeClient, tmp_path) -> Async
     tokens = {name: await pod_token(client, name) for name in ("first", "second")}
     tokens["outside"] = await bootstrap.request_token(client)
     found = {}
-    for name, token in tokens.items():
-        path = tmp_path / name
-        path.write_text(render_kubeconfig(home, server=bare_laptop.url, user=name, token=token))
-        found[name] = await ApiServer.connect(str(path))
-    try:
+    async with AsyncExitStack() as stack:
+        for name, token in tokens.items():
+            path = tmp_path / name
+            path.write_text(render_kubeconfig(home, server=bare_laptop.url, user=name, token=token))
+            found[name] = await stack.enter_async_context(await connect(str(path)))
         yield Pods(bare_laptop, client, namespace, **found)
-    finally:
-        for api in found.values():
-            await api.close()
         await forget(client, ["first", "second"])
         bare_laptop.kubectl("delete", "namespace", namespace, "--wait=false")
 
@@ -135,10 +134,10 @@ async def test_every_kind_of_write_is_fenced(pods: Pods) -> None:
     forced = {**QUERY, "force": "true"}
     writes = (
         ("POST", maps, QUERY, config_map("b")),
-        ("PATCH", f"{maps}/c", QUERY, config_map("c")),
+        ("PATCH", f"{maps}/c", QUERY, config_map("c"), APPLY),
         ("DELETE", f"{ours}/decisions/old", {}, {"preconditions": {"uid": uid}}),
         ("POST", f"{ours}/models", QUERY, a_model(metadata__name="n", metadata__labels=MANAGED)),
-        ("PATCH", f"{ours}/models/m/status", forced, status),
+        ("PATCH", f"{ours}/models/m/status", forced, status, APPLY),
         ("POST", f"{ours}/decisions", QUERY, a_decision(metadata__name="d", metadata__labels=MANAGED)),
     )
     for write in writes:

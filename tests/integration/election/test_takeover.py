@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.errors import ApiError
 from kingmaker_laptop.home import Home
 from kingmaker_laptop.ports import read_ports
 from support.controlplane import ControlPlane

@@ -9,7 +9,8 @@ import pytest
 
 from kingmaker.core.manifests.serving import variant_deployment
 from kingmaker.core.serving.diff import contains
-from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.errors import ApiError
 from kingmaker.kube.kubeconfig import Connection, read_kubeconfig
 from kingmaker_laptop import bootstrap
 from kingmaker_laptop.assets import operator_rules

@@ -6,7 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from kingmaker.kube.client import ApiError
+from kingmaker.kube.errors import ApiError
 from support.processnode import Api, ProcessNode, eventually, is_ready, lives, pid_of, shell, state, terminated
 
 

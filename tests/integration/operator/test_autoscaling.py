@@ -13,7 +13,7 @@ import pytest
 
 from kingmaker.kube.client import KubeClient
 from kingmaker.kube.kubeconfig import read_kubeconfig
-from kingmaker.kube.reflector import Reflector
+from kingmaker.kube.reflector import LocalCopy, Reflector
 from kingmaker_laptop.addresses import Addresses
 from support.controlplane import ControlPlane
 from support.fakenode import fake_node
@@ -107,7 +107,7 @@ async def seat(crds: ControlPlane, namespace: str, tmp_path: Path) -> AsyncItera
                 async with asyncio.TaskGroup() as group:
                     collection = found.path("apps/v1/deployments")
                     watch = {"labelSelector": "app.kubernetes.io/component=serving"}
-                    reflector = Reflector(client, collection, params=watch, on_change=found.see)
+                    reflector = Reflector(client, collection, LocalCopy(found.see), params=watch)
                     task = group.create_task(reflector.run())
                     yield found
                     task.cancel()

@@ -2,7 +2,7 @@
 
 import yaml
 
-from kingmaker.adapters.apiserver import _FENCE
+from kingmaker.adapters.connection import FENCE
 from kingmaker.core.manifests.objects import MANAGED
 from support.leaderpolicy import CHART, POLICY, leader_policy, lease_rules
 
@@ -46,5 +46,5 @@ def test_a_missing_lease_holds_up_nobody_who_collects() -> None:
 
 def test_the_operator_knows_the_refusal_by_the_policys_name() -> None:
     said = f"forbidden: ValidatingAdmissionPolicy '{POLICY}' with binding 'b' denied request: not the leader"
-    assert _FENCE.search(said)
-    assert not _FENCE.search(said.replace(POLICY, POLICY.replace("leader", "images")))
+    assert FENCE.search(said)
+    assert not FENCE.search(said.replace(POLICY, POLICY.replace("leader", "images")))

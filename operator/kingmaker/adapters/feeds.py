@@ -1,0 +1,158 @@
+"""Keeps the store in step with the API server.
+
+What the operator makes comes by a reflector for each kind. What people apply comes by kopf's watch, told to `seen`.
+That watch has two gaps (docs/decisions/0009): it says nothing of what was deleted while it was down, and not when its
+first list is complete. So these two kinds are listed beside it: at the start, whenever kopf lists them again, and
+whenever any watch here broke, for then kopf's may have broken as well. The store compares keys; what kopf told
+meanwhile stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from kingmaker.adapters.kinds import CHILDREN, PEOPLES, RESOURCES
+from kingmaker.kube.client import Document, KubeClient
+from kingmaker.kube.errors import ApiError
+from kingmaker.kube.reflector import Reflector
+from kingmaker.kube.store import Store
+
+logger = logging.getLogger(__name__)
+
+_PAUSE: Final = 1.0
+"""Seconds between two lists of one kind: kopf tells a list object by object, and it is answered by one."""
+
+_LONGEST_PAUSE: Final = 10.0
+
+
+class Feed:
+    """Feeds one kind in one namespace, or in all of them when it is empty, into the store."""
+
+    def __init__(self, store: Store, kind: str, namespace: str, synced: Callable[[str], None]) -> None:
+        """Take where to; `synced` is told of the namespace when the first complete list is in."""
+        self.kind = kind
+        self.namespace = namespace
+        self._store = store
+        self._synced = synced
+        self._is_synced = False
+        self._type = RESOURCES[kind].typed
+
+    @property
+    def path(self) -> str:
+        """The collection."""
+        return RESOURCES[self.kind].path(self.namespace)
+
+    def replace(self, items: Sequence[Document], version: str) -> None:
+        """Take a complete list."""
+        self._store.replace(self.kind, self.namespace, [self._type(self.kind, item) for item in items], version)
+        if not self._is_synced:
+            self._is_synced = True
+            self._synced(self.namespace)
+
+    def put(self, item: Document) -> None:
+        """Take an object that is new or changed."""
+        self._store.put(self.kind, self._type(self.kind, item))
+
+    def drop(self, item: Document) -> None:
+        """Take an object that was deleted or left the selector."""
+        self._store.drop(self.kind, self._type(self.kind, item))
+
+
+class Lister:
+    """Lists a collection whenever somebody asked for it; who asks during a list gets the next one."""
+
+    def __init__(self, client: KubeClient, feed: Feed) -> None:
+        """Take where from and where to. The first list is asked for."""
+        self._client = client
+        self._feed = feed
+        self._asked = asyncio.Event()
+        self._asked.set()
+
+    def ask(self) -> None:
+        """Have the collection listed soon."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """List on demand, for ever; outages are waited out with growing pauses."""
+        pause = _PAUSE
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            try:
+                listing = await self._client.list(self._feed.path)
+                self._feed.replace(listing.items, listing.version)
+                pause = _PAUSE
+            except ApiError as error:
+                logger.warning("list of %s failed: %s", self._feed.path, error)
+                self._asked.set()
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+
+
+class Feeds:
+    """All of them."""
+
+    def __init__(
+        self, client: KubeClient, store: Store, namespaces: Sequence[str], *, synced: Callable[[str], None]
+    ) -> None:
+        """Take where from and where to.
+
+        Args:
+            client: Opened by the time of `run`.
+            store: Fed from now on.
+            namespaces: Which to watch; all when there is none.
+            synced: Told of each namespace that is complete, once; of the empty name when all are.
+        """
+        self._store = store
+        self._on_synced = synced
+        scopes = namespaces or ("",)
+        own = [Feed(store, kind, scope, self._synced) for kind in PEOPLES for scope in scopes]
+        self._listers = {(feed.kind, feed.namespace): Lister(client, feed) for feed in own}
+        self._reflectors = [
+            Reflector(
+                client,
+                RESOURCES[kind].path(scope),
+                Feed(store, kind, scope, self._synced),
+                params={"labelSelector": selector} if selector else {},
+                on_break=self.list_again,
+            )
+            for kind, selector in CHILDREN.items()
+            for scope in scopes
+        ]
+
+    async def run(self) -> None:
+        """Feed the store until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for lister in self._listers.values():
+                group.create_task(lister.run())
+            for reflector in self._reflectors:
+                group.create_task(reflector.run())
+
+    def seen(self, kind: str, event: str | None, body: Document) -> None:
+        """Take what kopf saw of a kind that people apply.
+
+        Args:
+            kind: One of `PEOPLES`.
+            event: `ADDED`, `MODIFIED` or `DELETED`; None for an item of a list.
+            body: The object.
+        """
+        if event == "DELETED":
+            self._store.drop(kind, body)
+            return
+        self._store.put(kind, body)
+        if event is None:
+            lister = self._listers.get((kind, body["metadata"]["namespace"])) or self._listers.get((kind, ""))
+            if lister:
+                lister.ask()
+
+    def list_again(self) -> None:
+        """Have all that people apply listed: nobody knows what kopf missed."""
+        for lister in self._listers.values():
+            lister.ask()
+
+    def _synced(self, namespace: str) -> None:
+        if self._store.is_synced(namespace):
+            self._on_synced(namespace)
