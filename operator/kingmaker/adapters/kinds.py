@@ -93,7 +93,10 @@ _CONTAINER: Final = ("name", "image", "ready", "restartCount", "state", "lastSta
 def kinds() -> dict[str, Kind]:
     """Give how each watched kind is kept in the store."""
     trims = {"Pod": _pod, "Job": _job, "Service": _service}
-    found = {name: Kind(trims.get(name, _any), labels=_LABELS) for name in CHILDREN}
+    found = {
+        name: Kind(trims.get(name, _any), labels=_LABELS, selector=MANAGED if selector else {})
+        for name, selector in CHILDREN.items()
+    }
     found["Model"] = Kind(_any, {FAMILY: lambda body: (body["spec"]["family"],)})
     found["ModelDeployment"] = Kind(_any, {REFERS: models_of})
     return found
@@ -110,9 +113,9 @@ def models_of(deployment: Mapping[str, Any]) -> Iterator[str]:
 
 def _any(body: Document) -> Document:
     meta = {**body["metadata"]}
-    managed = [*_replicas(meta.pop("managedFields", ()))] if body["kind"] == "Deployment" else []
-    if managed:
-        meta["managedFields"] = managed
+    account = meta.pop("managedFields", ())
+    if body["kind"] == "Deployment":
+        meta["managedFields"] = [*_replicas(account)]
     if _APPLIED in (meta.get("annotations") or {}):
         meta["annotations"] = {key: value for key, value in meta["annotations"].items() if key != _APPLIED}
     shared: Document = _shared(body | {"metadata": meta})

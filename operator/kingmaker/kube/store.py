@@ -59,11 +59,13 @@ class Kind:
         trim: Leaves out what nobody reads; the body that it is given stays as it is.
         indices: By name; an object is found by each value that an indexer gives.
         labels: Labels by whose values objects are found.
+        selector: Labels that an object must have: no watch tells of others, so they are not kept.
     """
 
     trim: Callable[[Document], Document] = lambda body: body
     indices: Mapping[str, Indexer] = field(default_factory=dict)
     labels: Sequence[str] = ()
+    selector: Mapping[str, str] = field(default_factory=dict)
 
 
 class Collection:
@@ -77,6 +79,7 @@ class Collection:
         self._objects: dict[str, dict[str, Document]] = {}
         self._found: dict[tuple[str, str, str], dict[str, None]] = {}
         self._graves: dict[Name, _Grave] = {}
+        self._listed: dict[str, int] = {}
 
     def __len__(self) -> int:
         """Count the objects."""
@@ -105,15 +108,25 @@ class Collection:
         return [objects[name] for name in self._found.get((index, namespace, value), ())]
 
     def put(self, body: Document, *, is_own: bool = False) -> Change | None:
-        """Take in a state of an object; None when a newer one is known."""
-        key, version = _key(body), version_of(body)
-        known, grave = self.get(*key), self._graves.get(key)
-        if known is not None and version_of(known) >= version:
-            return None
-        if grave is not None and (version <= grave.version or body["metadata"]["uid"] == grave.uid):
+        """Take in a state of an object; None when something newer is known of it."""
+        if not _has(body, self._how.selector):
+            return self.drop(body)
+        key = _key(body)
+        known = self.get(*key)
+        if self._is_old(key, known, body):
             return None
         self._graves.pop(key, None)
         return self._set(key, known, self._how.trim(body), is_own=is_own)
+
+    def _is_old(self, key: Name, known: Document | None, body: Document) -> bool:
+        version = version_of(body)
+        if known is not None:
+            return version_of(known) >= version
+        grave = self._graves.get(key)
+        if grave is not None and (version <= grave.version or body["metadata"]["uid"] == grave.uid):
+            return True
+        # Had it still been like this when all were listed, it would be known.
+        return version <= max(self._listed.get("", 0), self._listed.get(key[0], 0))
 
     def drop(self, body: Document) -> Change | None:
         """Take in that an object was deleted, or left the selector, in this state."""
@@ -150,9 +163,10 @@ class Collection:
         for space in [namespace] if namespace else self.namespaces():
             for name, known in list(self._objects.get(space, {}).items()):
                 if (space, name) not in there and version_of(known) <= moment:
-                    yield from filter(None, [self._bury((space, name), known, _Grave(moment))])
+                    yield self._set((space, name), known, None)
+        self._listed[namespace] = max(moment, self._listed.get(namespace, 0))
 
-    def _set(self, key: Name, before: Document | None, after: Document | None, *, is_own: bool) -> Change:
+    def _set(self, key: Name, before: Document | None, after: Document | None, *, is_own: bool = False) -> Change:
         namespace, name = key
         if before is not None:
             self._unindex(namespace, name, before)
