@@ -4,6 +4,11 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# A busy machine makes an example slow; that is no finding.
+settings.register_profile("kingmaker", deadline=None)
+settings.load_profile("kingmaker")
 
 
 @pytest.fixture(scope="session", autouse=True)
