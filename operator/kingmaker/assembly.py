@@ -44,11 +44,16 @@ _ROUTER_HEAP: Final = 900 * 2**20
 """Bytes, a little below the router's memory limit: near it Envoy refuses work instead of being killed."""
 
 
+_STORING_SECONDS: Final = 10.0
+"""For what is left to store when the operator is told to end; its grace is three times that."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What the leader runs. Nothing of it listens, reads or writes before that."""
 
     routers: AdsRouters
+    reconciler: Reconciler
     loop: Loop
     feeds: Feeds
     watcher: Watcher
@@ -116,7 +121,7 @@ async def _assemble(
     feeds = _feeds(client, store, options.namespaces, loop)
     watcher = Watcher(options.namespaces, feeds.seen, on_break=feeds.list_again)
     stack.push_async_callback(watcher.close)
-    return _Parts(routers, loop, feeds, watcher, metrics)
+    return _Parts(routers, reconciler, loop, feeds, watcher, metrics)
 
 
 def _feeds(client: KubeClient, store: Store, namespaces: Sequence[str], loop: Loop) -> Feeds:
@@ -150,6 +155,10 @@ async def _lead(options: Options, parts: _Parts, elector: Elector | None, stop: 
             for task in work:
                 task.cancel()
             await asyncio.wait(work)
+            # While the Lease is held: who follows begins with all that was counted.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STORING_SECONDS):
+                    await parts.reconciler.store_ledgers()
             if lease:
                 lease.cancel()
     finally:

@@ -12,17 +12,17 @@ Decisions are made in `core.decide`; how objects are read and written is in `ada
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
-from kingmaker.api import Model, RoleStatus
+from kingmaker.api import Model, ModelDeployment, RoleStatus
 from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.decide import Rules, decide
 from kingmaker.core.manifests.names import JOBS, WORKLOAD
-from kingmaker.core.observed import Observed
 from kingmaker.core.plan import Action, Apply, Create, Delete, Gauges, HandOver
 from kingmaker.core.serving.children import ledger_config_map, workload_manifests
 from kingmaker.core.serving.observe import model_roles
@@ -48,6 +48,10 @@ _REFUSED_RETRY: Final = timedelta(seconds=15)
 """Until an object that admission refused is tried again: a quota may be raised at any time."""
 
 
+_STORED_AT_ONCE: Final = 16
+"""Ledgers that are stored at one time when the operator ends."""
+
+
 class Reconciler:
     """Reconciles Models and ModelDeployments, one pass at a time per key."""
 
@@ -60,6 +64,8 @@ class Reconciler:
         self._snapshots = Snapshots(cluster, profiles, routers, clock, between=rules.time_between_looks)
         self.gauges: dict[Key, Gauges] = {}
         """The newest figures per deployment, for metrics."""
+        self._unsaved: dict[Key, tuple[ModelDeployment, Ledger]] = {}
+        """Deployments with counts that are in memory alone."""
 
     async def __call__(self, key: Key) -> datetime | None:
         """Reconcile one object; give the time to look again, None when only an event can change anything."""
@@ -82,11 +88,12 @@ class Reconciler:
             self._routers.forget(key.namespace, key.name)
             self._snapshots.forget(key)
             self.gauges.pop(key, None)
+            self._unsaved.pop(key, None)
             return None
         plan = decide(observed, self._rules)
         if plan.ledger is not None:
             # What was counted was counted, whatever becomes of the plan.
-            self._snapshots.remember(key, plan.ledger)
+            self._remember(key, observed.deployment, plan.ledger)
         about = observed.deployment.manifest()
         if plan.record is not None:
             # Should the record be refused, what was decided before goes on: the namespace's router waits for nobody.
@@ -97,7 +104,7 @@ class Reconciler:
         self._routers.set_route(key.namespace, key.name, plan.route)
         refusals = await self._act(plan.actions, key.namespace, about)
         if plan.store_ledger:
-            refusals += await self._store_ledger(key, observed, plan.ledger or observed.ledger)
+            refusals += await self._store_ledger(key, observed.deployment, plan.ledger or observed.ledger)
         if plan.status is not None:
             await self._write_status(about, plan.status)
         for event in plan.events:
@@ -106,15 +113,34 @@ class Reconciler:
         retry = self._clock.now() + _REFUSED_RETRY if refusals else None
         return min((t for t in (plan.requeue_at, retry) if t), default=None)
 
-    async def _store_ledger(self, key: Key, observed: Observed, ledger: Ledger) -> list[str]:
-        stored = replace(ledger, stored=observed.now, unsaved=False)
-        body = ledger_config_map(observed.deployment, stored)
-        known = (body["kind"], body["metadata"]["name"]) in observed.children
-        apply = Apply(body, is_new=not known)
-        refusals = await self._act((apply,), key.namespace, observed.deployment.manifest())
+    async def _store_ledger(self, key: Key, deployment: ModelDeployment, ledger: Ledger) -> list[str]:
+        stored = replace(ledger, stored=self._clock.now(), unsaved=False)
+        apply = Apply(ledger_config_map(deployment, stored), is_new=ledger.stored is None)
+        refusals = await self._act((apply,), key.namespace, deployment.manifest())
         # What was refused is tried again after the usual time, not at every look.
-        self._snapshots.remember(key, replace(stored, unsaved=bool(refusals)))
+        self._remember(key, deployment, replace(stored, unsaved=bool(refusals)))
         return refusals
+
+    def _remember(self, key: Key, deployment: ModelDeployment, ledger: Ledger) -> None:
+        self._snapshots.remember(key, ledger)
+        if ledger.unsaved:
+            self._unsaved[key] = (deployment, ledger)
+        else:
+            self._unsaved.pop(key, None)
+
+    async def store_ledgers(self) -> None:
+        """Store what is in memory alone, before somebody else goes on. What fails is told, and lost with a crash's."""
+        slots = asyncio.Semaphore(_STORED_AT_ONCE)
+
+        async def store(key: Key, deployment: ModelDeployment, ledger: Ledger) -> None:
+            async with slots:
+                await self._store_ledger(key, deployment, ledger)
+
+        unsaved = [store(key, *held) for key, held in self._unsaved.items()]
+        stored = await asyncio.gather(*unsaved, return_exceptions=True)
+        failed = [error for error in stored if error is not None]
+        if failed:
+            logger.warning("%d ledgers of %d were not stored; the first: %s", len(failed), len(stored), failed[0])
 
     async def _reconcile_model(self, key: Key) -> datetime | None:
         body = await self._cluster.get("Model", key.namespace, key.name)

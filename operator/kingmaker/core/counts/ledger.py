@@ -106,8 +106,11 @@ def note_news(before: Ledger, after: Ledger) -> Ledger:
     """Say in `after` whether it holds something that `before`, the ledger of the last look, did not.
 
     That time passed is no news: the next complete look covers it all the same, and an idle deployment stores nothing.
+    Nor is it that processes began of which nothing was counted yet.
     """
-    return after if after.unsaved else replace(after, unsaved=_substance(before) != _substance(after))
+    if after.unsaved or (_is_blank(before) and _is_blank(after)):
+        return after
+    return replace(after, unsaved=_substance(before) != _substance(after))
 
 
 def is_due(ledger: Ledger, *, now: datetime, interval: timedelta, decided: bool) -> bool:
@@ -123,6 +126,13 @@ def is_due(ledger: Ledger, *, now: datetime, interval: timedelta, decided: bool)
     return windows is not None and windows.slot_ended(stored, now)
 
 
+def _is_blank(ledger: Ledger) -> bool:
+    """Whether nothing was counted or found out: a new ledger is as good."""
+    windows = ledger.watch.windows
+    slots = (slot for scale in (windows.scales if windows else ()) for slot in scale.slots)
+    return not ledger.totals and not ledger.watch.history and all(slot.counts.is_empty for slot in slots)
+
+
 def _substance(ledger: Ledger) -> tuple[object, ...]:
     """What is worth storing, as values that can be compared."""
     windows = ledger.watch.windows
@@ -134,5 +144,4 @@ def _substance(ledger: Ledger) -> tuple[object, ...]:
     )
     # An evaluation that changed nothing is repeated after a restart, with the same result.
     said = replace(ledger.watch, windows=None, evaluated_at=None)
-    processes = {uid: process.start for uid, process in ledger.seen.items()}
-    return ledger.totals, processes, said, kept
+    return ledger.totals, said, kept

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kingmaker.core.counts.baseline import Baseline, Cell, Feature, Kind
 from kingmaker.core.counts.cells import CellCounts
 from kingmaker.core.counts.data_monitor import DataMonitor
-from kingmaker.core.counts.ledger import Ledger, fold, is_due, note_news
+from kingmaker.core.counts.ledger import Ledger, Seen, fold, is_due, note_news
 from kingmaker.core.counts.process import Arm, DecisionCounts, ProcessCounts, Shadow
 from kingmaker.core.counts.seen_cells import CellsOf
 from kingmaker.core.counts.storage import dump_ledger, load_ledger
@@ -272,6 +272,13 @@ def test_that_time_passed_is_no_news() -> None:
     counted = advance(later, now=START + MINUTE, delta=CellCounts.of(((0, 1),)), complete=True)
     assert note_news(before, replace(before, watch=replace(before.watch, windows=counted))).unsaved
     assert note_news(before, replace(before, watch=replace(before.watch, history=(True,)))).unsaved
+
+
+def test_what_is_said_of_a_deployment_that_never_counted_is_no_news() -> None:
+    told = DataMonitor(drift_message="the champion's Model has no baseline")
+    assert not note_news(Ledger(), Ledger(watch=told, seen={"p": Seen("1.000")})).unsaved
+    assert not note_news(Ledger(), Ledger(watch=watching())).unsaved
+    assert note_news(Ledger(watch=watching()), Ledger(watch=watching(rows=1))).unsaved
 
 
 def test_news_stay_news_until_they_are_stored() -> None:
