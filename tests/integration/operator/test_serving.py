@@ -95,17 +95,21 @@ def test_a_changed_champion_ref_is_followed(cluster) -> None:
 
 
 def test_feedback_is_counted_under_the_decision_that_routed(cluster) -> None:
-    cluster.serve("points")
-    _, headers, _ = cluster.infer("points")
-    body = {"id": headers["kingmaker-request-id"], "labels": [1]}
-    status, _, reply = cluster.post(f"{cluster.url('points')}/v2/models/points/feedback", body)
-    assert (status, reply) == (200, {"matched": 1})
+    cluster.serve("points", challengers=[{"name": "b", "modelRef": {"name": "points-2"}, "weight": 50}])
+    wait_for(lambda: cluster.get("mdep", "points")["status"].get("contest"), 60)
+    number = cluster.list("decisions")[-1]["spec"]["sequence"]
 
     def counted() -> bool:
-        ledger = load_ledger(cluster.get("cm", "points-ledger")["data"]["ledger.json"])
-        return any(counts[1].arm.correct == 1 for counts in ledger.totals.values() if 1 in counts)
+        # The first requests may be under way before every router knows of the contest.
+        _, headers, _ = cluster.infer("points")
+        body = {"id": headers["kingmaker-request-id"], "labels": [1]}
+        status, _, reply = cluster.post(f"{cluster.url('points')}/v2/models/points/feedback", body)
+        assert (status, reply) == (200, {"matched": 1})
+        ledger = cluster.list("cm", "app.kubernetes.io/component=ledger")
+        totals = load_ledger(ledger[0]["data"]["ledger.json"]).totals if ledger else {}
+        return any(counts[number].arm.labelled for counts in totals.values() if number in counts)
 
-    wait_for(counted)
+    wait_for(counted, 60)
 
 
 def test_deleting_a_deployment_leaves_nothing(cluster) -> None:
