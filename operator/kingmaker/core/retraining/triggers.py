@@ -34,9 +34,10 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What triggers look at: the spec's block, the champion's age and its data."""
+    """What triggers look at: the spec's block, the runs that there were, the champion's age and its data."""
 
     spec: Retraining
+    state: State
     now: datetime
     champion_built_at: datetime
     finding: DriftFinding
@@ -96,7 +97,7 @@ def find_due(observed: Observed, state: State, finding: DriftFinding) -> Due | N
     spec = observed.deployment.spec.retraining
     if spec is None or state.champion is None:
         return None
-    situation = Situation(spec, observed.now, _built_at(observed, state.champion.name), finding)
+    situation = Situation(spec, state, observed.now, _built_at(observed, state.champion.name), finding)
     found = (entry.check(situation) for entry in TRIGGERS if entry.trigger in spec.triggers)
     return next((due for due in found if due), None)
 
