@@ -11,6 +11,7 @@ from typing import Any
 
 from kingmaker.cli.reading import add_target, read_decisions, target_of
 from kingmaker.cli.tables import WIDTH, render, wrap
+from kingmaker.core.wording import split
 from kingmaker_laptop.verbs.flags import Subparsers, add_verb
 
 _EPILOG = """\
@@ -73,10 +74,7 @@ def about(spec: Spec) -> str:
 
 def traffic(spec: Spec) -> str:
     """Give the split as `95/5`, champion first; a shadow as `100+100s`."""
-    weights = spec.get("weights") or ()
-    parts = [str(w["weight"]) for w in weights if w["weight"]]
-    shadows = [f"+{w['shadowPercent']}s" for w in weights if w.get("shadowPercent")]
-    return "/".join(parts) + "".join(shadows)
+    return split((w["weight"], w.get("shadowPercent", 0)) for w in spec.get("weights") or ())
 
 
 def describe(spec: Spec) -> str:

@@ -7,7 +7,6 @@ rows, where their reference comes from, a model is surer than on any others.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from kingmaker.core.counts.baseline import Baseline, Feature, Kind
 from kingmaker.core.counts.cells import CellVector
 from kingmaker.core.counts.windows import SLOTS, WindowCounts, Windows, window_counts
 from kingmaker.core.statistics.cells import FeatureTest, compare_cells, per_feature_level
+from kingmaker.core.wording import duration
 
 ATTRIBUTION: Final = 0.05
 """Rate of false discoveries among the features that are named once an alarm is raised."""
@@ -118,11 +118,11 @@ def judge_drift(baseline: Baseline, windows: Windows, policy: DriftPolicy, *, no
     kept = {scale.length for scale in windows.scales}
     all_counts = [window_counts(windows, scale, now) for scale in policy.windows if scale in kept]
     judged: list[_Judged] = []
-    lacking = [f"{_words(scale)}: not counted yet" for scale in policy.windows if scale not in kept]
+    lacking = [f"{duration(scale)}: not counted yet" for scale in policy.windows if scale not in kept]
     for counts in all_counts:
         missing = what_lacks(counts, min_rows=policy.min_rows, min_coverage=policy.min_coverage)
         if missing:
-            lacking.append(f"{_words(counts.scale)}: {missing}")
+            lacking.append(f"{duration(counts.scale)}: {missing}")
         else:
             judged.append(_judge_window(baseline, counts, policy))
     judged = [window for window in judged if window.tests]
@@ -241,18 +241,9 @@ def _worst_per_feature(judged: Iterable[_Judged]) -> tuple[FeatureDrift, ...]:
 
 def _message(worst: _Judged, features: Sequence[FeatureDrift]) -> str:
     counts = worst.counts
-    figures = f"{counts.rows} rows of {_words(counts.scale)} compared with the baseline"
+    figures = f"{counts.rows} rows of {duration(counts.scale)} compared with the baseline"
     if worst.severity is Severity.NONE:
         return f"{figures}: no feature moved more than tolerated"
-    named = "; ".join(f"{d.name} {d.direction} (PSI {d.psi:.2f}, {_words(d.window)})" for d in features[:5])
+    named = "; ".join(f"{d.name} {d.direction} (PSI {d.psi:.2f}, {duration(d.window)})" for d in features[:5])
     more = f" and {len(features) - 5} more" if len(features) > 5 else ""
     return f"{figures}: {worst.severity}, {len(features)} of {len(worst.tests)} features moved: {named}{more}"
-
-
-def _words(length: timedelta) -> str:
-    """A length as the API writes durations: 20s, 10m, 24h."""
-    seconds = length.total_seconds()
-    for size, unit in ((3600, "h"), (60, "m")):
-        if seconds >= size and math.isclose(seconds % size, 0):
-            return f"{seconds / size:g}{unit}"
-    return f"{seconds:g}s"

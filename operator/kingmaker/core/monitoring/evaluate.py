@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from kingmaker.api import ConditionStatus, DriftState, ModelDeployment, Reason
 from kingmaker.core.counts.baseline import Baseline
@@ -15,6 +15,7 @@ from kingmaker.core.monitoring.drift import DriftPolicy, DriftVerdict, Severity,
 from kingmaker.core.monitoring.quality import QualityPolicy, QualityState, QualityVerdict, watch_quality
 from kingmaker.core.observed import Observed
 from kingmaker.core.state import Champion, State
+from kingmaker.core.wording import duration
 
 HISTORY = 50
 """Evaluations that are remembered; the most that `persistence.of` may ask for."""
@@ -150,7 +151,7 @@ def _with_drift(watch: DataMonitor, verdict: DriftVerdict, now: datetime) -> Dat
         history=history,
         state=state,
         features=features,
-        window=_words(verdict.window),
+        window=duration(verdict.window) if verdict.window else "",
         since=watch.since if watch.state == state and watch.since else now,
         drift_reason=_REASONS[state],
         drift_message=message if state is not DriftState.UNKNOWN else _LEAD[state],
@@ -179,13 +180,3 @@ def _with_quality(watch: DataMonitor, verdict: QualityVerdict) -> DataMonitor:
             message = "too few rows, or too little of the window's time observed, to judge data quality"
             status, reason = ConditionStatus.UNKNOWN, Reason.TOO_FEW_ROWS
     return replace(watch, broken=broken, quality_status=status, quality_reason=reason, quality_message=message)
-
-
-def _words(window: timedelta | None) -> str:
-    if window is None:
-        return ""
-    seconds = int(window.total_seconds())
-    for size, unit in ((3600, "h"), (60, "m")):
-        if seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"

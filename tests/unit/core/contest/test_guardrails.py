@@ -1,0 +1,56 @@
+"""The table of guardrails: each entry complete, in order, and the only place that knows their names."""
+
+from kingmaker.api import Guardrails, Verdict
+from kingmaker.api.reasons import DECISION_REASONS
+from kingmaker.core.contest.checks import Check, VerdictPolicy
+from kingmaker.core.contest.evidence import Arm, Shadow
+from kingmaker.core.contest.guardrails import GUARDRAILS, OnFail
+from kingmaker.core.contest.judgement import GuardrailCheck, Judgement, ShareCheck
+from kingmaker.core.contest.stretches import Stretch
+from kingmaker.core.state import StageRun
+from support.world import START
+
+GOAL = Check("wrongAnswers", Verdict.PASS, 100, "better")
+SHADOW = StageRun("shadow", 1, START, 0, 100, 100)
+LIVE = StageRun("canary", 2, START, 5, 95)
+
+
+def named(name: str, verdict: Verdict) -> GuardrailCheck:
+    guardrail = next(g for g in GUARDRAILS if g.name == name)
+    return GuardrailCheck(guardrail, Check(name, verdict, 1, ""))
+
+
+def judged(*found: GuardrailCheck, shares: tuple[ShareCheck, ...] = ()) -> Judgement:
+    return Judgement(GOAL, found, shares, 0, Arm(), Arm())
+
+
+def test_the_order_is_that_of_the_reasons_that_people_read() -> None:
+    assert [g.name for g in GUARDRAILS] == ["moreWrongAnswers", "errors", "latency", "disagreement"]
+    assert {g.reason for g in GUARDRAILS} <= set(DECISION_REASONS)
+    assert [g.name for g in GUARDRAILS if g.on_fail is OnFail.PAUSE] == ["disagreement"]
+
+
+def test_every_option_of_the_spec_has_an_entry_of_its_name() -> None:
+    assert set(Guardrails.model_fields) <= {g.name for g in GUARDRAILS}
+
+
+def test_a_guardrail_that_is_off_makes_no_check() -> None:
+    stretches = [Stretch(run, Arm(), Arm(), Shadow()) for run in (SHADOW, LIVE)]
+    policy = VerdictPolicy(guardrails=Guardrails())
+    off = [g for g in GUARDRAILS if g.name in Guardrails.model_fields]
+    assert [g.look(stretches, policy) for g in off] == [None] * 3
+
+
+def test_the_first_failure_of_its_kind_is_the_reason() -> None:
+    failed = judged(named("errors", Verdict.FAIL), named("latency", Verdict.FAIL), named("disagreement", Verdict.FAIL))
+    harm, doubt = failed.failed(OnFail.ABORT), failed.failed(OnFail.PAUSE)
+    assert harm is not None
+    assert doubt is not None
+    assert (harm.guardrail.name, doubt.guardrail.name) == ("errors", "disagreement")
+    assert failed.verdict is Verdict.FAIL
+
+
+def test_a_broken_share_keeps_the_goal_from_being_proven() -> None:
+    broken = ShareCheck(Check("anything", Verdict.INCONCLUSIVE, 10, "", log_e=7.0))
+    assert judged().verdict is Verdict.PASS
+    assert judged(shares=(broken,)).verdict is Verdict.INCONCLUSIVE
