@@ -3,7 +3,8 @@
 # Each holds the locked dependencies of its own part and nothing of the others: no kopf beside a model, no ONNX Runtime in
 # the operator. What installs stays behind in the stages named `with-…`: no compiler, no cache and no installer is shipped.
 # To add a package to a derived image use the base's own pip: `pip --python /opt/venv/bin/python install ...`.
-ARG BASE=python:3.12-slim
+# An exact release; the digest of what you build with is yours to pin: --build-arg BASE=python:3.12.13-slim@sha256:...
+ARG BASE=python:3.12.13-slim
 
 FROM ${BASE} AS installer
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1

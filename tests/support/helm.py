@@ -14,7 +14,6 @@ import yaml
 from support.goprogram import ensure_program
 
 CHART = Path(__file__).parents[2] / "charts" / "kingmaker"
-PACKAGE, VERSION = "helm.sh/helm/v4/cmd/helm", "v4.2.4"
 Document = dict[str, Any]
 
 
@@ -65,4 +64,4 @@ def ensure_helm() -> Path:
     """Find Helm, or build it: a minute or two, once."""
     if found := os.environ.get("KINGMAKER_HELM") or shutil.which("helm"):
         return Path(found)
-    return ensure_program(PACKAGE, VERSION)
+    return ensure_program("helm")

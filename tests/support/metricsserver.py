@@ -7,7 +7,6 @@ from support.program import Extension, Program, is_offered
 from support.store import WORK
 
 NAME = "metrics-server"
-PACKAGE, VERSION = "sigs.k8s.io/metrics-server/cmd/metrics-server", "v0.9.0"
 GROUP = "metrics.k8s.io"
 PORT = 10250
 _FLAGS = (

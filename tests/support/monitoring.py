@@ -13,11 +13,8 @@ from support.store import WORK
 NAMESPACE = "monitoring"
 CHOSEN = "KINGMAKER_TEST_CONCURRENCY"
 """Set to 1, the two are built, and the test that needs them runs."""
-SOURCES = {
-    "prometheus": ("github.com/prometheus/prometheus/cmd/prometheus", "v0.305.0"),
-    "prometheus-adapter": ("sigs.k8s.io/prometheus-adapter/cmd/adapter", "v0.12.0"),
-}
-"""Package and version of each; images are called so."""
+PROGRAMS = ("prometheus", "prometheus-adapter")
+"""Images are called so."""
 EXAMPLE = Path(__file__).parents[2] / "examples" / "autoscaling"
 GROUP, VERSION = "custom.metrics.k8s.io", "v1beta1"
 GAUGE = "kingmaker_requests_in_flight"

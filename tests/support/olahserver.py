@@ -3,6 +3,7 @@
 It serves git repositories of a folder, to anybody, and answers every request with a whole file.
 """
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -13,10 +14,10 @@ from pathlib import Path
 
 from kingmaker_laptop.binary import cache_folder
 from kingmaker_laptop.locks import locked
+from support.goprogram import PROGRAMS
 from support.localprocess import free_port, running
 
-PACKAGE = "olah==0.5.4"
-"""MIT."""
+LOCK = PROGRAMS / "olah" / "requirements.lock"
 _CONFIGURATION = """
 [basic]
 host = "127.0.0.1"
@@ -32,13 +33,14 @@ offline = true
 
 def ensure_olah() -> Path:
     """Give its program, installed once into the user's cache, a minute."""
-    folder = cache_folder() / "python" / PACKAGE
+    folder = cache_folder() / "python" / f"olah-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
     program = folder / "bin" / "olah-cli"
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / "install.lock"):
         if not program.exists():
             _run(sys.executable, "-m", "venv", str(folder))
-            _run(str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", PACKAGE)
+            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            _run(*pip, "--no-deps", "--require-hashes", "--only-binary=:all:", "-r", str(LOCK))
     return program
 
 

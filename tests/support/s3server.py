@@ -14,16 +14,15 @@ from typing import Any
 from support.goprogram import ensure_program
 from support.localprocess import free_port, running
 
-PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
-VERSION = "v1.8.0"
-"""Apache-2.0. The Go checksum database vouches for it."""
+PROGRAM = "versitygw"
+"""Apache-2.0."""
 KEY, SECRET = "kingmaker-tests", "a-secret-of-the-tests"
 BUCKET = "models"
 
 
 def ensure_binary() -> Path:
     """Give the server's binary, static; built once into the user's cache, about a minute on two cores."""
-    return ensure_program(PACKAGE, VERSION)
+    return ensure_program(PROGRAM)
 
 
 @dataclass(frozen=True)

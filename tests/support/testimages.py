@@ -24,17 +24,14 @@ def main(pattern: str, *command: str) -> None:
     for target in TARGETS:
         _build(command, pattern.format(target), "--target", target, str(ROOT))
     _build(command, pattern.format("router"), "-f", str(IMAGES / "router.Dockerfile"), str(ROOT))
-    _build_program(command, pattern.format("store"), "store", s3server.ensure_binary(), "versitygw")
-    metrics = ensure_program(metricsserver.PACKAGE, metricsserver.VERSION)
-    _build_program(command, pattern.format(metricsserver.NAME), metricsserver.NAME, metrics, metricsserver.NAME)
-    if monitoring.is_chosen():
-        for part, source in monitoring.SOURCES.items():
-            _build_program(command, pattern.format(part), part, ensure_program(*source), source[0].rpartition("/")[2])
+    _build_program(command, pattern.format("store"), "store", s3server.PROGRAM)
+    for part in (metricsserver.NAME, *(monitoring.PROGRAMS if monitoring.is_chosen() else ())):
+        _build_program(command, pattern.format(part), part, part)
 
 
-def _build_program(command: tuple[str, ...], tag: str, file: str, binary: Path, name: str) -> None:
+def _build_program(command: tuple[str, ...], tag: str, file: str, program: str) -> None:
     with tempfile.TemporaryDirectory() as context:
-        shutil.copy(binary, Path(context, name))
+        shutil.copy(ensure_program(program), Path(context, program))
         _build(command, tag, "-f", str(IMAGES / f"{file}.Dockerfile"), context)
 
 

@@ -1,5 +1,5 @@
-# prometheus-adapter, a static program: docker build -f prometheus-adapter.Dockerfile FOLDER_WITH_ADAPTER
+# prometheus-adapter, a static program: docker build -f prometheus-adapter.Dockerfile FOLDER_WITH_PROMETHEUS_ADAPTER
 FROM scratch
-COPY adapter /adapter
+COPY prometheus-adapter /prometheus-adapter
 USER 65532:65532
-ENTRYPOINT ["/adapter"]
+ENTRYPOINT ["/prometheus-adapter"]

