@@ -60,7 +60,7 @@ def _add_digests(verb: argparse.ArgumentParser, *, uris: bool) -> None:
     for part in ("model", "baseline", "examples"):
         is_required = part == "model"
         if uris:
-            where = "file:///path, /path, http(s)://, pvc://CLAIM/path, s3://, gs://, az://, hf://"
+            where = "of a scheme that docs/storage.md lists, such as s3://bucket/key; or an absolute path"
             verb.add_argument(f"--{part}-uri", required=is_required, metavar="URI", help=where)
         verb.add_argument(
             f"--{part}-digest", required=is_required, metavar="sha256:...", type=_digest, help="of the file"

@@ -276,7 +276,7 @@ RETRAININGS: list[Bad] = [
     (
         "output that is read-only",
         a_retraining_seat(output__uriPrefix="https://store/out/"),
-        "that can be written to: file:///path, pvc://claim/folder, s3://, gs://, az://",
+        "that can be written to: file:///path, pvc://claim/path (the claim's name in lower case), s3://, gs://, az://",
     ),
     (
         "claim that nobody mounts",

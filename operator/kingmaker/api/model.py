@@ -74,7 +74,7 @@ class FileRef(ApiModel):
     """A file and the digest of its bytes."""
 
     uri: Uri
-    """Where the file is: file:///path, pvc://claim/path, http(s)://, s3://, gs://, az://, hf://."""
+    """Where the file is: a URI of a scheme that docs/storage.md lists, such as s3://bucket/key."""
     digest: Digest
     """SHA-256 of the file; other bytes are refused before they are parsed."""
 
@@ -85,7 +85,7 @@ class Artifact(ApiModel):
     format: ArtifactFormat
     """File format. ONNX is the only one."""
     uri: Uri
-    """Where the file is: file:///path, pvc://claim/path, http(s)://, s3://, gs://, az://, hf://."""
+    """Where the file is: a URI of a scheme that docs/storage.md lists, such as s3://bucket/key."""
     digest: Digest
     """SHA-256 of the file; other bytes are refused before they are parsed."""
     credentials_secret_ref: SecretRef | None = None

@@ -16,6 +16,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import override
 
+from kingmaker.api.schemes import SCHEMES, shown, uri_pattern
+
 
 def _matches(pattern: str, value: str) -> bool:
     # `$` of RE2 is the end of the text; Python's would let a newline follow.
@@ -244,9 +246,7 @@ _NO_PASSWORD: Final = TextRule(
 )
 _NO_PARENT: Final = TextRule("(^|/)[.][.](/|$)", "must not contain '..' segments: write the path in full", refuse=True)
 
-
-_LABEL: Final = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-_CLAIM_PATH: Final = rf"pvc://{_LABEL}([.]{_LABEL}){{0,3}}/[^/\s]"
+_WRITABLE: Final = tuple(scheme for scheme in SCHEMES if scheme.is_writable)
 
 
 class _StoredAt(Text):
@@ -272,10 +272,8 @@ class Uri(_StoredAt):
     MAX_LENGTH = 1024
     RULES: ClassVar[Sequence[TextRule]] = (
         TextRule(
-            rf"^(file:///|{_CLAIM_PATH}|(https?|s3|gs|az|hf)://[^/\s])[^\s]*$",
-            "must be an absolute URI without spaces and with one of these schemes: "
-            "file:///path, pvc://claim/path (the claim's name in lower case), http://, https://, s3://, gs://, az://, "
-            "hf://",
+            uri_pattern(SCHEMES),
+            f"must be an absolute URI without spaces and with one of these schemes: {shown(SCHEMES)}",
         ),
         _NO_PASSWORD,
         _NO_PARENT,
@@ -289,9 +287,8 @@ class OutputUri(_StoredAt):
     MAX_LENGTH = 1024
     RULES: ClassVar[Sequence[TextRule]] = (
         TextRule(
-            rf"^(file:///|{_CLAIM_PATH}|(s3|gs|az)://[^/\s])[^\s]*$",
-            "must be an absolute URI without spaces that can be written to: file:///path, pvc://claim/folder, s3://, "
-            "gs://, az://",
+            uri_pattern(_WRITABLE),
+            f"must be an absolute URI without spaces that can be written to: {shown(_WRITABLE)}",
         ),
         _NO_PASSWORD,
         _NO_PARENT,

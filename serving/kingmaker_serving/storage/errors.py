@@ -6,20 +6,6 @@ from typing import Any, Final
 
 from kingmaker_serving.storage.stream import advise, is_passing_status
 
-_NO_CREDENTIALS: Final = frozenset(
-    {
-        "NoCredentialsError",
-        "PartialCredentialsError",
-        "CredentialRetrievalError",
-        "DefaultCredentialsError",
-        "AzureSigningError",
-        "ClientAuthenticationError",
-        "CredentialUnavailableError",
-        "LocalTokenNotFoundError",
-        "RefreshError",
-        "MalformedError",
-    }
-)
 _CUT: Final = frozenset({"ClientPayloadError", "IncompleteReadError", "IncompleteRead", "ServerDisconnectedError"})
 _MISSING: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 _WRONG_CALL: Final = (ValueError, TypeError, AttributeError, KeyError, NotImplementedError)
@@ -29,8 +15,12 @@ _CHANGED: Final = (412, 416)
 _EXPIRED: Final = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 
 
-def classify(error: BaseException) -> tuple[bool, str]:
+def classify(error: BaseException, refusals: frozenset[str] = frozenset()) -> tuple[bool, str]:
     """Judge a library's error.
+
+    Args:
+        error: As it came.
+        refusals: Names of the library's errors that mean missing or refused credentials.
 
     Returns:
         Whether it may pass, and what was found with what to check; the text may hold secrets.
@@ -48,7 +38,7 @@ def classify(error: BaseException) -> tuple[bool, str]:
         return True, "what was answered is not HTTP"
     if status in _CHANGED:
         return True, "it was replaced while it was read"
-    if missing := names & _NO_CREDENTIALS:
+    if missing := names & refusals:
         return False, f"{_join(min(missing), said)}: credentials are missing or refused; check the Secret's variables"
     if status is not None:
         return is_passing_status(status), f"status {status}, {said}" + _unless_passing(status)

@@ -10,13 +10,29 @@ from urllib.parse import unquote, urlsplit
 
 from kingmaker_serving.storage.stream import CHUNK_BYTES, LastingError, Opener, Stream, plain
 
+Claims = Mapping[str, Path]
+"""Where each claim is mounted, by its name."""
+
 
 def path_opener(path: Path) -> Opener:
     """Open a file by its path."""
     return lambda: _open(path, str(path))
 
 
-def claim_opener(uri: str, claims: Mapping[str, Path]) -> Opener:
+def file_opener(uri: str) -> Opener:
+    """Open `file:///path`.
+
+    Raises:
+        LastingError: The URI names another host.
+    """
+    parts = urlsplit(uri)
+    if parts.hostname not in {None, "localhost"}:
+        message = f"a file of the host {parts.netloc!r} is out of reach; write file:///path"
+        raise LastingError(message)
+    return path_opener(Path(unquote(parts.path)))
+
+
+def claim_opener(uri: str, claims: Claims) -> Opener:
     """Open `pvc://CLAIM/path` on a claim that is mounted.
 
     Args:

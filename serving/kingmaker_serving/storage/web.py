@@ -54,8 +54,15 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
 
 
 def web_opener(uri: str, environment: Mapping[str, str]) -> Opener:
-    """Open by HTTP; a user and password in the address become the header that they stand for."""
+    """Open by HTTP; a user and password in the address become the header that they stand for.
+
+    Raises:
+        LastingError: The address has no host.
+    """
     parts = urlsplit(uri)
+    if not parts.hostname:
+        message = "the address has no host; write https://HOST/PATH"
+        raise LastingError(message)
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
     headers = {"user-agent": "kingmaker-serving", "accept-encoding": "identity"}
     request = urllib.request.Request(bare, headers=headers)  # noqa: S310  # http(s) only

@@ -142,7 +142,7 @@ def test_all_three_files_are_fetched(store: Store, tmp_path: Path) -> None:
 def test_a_scheme_that_can_not_be_read_says_which_can(tmp_path: Path, uri: str) -> None:
     code, message, _ = fetched(tmp_path, uri)
     assert (code, message["reason"]) == (1, "UnsupportedScheme")
-    assert "use one of file, http, https, pvc, s3, gs, az, hf" in message["message"]
+    assert "use one of file, pvc, http, https, s3, gs, az, hf" in message["message"]
 
 
 @pytest.mark.parametrize(("scheme", "package"), [("s3", "s3fs"), ("gs", "gcsfs"), ("az", "adlfs")])

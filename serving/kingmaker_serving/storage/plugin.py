@@ -2,28 +2,44 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from kingmaker_serving.errors import VerbError
-from kingmaker_serving.storage.client_limits import limit_requests
 from kingmaker_serving.storage.errors import classify
-from kingmaker_serving.storage.options import quiet_defaults, store_options
 from kingmaker_serving.storage.secrets import redact
 from kingmaker_serving.storage.stream import LastingError, Opener, PassingError, Stream
 
-PLUGINS: Final = {
-    "s3": "s3fs",
-    "gs": "gcsfs",
-    "gcs": "gcsfs",
-    "az": "adlfs",
-    "abfs": "adlfs",
-    "abfss": "adlfs",
-    "hf": "huggingface_hub",
-    "memory": "",
-}
-"""Schemes that fsspec reads, and the package that teaches it to."""
+CONNECT_SECONDS: Final = 10
+READ_SECONDS: Final = 30
+Options = dict[str, Any]
+Environment = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """A store that fsspec reads, and what its library is told.
+
+    Credentials come from variables alone, timeouts are short, nothing is taken from a home folder. Instance metadata
+    and default credentials are used only where a variable asks for them; docs/storage.md lists which.
+    """
+
+    package: str = ""
+    """The package that teaches it to fsspec; empty where fsspec knows it by itself."""
+    options: Callable[[str, Environment], Options] = lambda _uri, _environment: {}
+    """Gives the arguments of its file system; LastingError where a variable can't be read."""
+    limit: Callable[[Any], None] = lambda _store: None
+    """Sets what the library takes no arguments for: it shall not repeat by itself for minutes, since `fetch` repeats
+    anyway, nor follow redirects to other hosts."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What the library reads from variables itself, unless they are set already."""
+    refusals: frozenset[str] = frozenset()
+    """Names of the errors by which the library says that credentials are missing or refused."""
+
+
 _FIRST_BYTES: Final = 64 * 1024
 _LEAST_BYTES: Final = 16 * 1024
 _MOST_BYTES: Final = 8 * 1024 * 1024
@@ -33,32 +49,34 @@ _IDENTITY: Final = ("size", "ETag", "etag", "generation", "blob_id")
 """Where s3, az, gs and hf tell one content of a path from the next."""
 
 
-def plugin_opener(uri: str, scheme: str, environment: Mapping[str, str]) -> Opener:
-    """Open by the library of a scheme.
+def plugin_opener(plugin: Plugin, uri: str, environment: Environment) -> Opener:
+    """Open by the library of a store.
 
     Raises:
         ModuleNotFoundError: The library is not installed.
     """
-    quiet_defaults(os.environ)
+    for name, value in plugin.variables.items():
+        os.environ.setdefault(name, value)
     import fsspec  # noqa: PLC0415  # slow to import, and it reads the environment then
 
+    scheme = urlsplit(uri).scheme.lower()
     try:
         fsspec.get_filesystem_class(scheme)
     except (ImportError, ValueError) as error:
-        message = f"{scheme}:// needs the package {PLUGINS[scheme]!r} in the serving image; install it there"
+        message = f"{scheme}:// needs the package {plugin.package!r} in the serving image; install it there"
         raise ModuleNotFoundError(message) from error
-    return lambda: _open(uri, scheme, environment)
+    return lambda: _open(plugin, uri, environment)
 
 
 @contextmanager
-def _open(uri: str, scheme: str, environment: Mapping[str, str]) -> Iterator[Stream]:
+def _open(plugin: Plugin, uri: str, environment: Environment) -> Iterator[Stream]:
     import fsspec  # noqa: PLC0415
 
     try:
         # A new session per attempt: what is broken about a connection is not kept.
-        options = store_options(scheme, uri, environment) | {"skip_instance_cache": scheme != "memory"}
+        options = plugin.options(uri, environment) | {"skip_instance_cache": True}
         store, path = fsspec.core.url_to_fs(uri, **options)
-        limit_requests(scheme, store)
+        plugin.limit(store)
         with store.open(path, "rb", cache_type="none") as file:
             if _is_folder(file):
                 message = "it is a folder, or there is nothing; name the file itself"
@@ -68,7 +86,7 @@ def _open(uri: str, scheme: str, environment: Mapping[str, str]) -> Iterator[Str
         # Of whoever reads, or said well enough already.
         raise
     except Exception as error:
-        passing, text = classify(error)
+        passing, text = classify(error, plugin.refusals)
         raise (PassingError if passing else LastingError)(redact(text, environment)) from error
 
 
