@@ -6,8 +6,6 @@ import re
 import time
 from typing import Final
 
-import aiohttp
-
 from kingmaker_serving import __version__
 from kingmaker_serving.errors import ErrorCode, ServingError
 from kingmaker_serving.http import (
@@ -22,36 +20,34 @@ from kingmaker_serving.http import (
     json_reply,
     send_reply,
 )
+from kingmaker_serving.peers import ForgottenError, Peers
 from kingmaker_serving.profile import NONE, SHADOW
 from kingmaker_serving.service import Service
 from kingmaker_serving.shadow import Shadow
 from kingmaker_serving.state import State
-from kingmaker_serving.tokens import Token
 
 logger = logging.getLogger(__name__)
 
 _DECISION: Final = re.compile(rb"[0-9]{1,9}")
-_FORWARD: Final = aiohttp.ClientTimeout(total=3, connect=1)
-_MAX_MESSAGE_BYTES: Final = 64 * 1024
 
 
 class RequestsApp:
     """ASGI application of the requests' port. It runs only once a model is loaded."""
 
-    def __init__(self, state: State, service: Service, shadow: Shadow, http: aiohttp.ClientSession) -> None:
+    def __init__(self, state: State, service: Service, shadow: Shadow, peers: Peers) -> None:
         """Take what answers.
 
         Args:
             state: Whether this server is draining.
             service: The model.
             shadow: Gets copies.
-            http: For feedback that belongs to other pods.
+            peers: Take feedback that belongs to other pods.
         """
         settings = service.settings
         self._state = state
         self._service = service
         self._shadow = shadow
-        self._http = http
+        self._peers = peers
         self._bodies = Bodies(max_bytes=settings.max_request_bytes, seconds=settings.body_seconds)
         self._model = f"/v2/models/{settings.model_name}"
         self._ready = f"{self._model}/ready"
@@ -141,21 +137,10 @@ class RequestsApp:
         token, labels = service.read_feedback(body)
         if service.tokens.is_here(token):
             return json_reply({"matched": service.judge(token, labels)})
-        return await self._forward(token, body)
-
-    async def _forward(self, token: Token, body: bytes) -> Reply:
-        """Pass feedback to the pod that answered. Its address is in an id that only a pod of this deployment makes."""
-        host = f"[{token.address}]" if ":" in token.address else token.address
-        url = f"http://{host}:{token.port}/feedback"
-        headers = {"content-type": "application/json"}
         try:
-            async with self._http.post(
-                url, data=body, headers=headers, timeout=_FORWARD, allow_redirects=False
-            ) as response:
-                content = await response.content.read(_MAX_MESSAGE_BYTES)
-                return Reply(response.status, content)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._service.unmatched("the server that answered is gone") from error
+            return json_reply({"matched": await self._peers.judge(token, body)})
+        except ForgottenError as error:
+            raise service.unmatched(str(error)) from error
 
     def _decision(self, headers: dict[bytes, bytes]) -> str:
         if b"kingmaker-shadow" in headers:

@@ -29,11 +29,18 @@ class ErrorCode(Enum):
 class ServingError(Exception):
     """A request that gets no answer. The message goes to the client: no paths, no internal names."""
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
-        """Take the code that decides the status, and a sentence for whoever sent the request."""
+    def __init__(self, code: ErrorCode, message: str, *, retry_seconds: int = 1) -> None:
+        """Take what the answer says.
+
+        Args:
+            code: Decides the status.
+            message: A sentence for whoever sent the request.
+            retry_seconds: With status 503, how long to wait before the next try.
+        """
         super().__init__(message)
         self.code = code
         self.message = message
+        self.retry_seconds = retry_seconds
 
 
 class Reason(StrEnum):

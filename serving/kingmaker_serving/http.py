@@ -120,7 +120,7 @@ def error_reply(error: ServingError, headers: list[tuple[bytes, bytes]] | None =
     """Build the answer for an error: `{"error": "..."}` and its status."""
     extra = list(headers or [])
     if error.code.status in {429, 503}:
-        extra.append((b"retry-after", b"1"))
+        extra.append((b"retry-after", str(error.retry_seconds).encode()))
     return Reply(error.code.status, msgspec.json.encode({"error": error.message}), headers=extra)
 
 

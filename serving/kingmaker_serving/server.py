@@ -19,10 +19,12 @@ from kingmaker_serving.errors import Reason, VerbError
 from kingmaker_serving.guard import GuardedProtocol
 from kingmaker_serving.loading import load_model
 from kingmaker_serving.management import ManagementApp
+from kingmaker_serving.peers import Peers
 from kingmaker_serving.service import Service
 from kingmaker_serving.settings import Settings
 from kingmaker_serving.shadow import Shadow
 from kingmaker_serving.state import State
+from kingmaker_serving.targets import TargetsFile
 
 logger = logging.getLogger(__name__)
 
@@ -118,9 +120,10 @@ async def _load(settings: Settings, *, started: float, asked: asyncio.Event) -> 
 async def _answer(state: State, service: Service, asked: asyncio.Event) -> None:
     settings = service.settings
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
-        shadow = Shadow(service, settings.shadow_targets)
+        file = TargetsFile(settings.shadow_targets) if settings.shadow_targets else None
+        shadow = Shadow(service, file)
         following = group.create_task(shadow.run())
-        app = RequestsApp(state, service, shadow, http)
+        app = RequestsApp(state, service, shadow, Peers(file, http, port=settings.management_port))
         async with _listening(app, settings.host, settings.port) as listener:
             state.shadow, state.service = shadow, service
             logger.info("ready", extra={"host": settings.host, "port": settings.port})

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import zlib
-from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -20,10 +19,10 @@ POLL_SECONDS: Final = 1.0
 class Shadow:
     """Owns one lane per challenger, and follows the file of targets."""
 
-    def __init__(self, service: Service, path: Path | None) -> None:
-        """Take the server's model, and where the targets are; None for never any."""
+    def __init__(self, service: Service, file: TargetsFile | None) -> None:
+        """Take the server's model, and the file of targets, which is kept fresh here; None for never any."""
         self._service = service
-        self._file = TargetsFile(path) if path is not None else None
+        self._file = file
         self._lanes: list[Lane] = []
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
         self._decision = ""
@@ -85,7 +84,8 @@ class Shadow:
             if lane not in self._tasks:
                 self._tasks[lane] = asyncio.create_task(lane.run(http))
         shown = {target.model: target.percent for target in wanted}
-        logger.info("shadow targets changed", extra={"decision": self._decision, "targets": shown})
+        pods = len(current.addresses) if current else 0
+        logger.info("targets changed", extra={"decision": self._decision, "targets": shown, "peers": pods})
 
     def _lane(self, target: Target) -> Lane:
         service = self._service

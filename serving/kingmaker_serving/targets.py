@@ -1,6 +1,11 @@
-"""Whom the champion sends copies of requests to: a small file that the operator owns and that may change any time."""
+"""Whom the operator names to a server: challengers that get copies of requests, and the pods that labels may belong to.
 
+A small file that the operator owns and that may change any time.
+"""
+
+import ipaddress
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -24,16 +29,23 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Targets(msgspec.Struct, frozen=True):
-    """The file: under which decision pairs are counted, and whose requests are copied."""
+    """The file: under which decision pairs are counted, whose requests are copied, and which pods there are."""
 
     decision: Annotated[int, msgspec.Meta(ge=0, le=999_999_999)]
     champion: str
     targets: Annotated[tuple[Target, ...], msgspec.Meta(max_length=MAX_TARGETS)] = ()
+    peers: Mapping[str, tuple[str, ...]] = {}
+    """Addresses of the deployment's pods by model, where there is more than one pod."""
 
     @property
     def label(self) -> str:
         """The decision as a label."""
         return str(self.decision) if self.decision else NONE
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Every pod's address, spelt as ids spell it."""
+        return frozenset(str(ipaddress.ip_address(address)) for pods in self.peers.values() for address in pods)
 
 
 class TargetsFile:
@@ -71,7 +83,8 @@ def _read(content: bytes, before: Targets | None) -> Targets | None:
             if not target.url.startswith(("http://", "https://")):
                 message = f"url {target.url!r} is not http"
                 raise ValueError(message)
+        _ = read.addresses
     except (msgspec.MsgspecError, ValueError) as error:
-        logger.warning("shadow targets can't be read, the last good ones stay", extra={"error": str(error)[:200]})
+        logger.warning("targets can't be read, the last good ones stay", extra={"error": str(error)[:200]})
         return before
     return read

@@ -34,6 +34,7 @@ _MOST_IN_FLIGHT: Final = 400
 """Requests and labels under way at most; a server that hangs must not take the generator's memory with it."""
 _FRESH_ROWS: Final = 2000
 _LABEL_DELAY_SECONDS: Final = (1.0, 3.0)
+_LABEL_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +136,29 @@ class Generator:
             self._record(drawn)
             return
         self.tally.judge(version, predicted, labels)
-        body = {"id": request, "labels": labels}
         try:
-            async with session.post(f"/v2/models/{self._target.model}/feedback", json=body) as response:
-                text = await response.read()
+            status, text = await self._post(session, {"id": request, "labels": labels})
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self.tally.fail_label(f"{type(error).__name__}: {error}"[:160])
             return
-        if response.status == 200:
+        if status == 200:
             self.tally.labels_posted += 1
-        elif response.status == 404:
+        elif status == 404:
             # The pod that answered is gone, as challengers that lost are: its labels judge nobody any more.
             self.tally.labels_unmatched += 1
         else:
-            self.tally.fail_label(f"{response.status}: {text[:160].decode(errors='replace')}")
+            self.tally.fail_label(f"{status}: {text[:160].decode(errors='replace')}")
+
+    async def _post(self, session: aiohttp.ClientSession, body: dict[str, Any]) -> tuple[int, bytes]:
+        """Post labels, again where the server says that it may work later, and give the last status and text."""
+        for _ in range(_LABEL_TRIES):
+            async with session.post(f"/v2/models/{self._target.model}/feedback", json=body) as response:
+                status, text = response.status, await response.read()
+                wait = response.headers.get("retry-after", "")
+            if status != 503 or not wait.isdigit():
+                break
+            await asyncio.sleep(int(wait))
+        return status, text
 
     def _record(self, drawn: Drawn) -> None:
         for features, label in zip(drawn.features.tolist(), drawn.labels.tolist(), strict=True):

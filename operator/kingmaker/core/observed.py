@@ -40,6 +40,8 @@ class ObservedVariant:
     stalled: str = ""
     """Why the pods do not come up, in the words of Kubernetes; empty while they may."""
     returning: tuple[str, ...] = ()
+    last_ready: datetime | None = None
+    """When the newest of the ready pods became so."""
     trouble: Trouble | None = None
     """What keeps pods from coming up now, whether or not there is hope."""
 

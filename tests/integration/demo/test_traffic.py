@@ -30,6 +30,7 @@ class Server:
     rows: list[list[float]] = field(default_factory=list)
     labels: dict[str, list[int]] = field(default_factory=dict)
     open_requests: dict[str, int] = field(default_factory=dict)
+    put_off: set[str] = field(default_factory=set)
     numbers: Any = field(default_factory=itertools.count)
 
     async def infer(self, request: web.Request) -> web.Response:
@@ -49,6 +50,9 @@ class Server:
 
     async def feedback(self, request: web.Request) -> web.Response:
         body = await request.json()
+        if body["id"] not in self.put_off:
+            self.put_off.add(body["id"])
+            return web.json_response({"error": "not yet"}, status=503, headers={"retry-after": "1"})
         self.labels[body["id"]] = body["labels"]
         return web.json_response({"matched": len(body["labels"])})
 

@@ -5,7 +5,7 @@ changed a pod template would restart the very servers that just proved themselve
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -103,10 +103,25 @@ def variant_service(deployment: ModelDeployment, model: str) -> Manifest:
 
 
 def shadow_config_map(
-    deployment: ModelDeployment, *, decision: int, champion: str, targets: Sequence[ShadowTarget]
+    deployment: ModelDeployment,
+    *,
+    decision: int,
+    champion: str,
+    targets: Sequence[ShadowTarget],
+    peers: Mapping[str, Sequence[str]] | None = None,
 ) -> Manifest:
-    """Build the ConfigMap that tells the champion's servers whom to send copies to, counted under which decision."""
-    content = {"decision": decision, "champion": champion, "targets": [asdict(target) for target in targets]}
+    """Build the ConfigMap that names others to a deployment's servers.
+
+    Args:
+        deployment: The owner.
+        decision: Under which copies are counted.
+        champion: The model whose servers send them.
+        targets: Who gets them.
+        peers: Addresses of pods by model, which feedback may be passed on to.
+    """
+    content: Manifest = {"decision": decision, "champion": champion, "targets": [asdict(target) for target in targets]}
+    if peers:
+        content["peers"] = {model: list(pods) for model, pods in peers.items()}
     head = manifest(
         "v1",
         "ConfigMap",

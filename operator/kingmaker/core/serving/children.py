@@ -13,7 +13,7 @@ from kingmaker.core.contest.capacity import may_shrink
 from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.counts.storage import dump_ledger
 from kingmaker.core.manifests.autoscaler import autoscaler
-from kingmaker.core.manifests.names import bounded, variant_name
+from kingmaker.core.manifests.names import bounded, shadow_name, variant_name
 from kingmaker.core.manifests.objects import Manifest, deployment_labels, manifest, owner
 from kingmaker.core.manifests.policies import (
     job_network_policy,
@@ -34,6 +34,7 @@ from kingmaker.core.observed import Body, Observed
 from kingmaker.core.plan import Action, Apply, Delete, HandOver
 from kingmaker.core.serving.diff import contains
 from kingmaker.core.serving.ownership import owns_replicas
+from kingmaker.core.serving.peers import name_peers
 from kingmaker.core.serving.traffic import TrafficAssessment, removable_variants
 from kingmaker.core.state import State
 
@@ -134,7 +135,12 @@ def _shadow(observed: Observed, state: State) -> Manifest:
         for share in state.traffic
         if share.shadow_percent and observed.variant(share.model).service_ip
     ]
-    return shadow_config_map(observed.deployment, decision=state.traffic_sequence, champion=champion, targets=targets)
+    deployment = observed.deployment
+    live = observed.children.get(("ConfigMap", shadow_name(deployment.metadata.name)))
+    peers = name_peers(observed.variants.values(), live, observed.now)
+    return shadow_config_map(
+        deployment, decision=state.traffic_sequence, champion=champion, targets=targets, peers=peers
+    )
 
 
 def write_children(observed: Observed, wanted: Iterable[Manifest]) -> tuple[Action, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -67,10 +68,19 @@ def _variant(model: str, deployment: Body, service: Body | None, pods: list[Body
         ready=len(ready),
         endpoints=tuple(ready),
         returning=tuple(sorted(p["status"]["podIP"] for p in pods if is_returning(p))),
+        last_ready=max(filter(None, map(_ready_since, pods)), default=None),
         service_ip=(service or {}).get("spec", {}).get("clusterIP"),
         stalled=_stalled(deployment, trouble),
         trouble=trouble,
     )
+
+
+def _ready_since(pod: Body) -> datetime | None:
+    """When a ready pod became so, None for others and where nobody says."""
+    if not is_pod_ready(pod):
+        return None
+    since = next(c.get("lastTransitionTime") for c in pod["status"]["conditions"] if c["type"] == "Ready")
+    return datetime.fromisoformat(since) if since else None
 
 
 def _stalled(deployment: Body, trouble: Trouble | None) -> str:
