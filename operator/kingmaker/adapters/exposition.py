@@ -27,7 +27,6 @@ _START: Final = _PREFIX + b"start_time_seconds"
 _START_VALUE: Final = re.compile(rb"[0-9]{1,12}(\.[0-9]{1,9})?")
 _DIGITS: Final = 16
 """Of the largest count that is believed."""
-_COUNT: Final = re.compile(rb"[0-9]{1,16}")
 _KEPT_LAYOUTS: Final = 4096
 
 
@@ -62,7 +61,7 @@ class ExpositionReader:
         Raises:
             UnreadableError: It does not say whose counts it has, or has those of another pod.
         """
-        lines = [line for line in content.split(b"\n") if line.startswith(_PREFIX)]
+        lines = content.split(b"\n")
         cells = [line for line in lines if line.startswith(_CELLS)]
         dropped: Counter[Dropped] = Counter()
         info, start, samples = _read_head([line for line in lines if not line.startswith(_CELLS)], dropped)
@@ -113,7 +112,9 @@ def _read_head(lines: Sequence[bytes], dropped: Counter[Dropped]) -> tuple[dict[
             info = parse_labels(key.decode(errors="replace"))
         elif key == _START:
             start = value.decode() if _START_VALUE.fullmatch(value) else ""
-        elif not _COUNT.fullmatch(value) or (count := int(value)) > MOST:
+        elif not key.startswith(_PREFIX):
+            continue
+        elif not value.isdigit() or len(value) > _DIGITS or (count := int(value)) > MOST:
             dropped[Dropped.VALUE] += 1
         elif count:
             samples.append((key[len(_PREFIX) :].decode(errors="replace"), count))
@@ -125,8 +126,7 @@ def _read_head(lines: Sequence[bytes], dropped: Counter[Dropped]) -> tuple[dict[
 
 def _counts(values: Sequence[bytes]) -> NDArray[np.int64]:
     """Read counts; -1 for what is none."""
-    whole = b"".join(values).isdigit() and all(values) and max(map(len, values)) <= _DIGITS
-    found = np.array([int(v) if whole or _COUNT.fullmatch(v) else -1 for v in values], dtype=np.int64)
+    found = np.array([int(v) if v.isdigit() and len(v) <= _DIGITS else -1 for v in values], dtype=np.int64)
     found[(found > MOST) | (found < 0)] = -1
     return found
 

@@ -63,9 +63,16 @@ class CellCounts:
         return tuple(self.vector[end - width : end] for end, width in zip(ends, self.widths, strict=True))
 
     @property
+    def column_rows(self) -> CellVector:
+        """Rows counted per column."""
+        sums = np.concatenate(([0], np.cumsum(self.vector)))
+        ends = np.cumsum(np.array(self.widths, dtype=np.intp))
+        return np.diff(sums[np.concatenate(([0], ends))])
+
+    @property
     def rows(self) -> int:
         """Rows counted: each falls into one cell of every column, so the fullest column has seen them all."""
-        return max((int(column.sum()) for column in self.columns), default=0)
+        return int(self.column_rows.max(initial=0))
 
     @property
     def is_empty(self) -> bool:

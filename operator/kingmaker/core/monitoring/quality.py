@@ -18,6 +18,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kingmaker.core.counts.baseline import Baseline, Cell, Feature
 from kingmaker.core.counts.windows import WindowCounts, Windows, mark_broken, window_counts
 from kingmaker.core.statistics.cells import rare_p_value
@@ -84,12 +87,13 @@ def watch_quality(
         the newest data says.
     """
     shortest = min(scale.length for scale in windows.scales)
+    rare = _rare_cells(baseline, policy)
     looks = (
         window_counts(windows, shortest, now, running=True),
         window_counts(windows, shortest, now, running=True, span=1),
         window_counts(windows, shortest, now, span=1),
     )
-    verdicts = [judge_quality(baseline, counts, policy) for counts in looks]
+    verdicts = [_judge(rare, counts, policy) for counts in looks]
     broken = {feature.name for verdict in verdicts for feature in verdict.features}
     verdict = next((v for v in verdicts if v.state is QualityState.BROKEN), verdicts[0])
     return mark_broken(windows, broken, now=now), verdict
@@ -97,22 +101,44 @@ def watch_quality(
 
 def judge_quality(baseline: Baseline, counts: WindowCounts, policy: QualityPolicy) -> QualityVerdict:
     """Judge one window."""
+    return _judge(_rare_cells(baseline, policy), counts, policy)
+
+
+@dataclass(frozen=True, slots=True)
+class _RareCells:
+    """The rare cells of the features that are watched, aligned: where each is, and what it may hold."""
+
+    cells: tuple[tuple[Feature, Cell], ...]
+    places: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    shares: NDArray[np.float64]
+    """The most that is tolerated of a column's rows: the reference's share and what the policy allows on top."""
+
+
+def _rare_cells(baseline: Baseline, policy: QualityPolicy) -> _RareCells:
+    cells: list[tuple[Feature, Cell]] = []
+    places: list[int] = []
+    columns: list[int] = []
+    shares: list[float] = []
+    start = 0
+    for column, feature in enumerate(baseline.features):
+        watched, rows = feature.name not in policy.ignore_features, feature.rows
+        for place, cell in enumerate(feature.cells, start):
+            if watched and cell.rare:
+                percent = policy.outside_percent if cell.name in _OUTSIDE else policy.maximum_percent
+                cells.append((feature, cell))
+                places.append(place)
+                columns.append(column)
+                shares.append(cell.count / rows + percent / 100)
+        start += len(feature.cells)
+    return _RareCells(tuple(cells), np.array(places, np.intp), np.array(columns, np.intp), np.array(shares))
+
+
+def _judge(rare: _RareCells, counts: WindowCounts, policy: QualityPolicy) -> QualityVerdict:
     if counts.rows < policy.min_rows:
         message = f"too little data to judge its quality ({counts.rows} rows, at least {policy.min_rows} needed)"
         return QualityVerdict(QualityState.UNKNOWN, (), message)
-    watched = [
-        (feature, current.tolist())
-        for feature, current in zip(baseline.features, counts.counts.columns, strict=False)
-        if feature.name not in policy.ignore_features
-    ]
-    tests = sum(cell.rare for feature, _ in watched for cell in feature.cells)
-    level = policy.level / max(1, tests)
-    found = [
-        broken
-        for feature, current in watched
-        for cell, count in zip(feature.cells, current, strict=True)
-        if cell.rare and (broken := _judge_cell(feature, cell, count, sum(current), policy, level))
-    ]
+    found = _broken(rare, counts, policy.level / max(1, len(rare.cells)))
     if found:
         worst = tuple(sorted(found, key=lambda f: (f.reference_share - f.share, f.name, f.kind)))
         return QualityVerdict(QualityState.BROKEN, worst, _message(worst, counts.rows))
@@ -123,17 +149,17 @@ def judge_quality(baseline: Baseline, counts: WindowCounts, policy: QualityPolic
     return QualityVerdict(QualityState.GOOD, (), message)
 
 
-def _judge_cell(
-    feature: Feature, cell: Cell, count: int, rows: int, policy: QualityPolicy, level: float
-) -> BrokenFeature | None:
-    if not count:
-        return None
-    share, reference_share = count / rows, cell.count / feature.rows
-    limit = policy.outside_percent if cell.name in _OUTSIDE else policy.maximum_percent
-    p_value = rare_p_value(count, rows, cell.count, feature.rows)
-    if share - reference_share <= limit / 100 or p_value > level:
-        return None
-    return BrokenFeature(feature.name, cell.name, share, reference_share, p_value)
+def _broken(rare: _RareCells, counts: WindowCounts, level: float) -> list[BrokenFeature]:
+    """Find the cells that hold more than is tolerated, and too much for chance."""
+    held, rows = counts.counts.vector[rare.places], counts.counts.column_rows[rare.columns]
+    found = []
+    for at in np.flatnonzero(held > rare.shares * rows):
+        feature, cell = rare.cells[at]
+        count, total = int(held[at]), int(rows[at])
+        p_value = rare_p_value(count, total, cell.count, feature.rows)
+        if p_value <= level:
+            found.append(BrokenFeature(feature.name, cell.name, count / total, cell.count / feature.rows, p_value))
+    return found
 
 
 _KINDS: Final = {"below": "below the reference's range", "above": "above the reference's range"}
