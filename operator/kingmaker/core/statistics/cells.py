@@ -223,7 +223,7 @@ def _merge(r: _Counts, c: _Counts, *, ordered: bool) -> tuple[_Counts, _Counts]:
     total = pooled.sum()
     if total == 0:
         return np.zeros(0), np.zeros(0)
-    expected = pooled * min(r.sum(), c.sum()) / total
+    expected = (pooled * min(r.sum(), c.sum()) / total).tolist()
     groups: list[list[int]] = []
     room = 0.0
     for index in range(len(r)) if ordered else np.argsort(-pooled, kind="stable").tolist():
@@ -235,7 +235,13 @@ def _merge(r: _Counts, c: _Counts, *, ordered: bool) -> tuple[_Counts, _Counts]:
     if room < MINIMUM_EXPECTED and len(groups) > 1:
         last = groups.pop()
         groups[-1] += last
-    return np.array([r[g].sum() for g in groups]), np.array([c[g].sum() for g in groups])
+    return _grouped(r, groups), _grouped(c, groups)
+
+
+def _grouped(counts: _Counts, groups: Sequence[Sequence[int]]) -> _Counts:
+    # A dozen numbers: a list is faster than an array per group.
+    values = counts.tolist()
+    return np.array([sum(values[i] for i in group) for group in groups])
 
 
 def _pearson(r: _Counts, c: _Counts) -> tuple[float, float]:
