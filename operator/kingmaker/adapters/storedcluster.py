@@ -104,6 +104,10 @@ class StoredCluster:
             await self._look(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
             raise
         self._learn(answer, is_own=True)
+        meant = body["metadata"].get("uid")
+        if meant and answer["metadata"]["uid"] != meant:
+            # The API server does not look at the uid of an applied status.
+            raise ConflictError(f"{body['kind']} {body['metadata']['name']} was deleted and made anew meanwhile")
         return answer
 
     def _learn(self, body: Body, *, is_own: bool = False) -> None:

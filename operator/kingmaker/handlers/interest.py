@@ -47,7 +47,7 @@ def _of_deployment(change: Change, store: Store) -> Iterator[Key]:
     """A deployment concerns itself, and the Models whose role in it changed."""
     before, after = change.before or {}, change.after or {}
     key = _key(change.kind, after or before)
-    if not change.is_own:
+    if not change.is_own or _uid(before) != _uid(after):
         yield key
     for model, _ in _roles(before) ^ _roles(after):
         yield Key("Model", key.namespace, model)
@@ -60,7 +60,7 @@ def _of_model(change: Change, store: Store) -> Iterator[Key]:
     """A Model concerns itself, and who refers to it, or may enrol it, once its verdict changes."""
     body = change.after or change.before or {}
     key = _key(change.kind, body)
-    if change.before is None or not change.is_own:
+    if not change.is_own or _uid(change.before or {}) != _uid(change.after or {}):
         yield key
     if _verdict(change.before) == _verdict(change.after):
         return
