@@ -25,8 +25,8 @@ from kingmaker.adapters.metrics import OperatorMetrics
 from kingmaker.adapters.profiles import PodProfiles
 from kingmaker.adapters.storedcluster import StoredCluster
 from kingmaker.core.decide import Rules
+from kingmaker.core.manifests.router import RouterContainer
 from kingmaker.core.manifests.settings import Settings
-from kingmaker.core.serving.children import RouterContainer
 from kingmaker.handlers.interest import concerned, everybody
 from kingmaker.handlers.watcher import Watcher
 from kingmaker.kube.client import KubeClient, always

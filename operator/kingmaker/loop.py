@@ -89,9 +89,10 @@ class Loop:
             if at is not None:
                 self._later(key, max(0.0, (at - self._clock.now()).total_seconds()))
         except ConflictError as conflict:
-            # Somebody was faster; what they wrote is read by the next pass.
+            # Mostly somebody was faster, and the next pass reads what they wrote; but who stands in the way may stay.
             error = conflict
-            self._later(key, _CONFLICT_DELAY)
+            logger.log(logging.WARNING if self._failures.get(key) else logging.DEBUG, "%s: %s", key, conflict)
+            self._later(key, self._delay(key, first=_CONFLICT_DELAY))
         except ClusterError as refused:
             error = refused
             logger.warning("%s: %s", key, refused)
@@ -104,11 +105,11 @@ class Loop:
         if self._observe:
             self._observe(key, loop.time() - began, error)
 
-    def _delay(self, key: Key) -> float:
+    def _delay(self, key: Key, *, first: float = _BACKOFF_FIRST) -> float:
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         jitter = 0.75 + (hash((str(key), failures)) % 1000) / 2000
-        return float(min(_BACKOFF_FIRST * 2**failures, _BACKOFF_LAST) * jitter)
+        return float(min(first * 2 ** min(failures, 20), _BACKOFF_LAST) * jitter)
 
     def _later(self, key: Key, seconds: float) -> None:
         self._cancel_timer(key)

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.process import ProcessCounts
-from kingmaker.core.observed import ObservedRouter
+from kingmaker.core.observed import ObservedRouter, RouterPod
 from kingmaker.core.plan import RoutePlan
 from kingmaker.kube import errors
 
@@ -31,11 +31,12 @@ class Key:
 
     kind: str
     namespace: str
-    name: str
+    name: str = ""
+    """Empty for a namespace as a whole."""
 
     @override
     def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}"
+        return f"{self.kind} {self.namespace}/{self.name}".removesuffix("/")
 
 
 class Cluster(Protocol):
@@ -51,6 +52,9 @@ class Cluster(Protocol):
 
     async def get_live(self, kind: str, namespace: str, name: str) -> Body | None:
         """Read one object from the API server; None when it does not exist."""
+
+    async def users_of(self, namespace: str, model: str) -> list[Body]:
+        """Give the ModelDeployments that refer to a Model, in spec or in status, as far as known."""
 
     async def list_live(self, kind: str, namespace: str, labels: Mapping[str, str] | None = None) -> list[Body]:
         """Read all objects that have these labels from the API server."""
@@ -112,27 +116,30 @@ class Profiles(Protocol):
 class Routing(Protocol):
     """What a snapshot needs of the routers."""
 
-    def set_namespace(self, namespace: str, *, deployments: frozenset[str], routers: Mapping[str, str]) -> None:
-        """Say which deployments a namespace has, and which pods (address -> name) are its routers.
-
-        Nobody else is given a configuration, and none is pushed before the route of every deployment is known: after a
-        restart of the operator routers keep what they have until then.
-        """
-
-    def routers(self, namespace: str, deployment: str) -> Mapping[str, ObservedRouter]:
-        """Say what each connected router acknowledged for a deployment, by pod name."""
+    def routers(self, namespace: str, deployment: str) -> tuple[ObservedRouter, ...]:
+        """Say of each router pod of the namespace what it acknowledged for a deployment, by pod name."""
 
 
 class Routers(Routing, Protocol):
     """The router pods of all namespaces."""
 
+    def set_namespace(self, namespace: str, *, deployments: frozenset[str], pods: tuple[RouterPod, ...]) -> None:
+        """Say which deployments a namespace has, and which pods are its routers.
+
+        Nobody else is given a configuration, and none is pushed before the route of every deployment is known: after a
+        restart of the operator routers keep what they have until then.
+        """
+
+    def forget(self, namespace: str) -> None:
+        """Drop a namespace that has neither deployments nor routers any more."""
+
     def set_route(self, namespace: str, deployment: str, route: RoutePlan | None) -> None:
         """Say what routers shall do with a deployment's requests; None: nothing yet."""
 
-    def keep_route(self, namespace: str, deployment: str) -> None:
-        """Leave a deployment's route as it is, so that the others of the namespace need not wait for it."""
+    def keep_route(self, namespace: str, deployment: str, route: RoutePlan | None) -> None:
+        """Leave a deployment's route as it is; where none was said yet, say this one."""
 
-    def forget(self, namespace: str, deployment: str) -> None:
+    def drop_route(self, namespace: str, deployment: str) -> None:
         """Drop a deployment that is gone."""
 
 

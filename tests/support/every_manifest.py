@@ -14,7 +14,12 @@ from kingmaker.core.manifests.policies import (
 )
 from kingmaker.core.manifests.records import RunResult, decision_body, model_from_result
 from kingmaker.core.manifests.retraining import retrain_job, retrain_variables, run_output_uri
-from kingmaker.core.manifests.router import deployment_service, router_deployment, workload_service_account
+from kingmaker.core.manifests.router import (
+    RouterContainer,
+    deployment_service,
+    router_deployment,
+    workload_service_account,
+)
 from kingmaker.core.manifests.serving import ShadowTarget, shadow_config_map, variant_deployment, variant_service
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.manifests.verification import verify_job
@@ -66,7 +71,6 @@ RESULT = RunResult(
     training_data=({"uri": "s3://data/2026", "digest": DIGEST, "rows": 455},),
     framework="scikit-learn 1.7",
 )
-OWNERS = [("churn", "0c0ffee0-0000-4000-8000-000000000001")]
 
 
 def a_full_model(name: str = "churn-1") -> Model:
@@ -142,12 +146,12 @@ def every_manifest() -> list[dict[str, Any]]:
         autoscaler(a_deployment("queue"), "churn-1", QUEUE_SCALING, floor=2, may_shrink=False),
         shadow_config_map(deployment, decision=12, champion="churn-1", targets=[target]),
         deployment_service(deployment),
-        router_deployment("team", owners=OWNERS, settings=SETTINGS, container_args=["--config-yaml", "{}"]),
-        router_disruption_budget("team", owners=OWNERS, settings=SETTINGS),
-        router_network_policy("team", owners=OWNERS, settings=SETTINGS),
-        workload_service_account("team", owners=OWNERS, models=[("churn-1", "u")], settings=SETTINGS),
+        router_deployment("team", settings=SETTINGS, router=RouterContainer(("--config-yaml", "{}"))),
+        router_disruption_budget("team", settings=SETTINGS),
+        router_network_policy("team", settings=SETTINGS),
+        workload_service_account("team", settings=SETTINGS),
         verify_job(model, settings=SETTINGS),
-        job_network_policy("team", owners=OWNERS, models=[("churn-1", "u")], settings=SETTINGS),
+        job_network_policy("team", settings=SETTINGS),
         a_retrain_job(deployment),
         model_from_result(
             deployment, model, RESULT, run=1, decision="churn-000004", built_at=datetime(2026, 11, 1, tzinfo=UTC)

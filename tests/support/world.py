@@ -22,10 +22,10 @@ from kingmaker.core.counts.samples import read_samples
 from kingmaker.core.counts.storage import dump_ledger, load_ledger
 from kingmaker.core.counts.windows import Windows
 from kingmaker.core.decide import Rules, decide
+from kingmaker.core.manifests.router import RouterContainer
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.observed import Observed, ObservedJob, ObservedRouter, ObservedVariant
 from kingmaker.core.plan import Action, Create, Delete, HandOver, Plan, RoutePlan
-from kingmaker.core.serving.children import RouterContainer
 from kingmaker.core.serving.ownership import FIELD_MANAGER
 from kingmaker.core.state import State, load_state
 
@@ -148,7 +148,6 @@ class World:
             state=self.state,
             models=self.models,
             children=self.objects,
-            siblings=(("churn", "uid-churn"),),
             variants=variants,
             routers=(router,),
             jobs=self.jobs,

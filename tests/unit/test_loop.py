@@ -168,6 +168,16 @@ async def test_a_conflict_is_read_anew_at_once() -> None:
     assert all(later - earlier > 0.1 for earlier, later in itertools.pairwise(tried))
 
 
+async def test_a_conflict_that_stays_is_tried_ever_later() -> None:
+    tried, reconcile = failing(5, ConflictError("the name is taken"))
+    loop = Loop(reconcile, CLOCK)
+    async with running(loop):
+        loop.add(A)
+        await until(lambda: len(tried) == 5)
+    # 0.2 s, doubled three times, less a quarter at most.
+    assert tried[4] - tried[3] > 1.1
+
+
 async def test_an_event_does_not_wait_for_the_next_try_and_replaces_it() -> None:
     tried: Counter[Key] = Counter()
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime
 
-from kingmaker.adapters.kinds import RESOURCES
+from kingmaker.adapters.kinds import RESOURCES, models_of
 from kingmaker.core.serving.ownership import FIELD_MANAGER, HANDOVER_MANAGER
 from kingmaker.kube.client import APPLY, KubeClient
 from kingmaker.kube.errors import ApiError, ConflictError, NotFoundError
@@ -50,6 +50,10 @@ class KubernetesCluster:
     async def list_live(self, kind: str, namespace: str, labels: Mapping[str, str] | None = None) -> _Bodies:
         """Read all objects that have these labels: the same as `list`."""
         return await self.list(kind, namespace, labels)
+
+    async def users_of(self, namespace: str, model: str) -> _Bodies:
+        """Read the ModelDeployments that refer to a Model."""
+        return [body for body in await self.list("ModelDeployment", namespace) if model in models_of(body)]
 
     async def create(self, body: Body) -> Body:
         """Create an object; ConflictError when it exists."""

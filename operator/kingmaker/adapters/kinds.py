@@ -97,7 +97,7 @@ def kinds() -> dict[str, Kind]:
         name: Kind(trims.get(name, _any), labels=_LABELS, selector=MANAGED if selector else {})
         for name, selector in CHILDREN.items()
     }
-    found["Model"] = Kind(_any, {FAMILY: lambda body: (body["spec"]["family"],)})
+    found["Model"] = Kind(_any, {FAMILY: lambda body: (body["spec"]["family"],)}, labels=(DEPLOYMENT_UID,))
     found["ModelDeployment"] = Kind(_any, {REFERS: models_of})
     return found
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Mapping
 from datetime import datetime
 
 from kingmaker.adapters.cluster import KubernetesCluster
+from kingmaker.adapters.kinds import REFERS
 from kingmaker.kube.client import Document
 from kingmaker.kube.errors import ApiError, ConflictError, NotFoundError, UnavailableError
 from kingmaker.kube.store import Store
@@ -45,6 +46,11 @@ class StoredCluster:
             return await self._live.list(kind, namespace, labels)
         self._check(namespace)
         return [*self._store.kinds[kind].all(namespace, labels)]
+
+    async def users_of(self, namespace: str, model: str) -> _Bodies:
+        """Give the ModelDeployments that refer to a Model, by an index."""
+        self._check(namespace)
+        return [*self._store.kinds["ModelDeployment"].by(REFERS, namespace, model)]
 
     def _check(self, namespace: str) -> None:
         if not self._store.is_synced(namespace):

@@ -6,20 +6,19 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterator
-
-import aiohttp
+from dataclasses import replace
 
 from kingmaker.adapters.clock import SystemClock
-from kingmaker.adapters.profiles import PodProfiles
 from kingmaker.cli.history import CHECK_HEADER, check_row, describe
 from kingmaker.cli.reading import Target, add_target, connected, read_deployment, target_of
 from kingmaker.cli.tables import WIDTH, render, wrap
 from kingmaker.core.contest.assessment import ContestAssessment, JudgedContest, assess_contests
 from kingmaker.core.contest.checks import evidence_of
 from kingmaker.core.manifests.names import decision_name
-from kingmaker.core.observed import Observed
+from kingmaker.core.observed import Observed, ObservedRouter
+from kingmaker.counting import read_ledger
 from kingmaker.ports import Key
-from kingmaker.snapshot import Snapshots, Unrouted
+from kingmaker.snapshots.deployment import DeploymentSnapshots
 from kingmaker_laptop.verbs.flags import Subparsers, add_verb
 
 _EPILOG = """\
@@ -47,13 +46,23 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+class _NoRouters:
+    """Stands in for the routers: what they acknowledged is known to the operator alone."""
+
+    def routers(self, namespace: str, deployment: str) -> tuple[ObservedRouter, ...]:
+        """Nothing is known."""
+        del namespace, deployment
+        return ()
+
+
 async def _read(target: Target) -> tuple[Observed, dict[str, dict[str, object]] | None]:
-    async with connected(target) as cluster, aiohttp.ClientSession() as session:
+    async with connected(target) as cluster:
         await read_deployment(cluster, target)
-        snapshots = Snapshots(cluster, PodProfiles(session), Unrouted(), SystemClock(), between=None)
-        observed = await snapshots.observe(Key("ModelDeployment", target.namespace, target.name))
-        if observed is None:
+        snapshots = DeploymentSnapshots(cluster, SystemClock(), _NoRouters())
+        snapshot = await snapshots.observe(Key("ModelDeployment", target.namespace, target.name))
+        if snapshot is None:
             raise SystemExit(f"kingmaker: {target.name} is being deleted")
+        observed = replace(snapshot.observed, ledger=read_ledger(snapshot.stored))
         name = decision_name(target.name, observed.state.sequence)
         last = await cluster.get("Decision", target.namespace, name) if observed.state.sequence else None
     return observed, dict(last) if last else None

@@ -195,8 +195,8 @@ def _was_ready(observed: Observed) -> bool:
 def _blocked(assessed: Assessment) -> Statement | None:
     """What only a person can mend."""
     observed, target = assessed.observed, assessed.contests.wanted
-    if observed.is_name_taken:
-        return Statement(_NO, Reason.NAME_TAKEN, taken_message("Service", observed.deployment.metadata.name))
+    if observed.taken:
+        return Statement(_NO, Reason.NAME_TAKEN, taken_message(*observed.taken[0]))
     if target is None:
         return None
     model = observed.models.get(target)

@@ -14,18 +14,13 @@ from kingmaker.core.contest.lifecycle import admit, advance_contests, resplit, w
 from kingmaker.core.contest.record import Record, record_body, settle
 from kingmaker.core.contest.steps import Hold
 from kingmaker.core.counts.ledger import Ledger, fold, is_due, note_news
+from kingmaker.core.manifests.router import RouterContainer
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.monitoring.evaluate import watch_data, watched_cells
 from kingmaker.core.observed import Observed
 from kingmaker.core.plan import Action, Delete, Event, Gauges, Plan
 from kingmaker.core.retraining.runs import conclude_run, retrain, run_actions
-from kingmaker.core.serving.children import (
-    RouterContainer,
-    remove_autoscalers,
-    remove_variants,
-    wanted_children,
-    write_children,
-)
+from kingmaker.core.serving.children import remove_autoscalers, remove_variants, wanted_children, write_objects
 from kingmaker.core.serving.traffic import previous_is_warm
 from kingmaker.core.state import State
 from kingmaker.core.status import build_status
@@ -66,7 +61,7 @@ def decide(observed: Observed, rules: Rules) -> Plan:
     """
     ledger = _look(observed)
     before = assess(observed, observed.state, ledger)
-    record = _first_record(before)
+    record = _first_record(before) if observed.can_record else None
     after = assess(observed, _state_after(before, record), ledger) if record else before
     return Plan(
         state=after.state,
@@ -125,7 +120,7 @@ def _actions(assessed: Assessment, rules: Rules) -> Iterator[Action]:
     observed, kept = assessed.observed, assessed.traffic.kept
     drain = timedelta(seconds=rules.settings.pre_stop_seconds)
     yield from remove_autoscalers(observed, kept)
-    yield from write_children(observed, wanted_children(assessed.contests, kept, rules.settings, rules.router))
+    yield from write_objects(observed.children, wanted_children(assessed.contests, kept, rules.settings))
     yield from run_actions(observed, assessed.retraining.open, rules.settings)
     yield from remove_variants(observed, assessed.state, assessed.traffic, drain)
     for name, uid in observed.expired:

@@ -63,6 +63,15 @@ class ObservedRouter:
 
 
 @dataclass(frozen=True, slots=True)
+class RouterPod:
+    """A pod of a namespace's router that may connect; `address` is its IP address, `ready` whether it gets requests."""
+
+    pod: str
+    address: str
+    ready: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedJob:
     """A Job of ours and how it ended. `message` is the termination message of its main container."""
 
@@ -88,9 +97,10 @@ class Observed:
     uid: str
     state: State = State()
     models: Mapping[str, Model] = field(default_factory=dict)
+    """Models that are named, or that may enter by themselves, by name."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Likewise those that are there but can't be read, and what is wrong with them."""
     children: Mapping[tuple[str, str], Body] = field(default_factory=dict)
-    siblings: tuple[tuple[str, str], ...] = ()
-    """(name, uid) of every ModelDeployment of the namespace, this one included: they share the router."""
     variants: Mapping[str, ObservedVariant] = field(default_factory=dict)
     routers: tuple[ObservedRouter, ...] = ()
     jobs: Mapping[str, ObservedJob] = field(default_factory=dict)
@@ -104,10 +114,16 @@ class Observed:
     """When the pods were asked last; None when they never were."""
     pod_uids: frozenset[str] = frozenset()
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
-    is_name_taken: bool = False
-    """Whether somebody else's Service has the name that this deployment's needs."""
+    taken: tuple[tuple[str, str], ...] = ()
+    """(kind, name) of somebody else's objects that have a name which this deployment needs: of its Service, of its next
+    record."""
     expired: tuple[tuple[str, str], ...] = ()
     """(name, uid) of records beyond the retention, oldest first."""
+
+    @property
+    def can_record(self) -> bool:
+        """Whether a decision can be recorded: its name is free."""
+        return all(kind != "Decision" for kind, _ in self.taken)
 
     def digest_of(self, model: str) -> str:
         """Digest of a model by name; empty when the Model is gone."""

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kingmaker.adapters.kinds import FAMILY, REFERS
-from kingmaker.core.manifests.names import ROUTER
 from kingmaker.core.manifests.objects import COMPONENT, DEPLOYMENT, MODEL
 from kingmaker.kube.store import Change, Store
 from kingmaker.ports import Body, Key
 
 _TELLING: Final = frozenset({"Ready", "Progressing", "ReplicaFailure", "Complete", "Failed"})
 """Conditions of pods, Deployments and Jobs that a pass looks at. Their counts change often and tell nothing more."""
+
+_SHARED: Final = frozenset({"router", "workload"})
+"""Components of what a namespace has once, and of the routers' pods."""
 
 _OF_THE_CLUSTER: Final = frozenset({"metadata", "status", "apiVersion", "kind"})
 """Parts of a body that don't say what somebody wants."""
@@ -27,7 +29,7 @@ def concerned(change: Change, store: Store) -> Iterator[Key]:
     """
     match change.kind:
         case "ModelDeployment":
-            yield from _of_deployment(change, store)
+            yield from _of_deployment(change)
         case "Model":
             yield from _of_model(change, store)
         case _:
@@ -35,7 +37,10 @@ def concerned(change: Change, store: Store) -> Iterator[Key]:
 
 
 def everybody(store: Store, namespace: str) -> Iterator[Key]:
-    """Give all keys of a namespace, of all namespaces when it is empty."""
+    """Give all keys of a namespace, of all when it is empty; what is shared may be all that is left in one."""
+    spaces = {space for collection in store.kinds.values() for space in collection.namespaces()}
+    for space in [namespace] if namespace else sorted(spaces):
+        yield Key("Namespace", space)
     for kind in ("Model", "ModelDeployment"):
         collection = store.kinds[kind]
         for space in [namespace] if namespace else collection.namespaces():
@@ -43,23 +48,24 @@ def everybody(store: Store, namespace: str) -> Iterator[Key]:
                 yield _key(kind, body)
 
 
-def _of_deployment(change: Change, store: Store) -> Iterator[Key]:
-    """A deployment concerns itself, and the Models whose role in it changed."""
+def _of_deployment(change: Change) -> Iterator[Key]:
+    """A deployment concerns itself, the Models whose role in it changed, and its namespace when it comes or goes."""
     before, after = change.before or {}, change.after or {}
     key = _key(change.kind, after or before)
     if not change.is_own or _uid(before) != _uid(after):
         yield key
     for model, _ in _roles(before) ^ _roles(after):
         yield Key("Model", key.namespace, model)
-    if _uid(before) != _uid(after):
-        # The router's owners, and the moment from which its routes are complete, depend on who is there.
-        yield from _deployments(store, key.namespace)
+    if _presence(before) != _presence(after):
+        yield Key("Namespace", key.namespace)
 
 
 def _of_model(change: Change, store: Store) -> Iterator[Key]:
-    """A Model concerns itself, and who refers to it, or may enrol it, once its verdict changes."""
+    """A Model concerns itself, and who refers to it, or may enrol it, once its verdict changes; and its namespace."""
     body = change.after or change.before or {}
     key = _key(change.kind, body)
+    if _presence(change.before or {}) != _presence(change.after or {}):
+        yield Key("Namespace", key.namespace)
     if not change.is_own or _uid(change.before or {}) != _uid(change.after or {}):
         yield key
     if _verdict(change.before) == _verdict(change.after):
@@ -74,7 +80,7 @@ def _of_model(change: Change, store: Store) -> Iterator[Key]:
 
 
 def _of_child(change: Change, store: Store) -> Iterator[Key]:
-    """A child concerns its owner, a router all in its namespace, once something changed that a pass looks at."""
+    """A child concerns its owner, or its namespace, once something changed that a pass looks at."""
     before, after = change.before, change.after
     if before is not None and after is not None:
         is_ledger = change.is_own and change.kind == "ConfigMap"
@@ -88,8 +94,8 @@ def _of_child(change: Change, store: Store) -> Iterator[Key]:
 def _owners(kind: str, body: Body, store: Store) -> Iterator[Key]:
     meta = body["metadata"]
     labels, namespace = meta.get("labels") or {}, meta["namespace"]
-    if labels.get("app.kubernetes.io/name") == ROUTER:
-        yield from _deployments(store, namespace)
+    if labels.get(COMPONENT) in _SHARED:
+        yield Key("Namespace", namespace)
     elif DEPLOYMENT in labels:
         yield Key("ModelDeployment", namespace, labels[DEPLOYMENT])
     elif labels.get(COMPONENT) == "verify" and MODEL in labels:
@@ -99,16 +105,17 @@ def _owners(kind: str, body: Body, store: Store) -> Iterator[Key]:
         yield Key("ModelDeployment", namespace, meta["name"])
 
 
-def _deployments(store: Store, namespace: str) -> Iterator[Key]:
-    return (_key("ModelDeployment", body) for body in store.kinds["ModelDeployment"].all(namespace))
-
-
 def _key(kind: str, body: Body) -> Key:
     return Key(kind, body["metadata"]["namespace"], body["metadata"]["name"])
 
 
 def _uid(body: Body) -> str:
     return str(body["metadata"]["uid"]) if body else ""
+
+
+def _presence(body: Body) -> str:
+    """Tell one object from another of its name, and from one that is about to go."""
+    return "" if not body or body["metadata"].get("deletionTimestamp") else _uid(body)
 
 
 def _roles(body: Body) -> set[tuple[str, str]]:

@@ -166,7 +166,7 @@ class AdsServer:
     def forget(self, namespace: str) -> None:
         """Drop a namespace that has no ModelDeployment any more."""
         self.set_routers(namespace, {})
-        del self._namespaces[namespace]
+        self._namespaces.pop(namespace, None)
 
     def routers(self, namespace: str) -> tuple[RouterState, ...]:
         """Tell what is known about each router of the namespace, by pod name."""

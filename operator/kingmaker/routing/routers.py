@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from kingmaker.core.observed import ObservedRouter
+from kingmaker.core.observed import ObservedRouter, RouterPod
 from kingmaker.core.plan import RoutePlan
-from kingmaker.routing.ads import AdsServer
+from kingmaker.routing.ads import AdsServer, RouterState
 from kingmaker.routing.snapshot import Backend, Endpoint, Route, build_snapshot
 
 
@@ -16,14 +16,16 @@ class _Namespace:
     """What is known of one namespace.
 
     Attributes:
-        deployments: Who is there.
+        deployments: Who is there; None before it was said.
+        pods: The routers.
         routes: Has an entry for every deployment whose route is known.
         told: What was said last of the routers, by deployment.
     """
 
-    deployments: frozenset[str] = frozenset()
+    deployments: frozenset[str] | None = None
+    pods: tuple[RouterPod, ...] = ()
     routes: dict[str, RoutePlan | None] = field(default_factory=dict)
-    told: dict[str, Mapping[str, ObservedRouter]] = field(default_factory=dict)
+    told: dict[str, tuple[ObservedRouter, ...]] = field(default_factory=dict)
 
 
 class AdsRouters:
@@ -40,15 +42,23 @@ class AdsRouters:
         self._on_change = on_change
         self._namespaces: dict[str, _Namespace] = {}
 
-    def set_namespace(self, namespace: str, *, deployments: frozenset[str], routers: Mapping[str, str]) -> None:
-        """Say who is there."""
+    def set_namespace(self, namespace: str, *, deployments: frozenset[str], pods: tuple[RouterPod, ...]) -> None:
+        """Say who is there; deployments whose routers changed by that are told."""
         known = self._namespaces.setdefault(namespace, _Namespace())
-        self.server.set_routers(namespace, routers)
+        self.server.set_routers(namespace, {pod.address: pod.pod for pod in pods})
         if known.deployments != deployments:
             known.deployments = deployments
             known.routes = {name: route for name, route in known.routes.items() if name in deployments}
             known.told = {name: told for name, told in known.told.items() if name in deployments}
             self._push(namespace, known)
+        if known.pods != pods:
+            known.pods = pods
+            self._compare(namespace)
+
+    def forget(self, namespace: str) -> None:
+        """Drop a namespace that is empty: an address of its routers may be anybody's from now on."""
+        if self._namespaces.pop(namespace, None):
+            self.server.forget(namespace)
 
     def set_route(self, namespace: str, deployment: str, route: RoutePlan | None) -> None:
         """Say what routers shall do; pushed when it differs from what was said before."""
@@ -57,54 +67,65 @@ class AdsRouters:
             known.routes[deployment] = route
             self._push(namespace, known)
 
-    def keep_route(self, namespace: str, deployment: str) -> None:
-        """Leave the route as it is; where none is known, have none."""
+    def keep_route(self, namespace: str, deployment: str, route: RoutePlan | None) -> None:
+        """Leave the route as it is; where none was said yet, say this one."""
         known = self._namespaces.setdefault(namespace, _Namespace())
         if deployment not in known.routes:
-            self.set_route(namespace, deployment, None)
+            self.set_route(namespace, deployment, route)
 
-    def forget(self, namespace: str, deployment: str) -> None:
+    def drop_route(self, namespace: str, deployment: str) -> None:
         """Drop a deployment that is gone."""
-        known = self._namespaces.setdefault(namespace, _Namespace())
-        known.deployments -= {deployment}
+        known = self._namespaces.get(namespace)
+        if known is None:
+            return
+        known.deployments = known.deployments - {deployment} if known.deployments is not None else None
         known.told.pop(deployment, None)
         if known.routes.pop(deployment, None) is not None:
             self._push(namespace, known)
 
-    def routers(self, namespace: str, deployment: str) -> Mapping[str, ObservedRouter]:
-        """Say what each connected router acknowledged."""
-        found = self._look(namespace, deployment)
-        self._namespaces.setdefault(namespace, _Namespace()).told[deployment] = found
+    def routers(self, namespace: str, deployment: str) -> tuple[ObservedRouter, ...]:
+        """Say what each router pod acknowledged: nothing, while it is not connected."""
+        known = self._namespaces.setdefault(namespace, _Namespace())
+        found = known.told[deployment] = _look(known.pods, self._connected(namespace), deployment)
         return found
 
     def _compare(self, namespace: str) -> None:
         """Call whom a change of the routers concerns: an answer to one deployment's route is no news to all."""
         known = self._namespaces.get(namespace, _Namespace())
-        for deployment in sorted(known.deployments):
-            if self._look(namespace, deployment) != known.told.get(deployment):
+        connected = self._connected(namespace)
+        for deployment, told in sorted(known.told.items()):
+            if _look(known.pods, connected, deployment) != told:
                 self._on_change(namespace, deployment)
 
-    def _look(self, namespace: str, deployment: str) -> dict[str, ObservedRouter]:
-        found = {}
-        for state in self.server.routers(namespace):
-            if not state.connected:
-                continue
-            told = state.acknowledged.get(deployment)
-            found[state.pod] = ObservedRouter(
-                pod=state.pod,
-                ready=True,
-                decision=told.decision if told else None,
-                weights=dict(told.weights) if told else {},
-                error=state.error,
-            )
-        return found
+    def _connected(self, namespace: str) -> dict[str, RouterState]:
+        return {state.pod: state for state in self.server.routers(namespace) if state.connected}
 
     def _push(self, namespace: str, known: _Namespace) -> None:
-        if not known.deployments <= known.routes.keys():
+        if known.deployments is None or not known.deployments <= known.routes.keys():
             # After a restart an incomplete configuration would take the others' traffic away.
             return
         routes = [_route(namespace, name, route) for name, route in sorted(known.routes.items()) if route]
         self.server.set_snapshot(namespace, build_snapshot(routes))
+
+
+def _look(
+    pods: tuple[RouterPod, ...], connected: Mapping[str, RouterState], deployment: str
+) -> tuple[ObservedRouter, ...]:
+    """Give what is known of each pod: nothing was acknowledged by one that is not connected."""
+    found = []
+    for pod in pods:
+        state = connected.get(pod.pod)
+        told = state.acknowledged.get(deployment) if state else None
+        found.append(
+            ObservedRouter(
+                pod=pod.pod,
+                ready=pod.ready,
+                decision=told.decision if told else None,
+                weights=dict(told.weights) if told else {},
+                error=state.error if state else None,
+            )
+        )
+    return tuple(found)
 
 
 def _route(namespace: str, deployment: str, plan: RoutePlan) -> Route:

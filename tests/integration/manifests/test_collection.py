@@ -1,11 +1,10 @@
-"""Kubernetes collects what the operator made, in the right moment, with the operator gone."""
+"""Kubernetes collects what the operator made for one deployment, with the operator gone."""
 
 import json
 
-from kingmaker.core.manifests.router import deployment_service, router_deployment, workload_service_account
+from kingmaker.core.manifests.router import deployment_service
 from kingmaker.core.manifests.serving import variant_service
 from support.controlplane import ControlPlane
-from support.every_manifest import SETTINGS
 from support.manifest_objects import a_deployment
 
 SEAT = {"apiVersion": "kingmaker.dev/v1alpha1", "kind": "ModelDeployment", "spec": {"championRef": {"name": "churn-1"}}}
@@ -22,14 +21,10 @@ def wait(control_plane: ControlPlane, namespace: str, condition: str, *objects: 
     control_plane.kubectl("wait", f"--for={condition}", *objects, "-n", namespace, "--timeout=45s")
 
 
-def test_children_go_with_their_owner_and_the_router_with_the_last(crds: ControlPlane, namespace: str) -> None:
+def test_children_go_with_their_owner(crds: ControlPlane, namespace: str) -> None:
     uids = {name: a_seat(crds, namespace, name) for name in ("churn", "abuse")}
-    owners = list(uids.items())
-    bodies = [
-        router_deployment(namespace, owners=owners, settings=SETTINGS, container_args=["--config-yaml", "{}"]),
-        workload_service_account(namespace, owners=owners, settings=SETTINGS),
-    ]
-    for name, uid in owners:
+    bodies = []
+    for name, uid in uids.items():
         seat = a_deployment(name, uid=uid, namespace=namespace)
         bodies += [deployment_service(seat), variant_service(seat, "v1")]
     for body in bodies:
@@ -37,11 +32,4 @@ def test_children_go_with_their_owner_and_the_router_with_the_last(crds: Control
 
     crds.kubectl("delete", "mdep", "churn", "-n", namespace)
     wait(crds, namespace, "delete", "service/churn", "service/churn-v1")
-    # The router has lost one owner and lives on for the other.
-    references = "jsonpath={.metadata.ownerReferences[*].name}=abuse"
-    wait(crds, namespace, references, "deployment/kingmaker-router", "serviceaccount/kingmaker-workload")
     crds.kubectl("get", "service/abuse", "service/abuse-v1", "-n", namespace)
-
-    crds.kubectl("delete", "mdep", "abuse", "-n", namespace)
-    shared = ("deployment/kingmaker-router", "serviceaccount/kingmaker-workload")
-    wait(crds, namespace, "delete", "service/abuse-v1", *shared)

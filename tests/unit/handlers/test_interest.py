@@ -11,6 +11,7 @@ from kingmaker.ports import Key
 
 CHURN = Key("ModelDeployment", "team", "churn")
 FRAUD = Key("ModelDeployment", "team", "fraud")
+TEAM = Key("Namespace", "team")
 OURS = {"app.kubernetes.io/managed-by": "kingmaker"}
 OF_CHURN = OURS | {"kingmaker.dev/deployment": "churn"}
 
@@ -128,10 +129,10 @@ def test_a_model_wakes_who_refers_to_it_when_its_verdict_changes() -> None:
     scene.deployment("churn", "a")
     scene.deployment("fraud", "other", challengers=[{"name": "x", "modelRef": {"name": "b"}}])
     own = Key("Model", "team", "a")
-    assert scene.model("a") == {own, CHURN}
+    assert scene.model("a") == {own, CHURN, TEAM}
     assert scene.model("a", conditions=[condition("Ready", "True")]) == {own, CHURN}
     assert scene.model("a", conditions=[condition("Ready", "True")], signature="x") == {own}
-    assert scene.model("b", family="fraud") == {Key("Model", "team", "b"), FRAUD}
+    assert scene.model("b", family="fraud") == {Key("Model", "team", "b"), FRAUD, TEAM}
 
 
 def test_a_model_of_the_family_wakes_who_enrols() -> None:
@@ -141,7 +142,7 @@ def test_a_model_of_the_family_wakes_who_enrols() -> None:
     scene.deployment("churn", "a", enrol={"selector": {}})
     scene.deployment("fraud", "f", enrol={"selector": {}})
     scene.deployment("closed", "a")
-    assert scene.model("new") == {Key("Model", "team", "new"), CHURN}
+    assert scene.model("new") == {Key("Model", "team", "new"), CHURN, TEAM}
 
 
 def test_a_verify_job_concerns_its_model_when_it_ends() -> None:
@@ -166,6 +167,34 @@ def test_everybody_is_asked_for_by_namespace_or_all_at_once() -> None:
     scene = Scene()
     scene.deployment("churn", "a")
     scene.model("a")
-    assert set(everybody(scene.store, "")) == {CHURN, Key("Model", "team", "a")}
-    assert set(everybody(scene.store, "team")) == {CHURN, Key("Model", "team", "a")}
-    assert set(everybody(scene.store, "other")) == set()
+    assert set(everybody(scene.store, "")) == {CHURN, Key("Model", "team", "a"), TEAM}
+    assert set(everybody(scene.store, "team")) == {CHURN, Key("Model", "team", "a"), TEAM}
+    assert set(everybody(scene.store, "other")) == {Key("Namespace", "other")}
+
+
+def test_what_is_left_in_a_namespace_is_a_reason_to_go_through_it() -> None:
+    scene = Scene()
+    scene.put("ServiceAccount", "kingmaker-workload", metadata={"labels": OURS})
+    assert set(everybody(scene.store, "")) == {TEAM}
+
+
+@pytest.mark.parametrize("component", ["router", "workload"])
+def test_what_all_share_concerns_the_namespace_and_no_deployment(component: str) -> None:
+    scene = Scene()
+    scene.deployment("churn", "a")
+    assert a_pod(scene, labels=OURS | {"app.kubernetes.io/component": component}, **RUNNING) == {TEAM}
+
+
+def test_a_deployment_concerns_its_namespace_when_it_comes_and_goes_and_no_other_deployment() -> None:
+    scene = Scene()
+    scene.deployment("fraud", "a")
+    assert scene.deployment("churn", "a") == {CHURN, TEAM}
+    assert scene.deployment("churn", "b") == {CHURN}
+    assert scene.drop("ModelDeployment", "churn") == {CHURN, TEAM}
+
+
+def test_a_model_concerns_its_namespace_when_it_comes_and_goes() -> None:
+    scene = Scene()
+    assert scene.model("a") == {Key("Model", "team", "a"), TEAM}
+    assert scene.model("a", conditions=[condition("Ready", "True")]) == {Key("Model", "team", "a")}
+    assert scene.drop("Model", "a") == {Key("Model", "team", "a"), TEAM}

@@ -1,6 +1,6 @@
 """Metadata of everything that the operator makes: labels to find it by, owners to be collected with."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
 from kingmaker.api import API_VERSION, Model, ModelDeployment
@@ -55,21 +55,15 @@ def owner(parent: Model | ModelDeployment) -> list[Manifest]:
     `blockOwnerDeletion` stays false; with true, admission would ask for a permission on the parents' finalizers.
     """
     meta = parent.metadata
-    return [_reference(parent.kind, meta.name, meta.uid) | {"controller": True}]
-
-
-def shared_owners(parents: Iterable[tuple[str, str]], *, kind: str = "ModelDeployment") -> list[Manifest]:
-    """Give references to all parents (name, uid) that share an object: it goes with the last of them."""
-    return [_reference(kind, name, uid) for name, uid in sorted(parents)]
-
-
-def _reference(kind: str, name: str, uid: str) -> Manifest:
-    return {"apiVersion": API_VERSION, "kind": kind, "name": name, "uid": uid, "blockOwnerDeletion": False}
+    reference = {"apiVersion": API_VERSION, "kind": parent.kind, "name": meta.name, "uid": meta.uid}
+    return [reference | {"blockOwnerDeletion": False, "controller": True}]
 
 
 def manifest(
-    api_version: str, kind: str, *, name: str, namespace: str, labels: dict[str, str], owners: list[Manifest]
+    api_version: str, kind: str, *, name: str, namespace: str, labels: dict[str, str], owners: Sequence[Manifest] = ()
 ) -> Manifest:
-    """Give an object's head; the builder adds its body."""
-    metadata = {"name": name, "namespace": namespace, "labels": labels, "ownerReferences": owners}
+    """Give an object's head; the builder adds its body. What has no owners belongs to its namespace as a whole."""
+    metadata: Manifest = {"name": name, "namespace": namespace, "labels": labels}
+    if owners:
+        metadata["ownerReferences"] = list(owners)
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}

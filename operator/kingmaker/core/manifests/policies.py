@@ -5,8 +5,6 @@ reach as well. What it can't reach is another ModelDeployment's server, and the 
 `docs/security.md` has the table of who reaches what; a test proves it in a cluster that enforces policies.
 """
 
-from collections.abc import Sequence
-
 from kingmaker.api import ModelDeployment
 from kingmaker.core.manifests.names import JOBS, ROUTER, variant_name
 from kingmaker.core.manifests.objects import (
@@ -19,7 +17,6 @@ from kingmaker.core.manifests.objects import (
     manifest,
     owner,
     serving_selector,
-    shared_owners,
 )
 from kingmaker.core.manifests.serving import MANAGEMENT_PORT, PORT, variant_labels
 from kingmaker.core.manifests.settings import Settings
@@ -45,13 +42,11 @@ def pod_disruption_budget(deployment: ModelDeployment, model: str) -> Manifest |
     return head | {"spec": _one_at_a_time(serving_selector(deployment, model))}
 
 
-def router_disruption_budget(
-    namespace: str, *, owners: Sequence[tuple[str, str]], settings: Settings
-) -> Manifest | None:
+def router_disruption_budget(namespace: str, *, settings: Settings) -> Manifest | None:
     """Let drains take one router pod at a time; None for a single pod."""
     if settings.router_replicas <= 1:
         return None
-    head = _router_head("policy/v1", "PodDisruptionBudget", namespace, owners)
+    head = _router_head("policy/v1", "PodDisruptionBudget", namespace)
     return head | {"spec": _one_at_a_time(ROUTER_SELECTOR)}
 
 
@@ -74,7 +69,7 @@ def network_policy(deployment: ModelDeployment, model: str, *, settings: Setting
     return head | {"spec": _policy(serving_selector(deployment, model), ingress, egress)}
 
 
-def router_network_policy(namespace: str, *, owners: Sequence[tuple[str, str]], settings: Settings) -> Manifest:
+def router_network_policy(namespace: str, *, settings: Settings) -> Manifest:
     """Let anybody ask the router; let it reach servers, the operator and DNS alone."""
     servers = _pods({"app.kubernetes.io/component": "serving"})
     ingress = [
@@ -86,26 +81,14 @@ def router_network_policy(namespace: str, *, owners: Sequence[tuple[str, str]], 
         {"to": [servers], "ports": _ports(PORT)},
         {"to": [_operator(settings)], "ports": _ports(settings.xds_port)},
     ]
-    head = _router_head("networking.k8s.io/v1", "NetworkPolicy", namespace, owners)
+    head = _router_head("networking.k8s.io/v1", "NetworkPolicy", namespace)
     return head | {"spec": _policy(ROUTER_SELECTOR, ingress, egress)}
 
 
-def job_network_policy(
-    namespace: str,
-    *,
-    owners: Sequence[tuple[str, str]],
-    models: Sequence[tuple[str, str]] = (),
-    settings: Settings,
-) -> Manifest:
+def job_network_policy(namespace: str, *, settings: Settings) -> Manifest:
     """Let nobody reach the pods that verify and train, and keep them from the blocked networks.
 
     One for all of a namespace, there before its first Job: a policy per Job would come after its pod had begun.
-
-    Args:
-        namespace: Where the Jobs run.
-        owners: Name and uid of every ModelDeployment there.
-        models: Name and uid of the Models that are verified there.
-        settings: How the operator was started.
     """
     head = manifest(
         "networking.k8s.io/v1",
@@ -113,16 +96,15 @@ def job_network_policy(
         name=JOBS,
         namespace=namespace,
         labels=labels("kingmaker", instance=JOBS, component="workload"),
-        owners=[*shared_owners(owners), *shared_owners(models, kind="Model")],
     )
     spec = _policy(MANAGED, [], [_dns(), _downloads(settings)])
     kinds = {"key": COMPONENT, "operator": "In", "values": ["retrain", "verify"]}
     return head | {"spec": spec | {"podSelector": {"matchLabels": MANAGED, "matchExpressions": [kinds]}}}
 
 
-def _router_head(api_version: str, kind: str, namespace: str, owners: Sequence[tuple[str, str]]) -> Manifest:
+def _router_head(api_version: str, kind: str, namespace: str) -> Manifest:
     own = labels(ROUTER, instance=ROUTER, component="router")
-    return manifest(api_version, kind, name=ROUTER, namespace=namespace, labels=own, owners=shared_owners(owners))
+    return manifest(api_version, kind, name=ROUTER, namespace=namespace, labels=own)
 
 
 def _one_at_a_time(selector: dict[str, str]) -> Manifest:

@@ -1,6 +1,7 @@
 """What a namespace has once: the router that its ModelDeployments share, and the ServiceAccount without permissions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from kingmaker.api import ModelDeployment
@@ -12,7 +13,6 @@ from kingmaker.core.manifests.objects import (
     labels,
     manifest,
     owner,
-    shared_owners,
 )
 from kingmaker.core.manifests.pods import (
     confined,
@@ -29,6 +29,21 @@ from kingmaker.core.manifests.settings import Settings
 _RESOURCES: Final = default_resources(cpu="100m", memory="128Mi", memory_limit="1Gi")
 
 
+@dataclass(frozen=True, slots=True)
+class RouterContainer:
+    """How Envoy is started and stopped; the routing layer knows.
+
+    Attributes:
+        args: Its arguments as they are; `$(POD_IP)`, `$(POD_NAME)` and `$(POD_NAMESPACE)` are filled in.
+        lifecycle: The container's lifecycle, instead of sleeping before it stops.
+        startup_probe: What to wait for before liveness is asked: a router without configuration listens nowhere.
+    """
+
+    args: tuple[str, ...]
+    lifecycle: Mapping[str, Any] | None = None
+    startup_probe: Mapping[str, Any] | None = None
+
+
 def deployment_service(deployment: ModelDeployment) -> Manifest:
     """Build the one endpoint that clients know: the ModelDeployment's own name, port 80, answered by the routers."""
     head = manifest(
@@ -43,32 +58,15 @@ def deployment_service(deployment: ModelDeployment) -> Manifest:
     return head | {"spec": {"type": "ClusterIP", "selector": ROUTER_SELECTOR, "ports": [port]}}
 
 
-def router_deployment(
-    namespace: str,
-    *,
-    owners: Sequence[tuple[str, str]],
-    settings: Settings,
-    container_args: Sequence[str],
-    lifecycle: Mapping[str, Any] | None = None,
-    startup_probe: Mapping[str, Any] | None = None,
-) -> Manifest:
-    """Build the Deployment of the router.
-
-    Args:
-        namespace: Whose ModelDeployments it serves.
-        owners: Name and uid of every ModelDeployment there; the router goes with the last of them.
-        settings: How the operator was started.
-        container_args: Envoy's arguments as they are; `$(POD_IP)`, `$(POD_NAME)` and `$(POD_NAMESPACE)` are filled in.
-        lifecycle: The container's lifecycle, instead of sleeping before it stops.
-        startup_probe: What to wait for before liveness is asked: a router without configuration listens nowhere.
-    """
+def router_deployment(namespace: str, *, settings: Settings, router: RouterContainer) -> Manifest:
+    """Build the Deployment of the router that serves all ModelDeployments of a namespace."""
     own = labels(ROUTER, instance=ROUTER, component="router")
     container = {
         "name": "envoy",
         "image": settings.router_image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["envoy"],
-        "args": list(container_args),
+        "args": list(router.args),
         "env": field_env(POD_IP="status.podIP", POD_NAME="metadata.name", POD_NAMESPACE="metadata.namespace"),
         "ports": [
             {"name": "http", "containerPort": PORT, "protocol": "TCP"},
@@ -79,15 +77,15 @@ def router_deployment(
         # Ready needs a configuration from the operator; alive must not, or routers would die of the operator's absence.
         "readinessProbe": http_probe("/ready", period_seconds=2, failure_threshold=2),
         "livenessProbe": {"tcpSocket": {"port": "management"}, "periodSeconds": 10, "failureThreshold": 6},
-    } | ({"lifecycle": dict(lifecycle)} if lifecycle else sleep_before_stop(settings.pre_stop_seconds))
-    if startup_probe:
-        container["startupProbe"] = dict(startup_probe)
+    } | ({"lifecycle": dict(router.lifecycle)} if router.lifecycle else sleep_before_stop(settings.pre_stop_seconds))
+    if router.startup_probe:
+        container["startupProbe"] = dict(router.startup_probe)
     pod = (
         pod_defaults()
         | spread(ROUTER_SELECTOR)
         | {"terminationGracePeriodSeconds": settings.pre_stop_seconds + 20, "containers": [container]}
     )
-    head = manifest("apps/v1", "Deployment", name=ROUTER, namespace=namespace, labels=own, owners=shared_owners(owners))
+    head = manifest("apps/v1", "Deployment", name=ROUTER, namespace=namespace, labels=own)
     return head | {
         "spec": {
             "replicas": settings.router_replicas,
@@ -100,24 +98,10 @@ def router_deployment(
     }
 
 
-def workload_service_account(
-    namespace: str,
-    *,
-    owners: Sequence[tuple[str, str]],
-    models: Sequence[tuple[str, str]] = (),
-    settings: Settings,
-) -> Manifest:
-    """Build the ServiceAccount of all workloads: it may do nothing, and no pod gets its token.
-
-    Args:
-        namespace: Where the workloads run.
-        owners: Name and uid of every ModelDeployment there.
-        models: Name and uid of the Models that are verified there.
-        settings: How the operator was started.
-    """
+def workload_service_account(namespace: str, *, settings: Settings) -> Manifest:
+    """Build the ServiceAccount of all workloads of a namespace: it may do nothing, and no pod gets its token."""
     own = labels("kingmaker", instance=WORKLOAD, component="workload")
-    references = [*shared_owners(owners), *shared_owners(models, kind="Model")]
-    body = manifest("v1", "ServiceAccount", name=WORKLOAD, namespace=namespace, labels=own, owners=references)
+    body = manifest("v1", "ServiceAccount", name=WORKLOAD, namespace=namespace, labels=own)
     body["automountServiceAccountToken"] = False
     if settings.image_pull_secrets:
         body["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]

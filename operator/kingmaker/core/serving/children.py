@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from kingmaker.api import Model, ModelDeployment
 from kingmaker.core.contest.assessment import ContestAssessment
@@ -15,14 +14,8 @@ from kingmaker.core.counts.storage import dump_ledger
 from kingmaker.core.manifests.autoscaler import autoscaler
 from kingmaker.core.manifests.names import bounded, shadow_name, variant_name
 from kingmaker.core.manifests.objects import Manifest, deployment_labels, manifest, owner
-from kingmaker.core.manifests.policies import (
-    job_network_policy,
-    network_policy,
-    pod_disruption_budget,
-    router_disruption_budget,
-    router_network_policy,
-)
-from kingmaker.core.manifests.router import deployment_service, router_deployment, workload_service_account
+from kingmaker.core.manifests.policies import network_policy, pod_disruption_budget
+from kingmaker.core.manifests.router import deployment_service
 from kingmaker.core.manifests.serving import (
     ShadowTarget,
     shadow_config_map,
@@ -42,55 +35,16 @@ VARIANT_KINDS: Final = ("HorizontalPodAutoscaler", "Service", "PodDisruptionBudg
 """Kinds of which every variant has an object under its name. The Deployment goes last: a variant is found by it."""
 
 
-@dataclass(frozen=True, slots=True)
-class RouterContainer:
-    """How Envoy is started and stopped; the routing layer knows."""
-
-    args: tuple[str, ...]
-    lifecycle: Mapping[str, Any] | None = None
-    startup_probe: Mapping[str, Any] | None = None
-
-
-def workload_manifests(
-    namespace: str, *, owners: Sequence[tuple[str, str]], models: Sequence[tuple[str, str]], settings: Settings
-) -> tuple[Manifest, ...]:
-    """Give what a namespace must have before anything runs in it, Jobs that verify included."""
-    return (
-        workload_service_account(namespace, owners=owners, models=models, settings=settings),
-        job_network_policy(namespace, owners=owners, models=models, settings=settings),
-    )
-
-
-def wanted_children(
-    contests: ContestAssessment, kept: Iterable[str], settings: Settings, router: RouterContainer
-) -> Iterator[Manifest]:
-    """Give every object that this deployment, and its namespace's router, shall have.
+def wanted_children(contests: ContestAssessment, kept: Iterable[str], settings: Settings) -> Iterator[Manifest]:
+    """Give every object that this deployment shall have; what its namespace has once is the namespace's own.
 
     Args:
         contests: The state, and how many pods each model needs in it.
         kept: Models whose pods shall run.
         settings: How the operator was started.
-        router: How Envoy is started.
     """
     observed, state = contests.observed, contests.state
-    deployment = observed.deployment
-    namespace = deployment.metadata.namespace
-    siblings = observed.siblings
-    models = [(m.metadata.name, m.metadata.uid) for m in observed.models.values()]
-    yield from workload_manifests(namespace, owners=siblings, models=models, settings=settings)
-    yield router_deployment(
-        namespace,
-        owners=siblings,
-        settings=settings,
-        container_args=router.args,
-        lifecycle=router.lifecycle,
-        startup_probe=router.startup_probe,
-    )
-    yield router_network_policy(namespace, owners=siblings, settings=settings)
-    router_budget = router_disruption_budget(namespace, owners=siblings, settings=settings)
-    if router_budget:
-        yield router_budget
-    yield deployment_service(deployment)
+    yield deployment_service(observed.deployment)
     yield _shadow(observed, state)
     for name in kept:
         model = observed.models.get(name)
@@ -143,9 +97,14 @@ def _shadow(observed: Observed, state: State) -> Manifest:
     )
 
 
-def write_children(observed: Observed, wanted: Iterable[Manifest]) -> tuple[Action, ...]:
-    """Apply what is missing or not as it should be; what is right is not written again."""
-    writes = (_write(observed.children.get((body["kind"], body["metadata"]["name"])), body) for body in wanted)
+def write_objects(live: Mapping[tuple[str, str], Body], wanted: Iterable[Manifest]) -> tuple[Action, ...]:
+    """Apply what is missing or not as it should be; what is right is not written again.
+
+    Args:
+        live: The objects that are there, by (kind, name).
+        wanted: The objects that shall be there.
+    """
+    writes = (_write(live.get((body["kind"], body["metadata"]["name"])), body) for body in wanted)
     return tuple(action for action in writes if action)
 
 
@@ -164,10 +123,11 @@ def remove_autoscalers(observed: Observed, kept: Iterable[str]) -> tuple[Action,
     if observed.deployment.spec.serving.autoscaling:
         return ()
     found = (_live(observed, "HorizontalPodAutoscaler", model) for model in kept)
-    return tuple(_delete(body) for body in found if body)
+    return tuple(delete_object(body) for body in found if body)
 
 
-def _delete(body: Body) -> Delete:
+def delete_object(body: Body) -> Delete:
+    """Delete exactly this object."""
     meta = body["metadata"]
     return Delete(body["apiVersion"], body["kind"], meta["name"], meta["uid"])
 
@@ -179,7 +139,7 @@ def remove_variants(
     actions: list[Action] = []
     for model in removable_variants(observed, state, traffic, drain):
         bodies = (_live(observed, kind, model) for kind in VARIANT_KINDS)
-        actions += [_delete(body) for body in bodies if body is not None]
+        actions += [delete_object(body) for body in bodies if body is not None]
     return tuple(actions)
 
 

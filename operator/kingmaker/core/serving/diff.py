@@ -32,7 +32,7 @@ def contains(live: Any, wanted: Any) -> bool:  # noqa: ANN401  # any JSON value
 
 def _field_contains(key: str, live: Any, wanted: Any) -> bool:  # noqa: ANN401  # any JSON value
     if key == "ownerReferences":
-        # Hundreds of deployments own what a namespace shares, and each compares it in every pass.
+        # Others may add owners of theirs.
         by_uid = {owner["uid"]: owner for owner in live or ()}
         return all(contains(by_uid.get(one["uid"]), one) for one in wanted)
     return contains(live, wanted)

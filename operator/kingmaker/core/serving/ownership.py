@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from kingmaker.core.manifests.objects import MANAGED
 from kingmaker.core.observed import Body
 
 FIELD_MANAGER: Final = "kingmaker"
@@ -28,8 +29,15 @@ def owns_replicas(live: Body) -> bool:
 
 
 def is_ours(live: Body, wanted: Body) -> bool:
-    """Whether an object belongs to who wants to write it: they share an owner."""
+    """Whether an object belongs to who wants to write it: they share an owner, or it is the namespace's own."""
+    if not _owners(wanted):
+        return is_managed(live)
     return bool(_owners(live) & _owners(wanted))
+
+
+def is_managed(live: Body) -> bool:
+    """Whether the operator made an object, by its label."""
+    return MANAGED.items() <= (live["metadata"].get("labels") or {}).items()
 
 
 def is_being_collected(live: Body, wanted: Body) -> bool:

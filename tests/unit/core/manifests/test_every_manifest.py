@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kingmaker.core.namespace import SHARED
 from support.every_manifest import every_manifest
 
 ALL = every_manifest()
@@ -47,9 +48,9 @@ def test_says_who_made_it_and_copies_no_label_of_the_parent(body: dict[str, Any]
 
 
 @pytest.mark.parametrize("body", ALL, ids=IDS)
-def test_is_owned_unless_it_shall_outlive_everybody(body: dict[str, Any]) -> None:
+def test_is_owned_unless_it_is_the_namespaces_own(body: dict[str, Any]) -> None:
     owners = body["metadata"].get("ownerReferences", [])
-    assert (not owners) == (body["kind"] == "Model")
+    assert (not owners) == (body["kind"] == "Model" or _key(body) in SHARED)
     assert not any(owner["blockOwnerDeletion"] for owner in owners)
 
 

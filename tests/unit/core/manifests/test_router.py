@@ -12,22 +12,18 @@ from kingmaker.core.manifests.policies import (
     router_disruption_budget,
     router_network_policy,
 )
-from kingmaker.core.manifests.router import deployment_service, router_deployment, workload_service_account
+from kingmaker.core.manifests.router import (
+    RouterContainer,
+    deployment_service,
+    router_deployment,
+    workload_service_account,
+)
 from support.every_manifest import SETTINGS
 from support.manifest_objects import a_deployment
 
-OWNERS = [("churn", "uid-2"), ("abuse", "uid-1")]
-
-
-def test_the_router_goes_with_the_last_of_its_owners() -> None:
-    body = router_deployment("team", owners=OWNERS, settings=SETTINGS, container_args=["-c", "x"])
-    owners = body["metadata"]["ownerReferences"]
-    assert [(o["name"], o["uid"]) for o in owners] == [("abuse", "uid-1"), ("churn", "uid-2")]
-    assert not any("controller" in o for o in owners)
-
 
 def test_envoys_arguments_are_taken_as_they_are() -> None:
-    body = router_deployment("team", owners=OWNERS, settings=SETTINGS, container_args=["--host", "$(POD_IP)"])
+    body = router_deployment("team", settings=SETTINGS, router=RouterContainer(("--host", "$(POD_IP)")))
     container = body["spec"]["template"]["spec"]["containers"][0]
     assert (container["command"], container["args"]) == (["envoy"], ["--host", "$(POD_IP)"])
     assert {item["name"] for item in container["env"]} == {"POD_IP", "POD_NAME", "POD_NAMESPACE"}
@@ -35,7 +31,7 @@ def test_envoys_arguments_are_taken_as_they_are() -> None:
 
 def test_a_lifecycle_of_ones_own_replaces_the_sleep() -> None:
     drain = {"preStop": {"exec": {"command": ["true"]}}}
-    body = router_deployment("team", owners=[], settings=SETTINGS, container_args=[], lifecycle=drain)
+    body = router_deployment("team", settings=SETTINGS, router=RouterContainer((), lifecycle=drain))
     assert body["spec"]["template"]["spec"]["containers"][0]["lifecycle"] == drain
 
 
@@ -44,13 +40,13 @@ def test_the_endpoint_is_the_deployments_name_on_port_80() -> None:
     assert service["metadata"]["name"] == "churn"
     port = service["spec"]["ports"][0]
     assert (port["port"], port["targetPort"]) == (80, "http")
-    router = router_deployment("team", owners=[], settings=SETTINGS, container_args=[])
+    router = router_deployment("team", settings=SETTINGS, router=RouterContainer(()))
     assert service["spec"]["selector"].items() <= router["spec"]["template"]["metadata"]["labels"].items()
 
 
 def test_a_single_pod_gets_no_disruption_budget() -> None:
     one = replace(SETTINGS, router_replicas=1)
-    assert router_disruption_budget("team", owners=OWNERS, settings=one) is None
+    assert router_disruption_budget("team", settings=one) is None
     assert pod_disruption_budget(a_deployment(serving={"replicas": 1}), "churn-1") is None
     assert pod_disruption_budget(a_deployment(), "churn-1") is not None
 
@@ -80,7 +76,7 @@ def test_servers_may_download_but_never_ask_the_cloud_for_credentials() -> None:
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254"])
 def test_where_clouds_hand_out_credentials_is_blocked_unless_somebody_says_otherwise(address: str) -> None:
-    jobs = job_network_policy("team", owners=OWNERS, settings=SETTINGS)
+    jobs = job_network_policy("team", settings=SETTINGS)
     blocks = [peer["ipBlock"] for rule in jobs["spec"]["egress"] for peer in rule.get("to", [])]
     blocked = [ip_network(cidr) for block in blocks for cidr in block["except"]]
     assert any(ip_address(address) in network for network in blocked)
@@ -95,14 +91,13 @@ def test_only_the_operator_and_monitoring_read_counts_from_outside() -> None:
 
 
 def test_the_router_reaches_servers_the_operator_and_names_alone() -> None:
-    egress = router_network_policy("team", owners=OWNERS, settings=SETTINGS)["spec"]["egress"]
+    egress = router_network_policy("team", settings=SETTINGS)["spec"]["egress"]
     assert [[port["port"] for port in rule["ports"]] for rule in egress] == [[53, 53], [8080], [18000]]
 
 
 def test_the_service_account_holds_pull_secrets_and_nothing_else() -> None:
-    body = workload_service_account("team", owners=OWNERS, models=[("churn-1", "m")], settings=SETTINGS)
+    body = workload_service_account("team", settings=SETTINGS)
     assert body["automountServiceAccountToken"] is False
     assert body["imagePullSecrets"] == [{"name": "registry"}]
-    assert [o["kind"] for o in body["metadata"]["ownerReferences"]] == ["ModelDeployment", "ModelDeployment", "Model"]
-    plain = workload_service_account("team", owners=OWNERS, settings=replace(SETTINGS, image_pull_secrets=()))
+    plain = workload_service_account("team", settings=replace(SETTINGS, image_pull_secrets=()))
     assert "imagePullSecrets" not in plain

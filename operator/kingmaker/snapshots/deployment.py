@@ -1,0 +1,207 @@
+"""Everything one pass about a ModelDeployment has to know of the API server, read into one value.
+
+No list in it grows with the namespace: Models are read by name, or by the labels that let them enter, and what a
+namespace has once is another pass's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kingmaker.api import Model, ModelDeployment
+from kingmaker.core.decide import RETENTION
+from kingmaker.core.manifests.names import bounded, produced_model_name
+from kingmaker.core.manifests.objects import COMPONENT, DEPLOYMENT_UID
+from kingmaker.core.observed import Observed
+from kingmaker.core.plan import RoutePlan
+from kingmaker.core.serving.observe import job_state, observe_variants
+from kingmaker.core.serving.remembered import remembered_route
+from kingmaker.core.state import State
+from kingmaker.ports import Body, Clock, Cluster, Key, Routing
+from kingmaker.snapshots.records import Records, name_and_uid
+
+logger = logging.getLogger(__name__)
+
+_CHILD_KINDS: Final = (
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "Service",
+    "ConfigMap",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "Job",
+)
+
+_PRUNED_EVERY: Final = 20
+"""Decisions between two looks for records beyond the retention."""
+
+_MOST_MODELS: Final = 10_000
+"""Parsed Models that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was read: the value that is decided on, without counts, the pods that have them, and the stored ledger."""
+
+    observed: Observed
+    serving: list[Body]
+    stored: Body | None
+
+
+class DeploymentSnapshots:
+    """Reads snapshots. Memory is for speed alone: Models that were parsed, records that were looked through."""
+
+    def __init__(self, cluster: Cluster, clock: Clock, routers: Routing) -> None:
+        """Take the ports."""
+        self._cluster = cluster
+        self._clock = clock
+        self._routers = routers
+        self._records = Records(cluster)
+        self._models: dict[str, tuple[str, Model]] = {}
+        self._pruned: dict[Key, int] = {}
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered about a deployment that is gone."""
+        self._pruned.pop(key, None)
+
+    async def observe(self, key: Key) -> Snapshot | None:
+        """Read the snapshot of one deployment; None when it does not exist or is being deleted.
+
+        Raises:
+            ValueError: The ModelDeployment, or the newest record of its state, can't be read.
+        """
+        body = await self._cluster.get("ModelDeployment", key.namespace, key.name)
+        if body is None or body["metadata"].get("deletionTimestamp"):
+            return None
+        deployment = ModelDeployment.parse(body)
+        meta = deployment.metadata
+        latest, children, pods = await asyncio.gather(
+            self._records.latest(deployment),
+            self._children(key.namespace, meta.uid),
+            self._cluster.list("Pod", key.namespace, {DEPLOYMENT_UID: meta.uid}),
+        )
+        models, unreadable = await self._read_models(deployment, latest.state)
+        serving = _serving(pods)
+        service = children.get(("Service", key.name)) or await self._cluster.get("Service", key.namespace, key.name)
+        jobs = {name: job for (kind, name), job in children.items() if kind == "Job"}
+        observed = Observed(
+            now=self._clock.now(),
+            deployment=deployment,
+            uid=meta.uid,
+            state=latest.state,
+            models=models,
+            unreadable=unreadable,
+            children=children,
+            variants=observe_variants(children, serving),
+            routers=self._routers.routers(key.namespace, key.name),
+            jobs={name: job_state(job, pods) for name, job in jobs.items()},
+            pod_uids=frozenset(p["metadata"]["uid"] for p in serving),
+            taken=(*_taken(deployment, service), *latest.taken),
+            expired=await self._expired(key, deployment, latest.state),
+        )
+        return Snapshot(observed, serving, children.get(("ConfigMap", bounded(f"{key.name}-ledger"))))
+
+    async def last_route(self, key: Key) -> RoutePlan | None:
+        """Give what was decided last of who answers, with the pods of now, of a deployment that can't be decided about.
+
+        Whatever can't be read is done without: the deployment's spec, records that are no state. None when no record
+        says anything.
+        """
+        body = await self._cluster.get("ModelDeployment", key.namespace, key.name)
+        if body is None:
+            return None
+        uid = body["metadata"]["uid"]
+        own = {DEPLOYMENT_UID: uid}
+        state, pods, service = await asyncio.gather(
+            self._records.last_readable(key.namespace, uid),
+            self._cluster.list("Pod", key.namespace, own),
+            self._cluster.get("Service", key.namespace, key.name),
+        )
+        return remembered_route(
+            state,
+            observe_variants({}, _serving(pods)),
+            cluster_ip=_text(service, "spec", "clusterIP"),
+            affinity_header=_text(body, "spec", "routing", "affinity", "header"),
+        )
+
+    async def _children(self, namespace: str, uid: str) -> dict[tuple[str, str], Body]:
+        own = {DEPLOYMENT_UID: uid}
+        lists = await asyncio.gather(*(self._cluster.list(kind, namespace, own) for kind in _CHILD_KINDS))
+        return {(body["kind"], body["metadata"]["name"]): body for group in lists for body in group}
+
+    async def _read_models(self, deployment: ModelDeployment, state: State) -> tuple[dict[str, Model], dict[str, str]]:
+        """Read the Models that matter here: those that are named, and those that may enter by themselves."""
+        namespace = deployment.metadata.namespace
+        enrol, retraining = deployment.spec.enrol, deployment.spec.retraining
+        labels = [dict(enrol.selector.match_labels)] if enrol else []
+        if enrol or retraining or state.runs:
+            labels.append({DEPLOYMENT_UID: deployment.metadata.uid})
+        named = asyncio.gather(*(self._cluster.get("Model", namespace, n) for n in _named(deployment, state)))
+        listed = asyncio.gather(*(self._cluster.list("Model", namespace, one) for one in labels))
+        bodies = [*(body for body in await named if body), *(body for group in await listed for body in group)]
+        models: dict[str, Model] = {}
+        unreadable: dict[str, str] = {}
+        for body in bodies:
+            name = body["metadata"]["name"]
+            try:
+                models[name] = self._parse(body)
+            except ValueError as error:
+                unreadable[name] = " ".join(str(error).split())
+        return models, unreadable
+
+    async def _expired(self, key: Key, deployment: ModelDeployment, state: State) -> tuple[tuple[str, str], ...]:
+        if state.sequence <= RETENTION or state.sequence % _PRUNED_EVERY or self._pruned.get(key) == state.sequence:
+            return ()
+        records = await self._records.all(key.namespace, deployment.metadata.uid)
+        old = [r for r in records if int(r["spec"]["sequence"]) <= state.sequence - RETENTION]
+        if not old:
+            self._pruned[key] = state.sequence
+        return tuple(name_and_uid(r) for r in old)
+
+    def _parse(self, body: Body) -> Model:
+        meta = body["metadata"]
+        known = self._models.get(meta["uid"])
+        if known and known[0] == meta["resourceVersion"]:
+            return known[1]
+        model = Model.parse(body)
+        if len(self._models) > _MOST_MODELS:
+            self._models.clear()
+        self._models[meta["uid"]] = (meta["resourceVersion"], model)
+        return model
+
+
+def _named(deployment: ModelDeployment, state: State) -> list[str]:
+    """Name the Models that the spec or the state names."""
+    spec = deployment.spec
+    names: list[str] = [spec.champion_ref.name, *(c.model_ref.name for c in spec.challengers)]
+    names += [seat.name for seat in (state.champion, state.previous) if seat]
+    names += [contest.model for contest in state.contests]
+    if run := state.open_run:
+        names += [run.parent, produced_model_name(deployment.metadata.name, run.number)]
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def _taken(deployment: ModelDeployment, service: Body | None) -> tuple[tuple[str, str], ...]:
+    """Name the deployment's Service where it is neither its own nor an earlier deployment's of its name."""
+    if service is None:
+        return ()
+    name = deployment.metadata.name
+    references = service["metadata"].get("ownerReferences") or ()
+    is_own = any(o["kind"] == deployment.kind and o["name"] == name for o in references)
+    return () if is_own else (("Service", name),)
+
+
+def _serving(pods: Iterable[Body]) -> list[Body]:
+    return [p for p in pods if p["metadata"]["labels"].get(COMPONENT) == "serving"]
+
+
+def _text(body: Body | None, *path: str) -> str | None:
+    """Give a text in an object that may have any form."""
+    found: Any = body
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, str) else None

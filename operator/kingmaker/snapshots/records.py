@@ -1,0 +1,99 @@
+"""The Decisions of one ModelDeployment: the newest one's state is the truth."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from kingmaker.api import ModelDeployment
+from kingmaker.core.manifests.names import decision_name
+from kingmaker.core.manifests.objects import DEPLOYMENT_UID
+from kingmaker.core.state import State, load_state
+from kingmaker.ports import Body, Cluster
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The state that holds. `taken` is (kind, name) of somebody else's record that has the next one's name."""
+
+    state: State
+    taken: tuple[tuple[str, str], ...] = ()
+
+
+class Records:
+    """Reads Decisions."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Take the port."""
+        self._cluster = cluster
+
+    async def latest(self, deployment: ModelDeployment) -> Latest:
+        """Read the state from the newest record. Status tells where to look; without it all records are read.
+
+        Raises:
+            ValueError: The record can't be read: what was decided is not known, so nothing may be.
+        """
+        meta = deployment.metadata
+        known = deployment.status.last_decision_ref
+        record: Body | None = None
+        sequence = 0
+        if known:
+            record = await self._cluster.get("Decision", meta.namespace, known.name)
+            sequence = _sequence(record, meta.uid)
+        if not sequence:
+            records = await self.all(meta.namespace, meta.uid)
+            record = max(records, key=_number, default=None)
+            sequence = _sequence(record, meta.uid)
+        while True:
+            # Records that were committed just before a crash are newer than status.
+            newer = await self._cluster.get("Decision", meta.namespace, decision_name(meta.name, sequence + 1))
+            if not _sequence(newer, meta.uid):
+                break
+            record, sequence = newer, sequence + 1
+        taken = (("Decision", newer["metadata"]["name"]),) if newer and _is_orphan(newer) else ()
+        return Latest(_state(record) if record and sequence else State(), taken)
+
+    async def last_readable(self, namespace: str, uid: str) -> State:
+        """Read the state from the newest record that is one; the empty state when none is."""
+        for record in sorted(await self.all(namespace, uid), key=_number, reverse=True):
+            try:
+                return _state(record)
+            except ValueError as error:
+                logger.warning("%s", error)
+        return State()
+
+    async def all(self, namespace: str, uid: str) -> list[Body]:
+        """Read all records of the deployment with this uid, in any order."""
+        return await self._cluster.list("Decision", namespace, {DEPLOYMENT_UID: uid})
+
+
+def _state(record: Body) -> State:
+    try:
+        return load_state(record["spec"]["outcome"])
+    except ValueError as error:
+        name = record["metadata"]["name"]
+        msg = f"Decision {name} holds a state that this release can't read: {' '.join(str(error).split())}"
+        raise ValueError(msg) from error
+
+
+def _number(record: Body) -> int:
+    return int(record["spec"]["sequence"])
+
+
+def _sequence(record: Body | None, uid: str) -> int:
+    """Number of a record of this very deployment; 0 when it is none, or an older one's of the same name."""
+    if record is None or record["spec"]["deploymentUid"] != uid:
+        return 0
+    return _number(record)
+
+
+def _is_orphan(record: Body) -> bool:
+    """Whether nobody will collect it: an earlier deployment of the name was deleted with `--cascade=orphan`."""
+    return not record["metadata"].get("ownerReferences")
+
+
+def name_and_uid(body: Body) -> tuple[str, str]:
+    """Give what names exactly one object."""
+    return body["metadata"]["name"], body["metadata"]["uid"]

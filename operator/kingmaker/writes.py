@@ -1,0 +1,112 @@
+"""What a plan asks for, done: actions in order, status, Events. A refusal is said and keeps nothing else back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Final, assert_never
+
+from kingmaker.core.plan import Action, Apply, Create, Delete, Event, HandOver
+from kingmaker.core.serving.ownership import is_being_collected, is_ours, taken_message
+from kingmaker.ports import Body, Clock, Cluster, ConflictError, NotFoundError, RefusedError
+
+logger = logging.getLogger(__name__)
+
+REFUSED_RETRY: Final = timedelta(seconds=15)
+"""Until an object that admission refused is tried again: a quota may be raised at any time."""
+
+
+class Writer:
+    """Carries out plans through the port `Cluster`."""
+
+    def __init__(self, cluster: Cluster, clock: Clock) -> None:
+        """Take the ports."""
+        self._cluster = cluster
+        self._clock = clock
+
+    async def act(self, actions: Iterable[Action], namespace: str, about: Body | None) -> list[str]:
+        """Carry out the actions in order.
+
+        Args:
+            actions: Of the plan.
+            namespace: Where.
+            about: The object whose Event says what was refused; None when there is none.
+
+        Returns:
+            What was refused: the other actions were carried out nevertheless.
+
+        Raises:
+            ClusterError: The API server can't be asked, or an object changed meanwhile: what is left is not done.
+        """
+        refusals: list[str] = []
+        for action in actions:
+            try:
+                await self._carry_out(action, namespace)
+            except RefusedError as refused:
+                refusals.append(str(refused))
+                logger.warning("%s: %s", namespace, refused)
+                if about is not None:
+                    await self.emit(about, Event("Warning", "Refused", str(refused)))
+        return refusals
+
+    async def _carry_out(self, action: Action, namespace: str) -> None:
+        match action:
+            case Create(body):
+                await self._create(body, namespace)
+            case Apply(body, is_new):
+                if is_new:
+                    await self._check_name(body, namespace)
+                await self._cluster.apply(body)
+            case HandOver(body, uid, replicas):
+                await self._hand_over(body, uid, replicas)
+            case Delete(api_version, kind, name, uid):
+                await self._cluster.delete(api_version, kind, namespace, name, uid)
+            case _:
+                assert_never(action)
+
+    async def _create(self, body: Body, namespace: str) -> None:
+        """Create what must not exist yet; that another pass was faster is fine, that it is somebody else's is not."""
+        try:
+            await self._cluster.create(body)
+        except ConflictError:
+            await self._check_name(body, namespace)
+            raise
+
+    async def _check_name(self, body: Body, namespace: str) -> None:
+        """Leave alone what has the name of a child and isn't one.
+
+        Raises:
+            ConflictError: It was an earlier owner's of the same name, and is about to be collected.
+            RefusedError: It is somebody else's.
+        """
+        kind, name = body["kind"], body["metadata"]["name"]
+        live = await self._cluster.get_live(kind, namespace, name)
+        if live is None or is_ours(live, body):
+            return
+        if is_being_collected(live, body):
+            raise ConflictError(f"{kind} {name} of an earlier owner is not gone yet")
+        raise RefusedError(taken_message(kind, name))
+
+    async def _hand_over(self, body: Body, uid: str, replicas: int) -> None:
+        meta = body["metadata"]
+        head = {"apiVersion": body["apiVersion"], "kind": body["kind"]}
+        metadata = {"name": meta["name"], "namespace": meta["namespace"], "uid": uid}
+        await self._cluster.apply_aside({**head, "metadata": metadata, "spec": {"replicas": replicas}})
+        await self._cluster.apply(body)
+
+    async def write_status(self, about: Body, status: Mapping[str, object]) -> None:
+        """Write the status of exactly this object; deleted meanwhile is fine, its children go with it."""
+        meta = about["metadata"]
+        head = {"apiVersion": about["apiVersion"], "kind": about["kind"]}
+        metadata = {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]}
+        try:
+            await self._cluster.apply_status({**head, "metadata": metadata, "status": status})
+        except NotFoundError:
+            logger.debug("status of a deleted object", extra={"object": meta["name"]})
+
+    async def emit(self, about: Body, event: Event) -> None:
+        """Write a Kubernetes Event about an object."""
+        await self._cluster.emit(
+            about, type_=event.type, reason=event.reason, message=event.message, now=self._clock.now()
+        )
