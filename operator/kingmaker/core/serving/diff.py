@@ -15,6 +15,9 @@ def contains(live: Any, wanted: Any) -> bool:  # noqa: ANN401  # any JSON value
     >>> contains([{"name": "a"}], [{"name": "a"}, {"name": "b"}])
     False
     """
+    if live == wanted:
+        # Most of it is, and nothing compares as fast.
+        return True
     if isinstance(wanted, dict):
         if not isinstance(live, dict):
             return not wanted and live is None
@@ -27,7 +30,7 @@ def contains(live: Any, wanted: Any) -> bool:  # noqa: ANN401  # any JSON value
             and len(live) == len(wanted)
             and all(contains(a, b) for a, b in zip(live, wanted, strict=True))
         )
-    return bool(live == wanted)
+    return False
 
 
 def _field_contains(key: str, live: Any, wanted: Any) -> bool:  # noqa: ANN401  # any JSON value
