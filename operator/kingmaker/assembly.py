@@ -25,6 +25,7 @@ from kingmaker.adapters.metrics import OperatorMetrics
 from kingmaker.adapters.profiles import PodProfiles
 from kingmaker.adapters.storedcluster import StoredCluster
 from kingmaker.core.decide import Rules
+from kingmaker.core.manifests.addresses import host_port
 from kingmaker.core.manifests.router import RouterContainer
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.handlers.interest import concerned, everybody
@@ -143,7 +144,7 @@ def _feeds(client: KubeClient, store: Store, namespaces: Sequence[str], loop: Lo
 
 
 async def _lead(options: Options, parts: _Parts, elector: Elector | None, stop: asyncio.Event) -> None:
-    await parts.routers.server.start(f"{options.bind_address}:{options.xds_port}")
+    await parts.routers.server.start(host_port(options.bind_address, options.xds_port))
     try:
         logger.info("running; routers at port %s, metrics at port %s", options.xds_port, options.metrics_port)
         async with asyncio.TaskGroup() as group:

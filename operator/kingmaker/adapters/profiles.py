@@ -15,6 +15,7 @@ from kingmaker.adapters.exposition import ExpositionReader, UnreadableError
 from kingmaker.core.counts.baseline import Baseline, read_baseline
 from kingmaker.core.counts.process import ProcessCounts
 from kingmaker.core.counts.samples import Dropped
+from kingmaker.core.manifests.addresses import host_port
 from kingmaker.ports import PodAddress
 
 logger = logging.getLogger(__name__)
@@ -92,8 +93,7 @@ class PodProfiles:
         return read.counts
 
     async def _fetch(self, pod: PodAddress, path: str) -> bytes | None:
-        host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
-        url = f"http://{host}:{PORT}/{path}"
+        url = f"http://{host_port(pod.ip, PORT)}/{path}"
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT)
         try:
             async with self._slots, self._session.get(url, timeout=timeout, allow_redirects=False) as response:

@@ -201,9 +201,10 @@ def _blocked(assessed: Assessment) -> Statement | None:
         return None
     model = observed.models.get(target)
     if model is None:
-        return Statement(_NO, Reason.CHAMPION_NOT_FOUND, unready_message(None, target))
+        reason = Reason.CHAMPION_NOT_READY if target in observed.unreadable else Reason.CHAMPION_NOT_FOUND
+        return Statement(_NO, reason, unready_message(observed, target))
     if any(c.type == ConditionType.STALLED and c.status == _YES for c in model.status.conditions):
-        return Statement(_NO, Reason.CHAMPION_NOT_READY, unready_message(model, target))
+        return Statement(_NO, Reason.CHAMPION_NOT_READY, unready_message(observed, target))
     pods = observed.variant(target)
     return Statement(_NO, Reason.PODS_FAILING, f"{target}: {pods.stalled}") if pods.stalled else None
 
@@ -214,7 +215,7 @@ def _working(assessed: Assessment) -> Statement | None:
     if target is not None:
         model = observed.models.get(target)
         if model is None or not is_ready(model):
-            return Statement(_NO, Reason.CHAMPION_NOT_READY, unready_message(model, target))
+            return Statement(_NO, Reason.CHAMPION_NOT_READY, unready_message(observed, target))
         waiting = Statement(_NO, Reason.PROGRESSING, f"waiting for the pods of {target}")
         return _trouble_of(observed, target) or waiting
     if champion is None:
@@ -240,9 +241,10 @@ def _waiting_challenger(observed: Observed) -> Statement | None:
         name = entry.model_ref.name
         model = observed.models.get(name)
         if model is None:
-            return Statement(_NO, Reason.CHALLENGER_NOT_FOUND, unready_message(None, name))
+            reason = Reason.CHALLENGER_NOT_READY if name in observed.unreadable else Reason.CHALLENGER_NOT_FOUND
+            return Statement(_NO, reason, unready_message(observed, name))
         if not is_ready(model):
-            return Statement(_NO, Reason.CHALLENGER_NOT_READY, unready_message(model, name))
+            return Statement(_NO, Reason.CHALLENGER_NOT_READY, unready_message(observed, name))
         if found := _trouble_of(observed, name):
             return found
     return None

@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,10 +17,11 @@ from kingmaker.adapters.connection import connect
 from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.process import ProcessCounts
 from kingmaker.core.plan import RoutePlan
-from kingmaker.core.state import Champion, Share, State, dump_state
+from kingmaker.core.state import Champion, Run, Share, State, dump_state
 from kingmaker.ports import Key, PodAddress
 from kingmaker.reconcile import Reconciler
 from support.controlplane import CRDS, ControlPlane, running_control_plane
+from support.every_manifest import TEMPLATE
 from support.toldrouters import ToldRouters
 from support.world import RULES
 
@@ -102,6 +104,10 @@ class Case:
         patch = ("--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
         self.home.kubectl("patch", "pod", f"{name}-pod", *patch)
 
+    def stalled(self, name: str) -> str:
+        path = 'jsonpath={.status.conditions[?(@.type=="Stalled")].reason}'
+        return self.home.kubectl("get", "mdep", name, "-o", path)
+
     def events(self) -> str:
         return self.home.kubectl("get", "events", "-o", "custom-columns=O:.involvedObject.name,M:.message")
 
@@ -170,6 +176,11 @@ async def test_a_champions_model_that_cant_be_read_leaves_it_serving_and_that_is
     case.home.kubectl("patch", "mdl", "m", "--type=merge", "-p", '{"spec": {"artifact": {"uri": 7}}}')
     await case.run("a")
     assert case.route("a").backends[0].endpoints == ("10.1.2.3",)
+    case.home.kubectl("patch", "mdep", "a", "--type=merge", "-p", '{"spec": {"championRef": {"name": "bad"}}}')
+    case.home.apply(a_model("bad"))
+    case.home.kubectl("patch", "mdl", "bad", "--type=merge", "-p", '{"spec": {"artifact": {"uri": 7}}}')
+    await case.run("a")
+    assert case.stalled("a") == "ChampionNotReady"
 
 
 async def test_a_ledger_that_cant_be_read_is_begun_anew(case: Case) -> None:
@@ -189,3 +200,31 @@ async def test_pods_that_never_answer_keep_no_route_from_the_routers(case: Case)
         async with asyncio.timeout(5):
             await case.run("a")
     assert case.route("a").backends[0].endpoints == ("10.1.2.3",)
+
+
+async def test_a_record_that_nobody_collects_is_said_and_blocks_no_more_once_it_is_gone(case: Case) -> None:
+    case.serving("a", decided(1))
+    orphan = a_record("a", "of-an-earlier-deployment", 2, dump_state(decided(2)))
+    case.home.apply(a_model("n"), orphan)
+    for _ in range(2):
+        await case.run("a")
+        assert case.stalled("a") == "NameTaken"
+        assert case.route("a").decision == 1
+    said = case.home.kubectl("get", "mdep", "a", "-o", "jsonpath={.status.conditions}")
+    assert "Decision a-000002 exists and is somebody else's: delete or rename it" in said
+    case.home.kubectl("delete", "decision", "a-000002")
+    await case.run("a")
+    assert case.stalled("a") != "NameTaken"
+
+
+async def test_somebody_elses_job_of_the_runs_name_is_said_and_keeps_nothing_else_back(case: Case) -> None:
+    run = Run(number=1, decision=1, at=SINCE, reason="Age", parent="m")
+    case.serving("a", replace(decided(1), runs=(run,)))
+    retraining = {"triggers": ["Age"], "maxAge": "90d", "output": {"uriPrefix": "s3://models/"}, "template": TEMPLATE}
+    case.home.apply(a_deployment("a", retraining=retraining))
+    pod = {"containers": [{"name": "theirs", "image": "theirs"}], "restartPolicy": "Never"}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a-retrain-1"}}
+    case.home.apply({**job, "spec": {"suspend": True, "template": {"spec": pod}}})
+    await case.run("a")
+    assert "Job a-retrain-1 exists and is somebody else's" in case.events()
+    assert case.home.kubectl("get", "mdep", "a", "-o", "jsonpath={.status.champion.name}") == "m"

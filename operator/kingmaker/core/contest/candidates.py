@@ -44,8 +44,11 @@ def is_ready(model: Model) -> bool:
     return any(c.type == ConditionType.READY and c.status == "True" for c in model.status.conditions)
 
 
-def unready_message(model: Model | None, name: str) -> str:
+def unready_message(observed: Observed, name: str) -> str:
     """Say why a model can't be used yet."""
+    model = observed.models.get(name)
+    if why := observed.unreadable.get(name):
+        return f"Model {name} can't be read: {why}"
     if model is None:
         return f"Model {name} does not exist in this namespace; apply it"
     for condition in model.status.conditions:

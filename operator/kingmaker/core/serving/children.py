@@ -11,12 +11,14 @@ from kingmaker.core.contest.assessment import ContestAssessment
 from kingmaker.core.contest.capacity import may_shrink
 from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.counts.storage import dump_ledger
+from kingmaker.core.manifests.addresses import host_port
 from kingmaker.core.manifests.autoscaler import autoscaler
 from kingmaker.core.manifests.names import bounded, shadow_name, variant_name
 from kingmaker.core.manifests.objects import Manifest, deployment_labels, manifest, owner
 from kingmaker.core.manifests.policies import network_policy, pod_disruption_budget
 from kingmaker.core.manifests.router import deployment_service
 from kingmaker.core.manifests.serving import (
+    PORT,
     ShadowTarget,
     shadow_config_map,
     variant_deployment,
@@ -83,11 +85,11 @@ def _shadow(observed: Observed, state: State) -> Manifest:
         ShadowTarget(
             model=share.model,
             digest=observed.digest_of(share.model),
-            url=f"http://{observed.variant(share.model).service_ip}:8080",
+            url=f"http://{host_port(ip, PORT)}",
             percent=share.shadow_percent,
         )
         for share in state.traffic
-        if share.shadow_percent and observed.variant(share.model).service_ip
+        if share.shadow_percent and (ip := observed.variant(share.model).service_ip)
     ]
     deployment = observed.deployment
     live = observed.children.get(("ConfigMap", shadow_name(deployment.metadata.name)))
