@@ -59,6 +59,9 @@ class Options(BaseSettings):
     pre_stop_seconds: int = Field(10, ge=0, description="seconds an ending pod goes on answering")
     drain_seconds: int = Field(45, ge=0, description="seconds a server may finish what is in flight, at most")
     startup_seconds: int = Field(300, ge=1, description="seconds a server may take to load its model")
+    verify_memory: str = Field(
+        "8Gi", pattern="^[1-9][0-9]*(Mi|Gi)$", description="memory that verifying a model may take, at most"
+    )
     blocked_egress: Names = Field(
         LINK_LOCAL, description="networks that no server and no Job may reach, separated by commas"
     )

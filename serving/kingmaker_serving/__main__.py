@@ -87,7 +87,7 @@ def _add_verify(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
     verb.add_argument("--signature", metavar="JSON", help="inputs and outputs that the file must have")
     verb.add_argument("--task", metavar="JSON", help='{"type": "Classification", "label": "label", "score": "..."}')
     verb.add_argument("--deadline", type=_seconds, default=60.0, metavar="SECONDS", help="for everything")
-    verb.add_argument("--memory-bytes", type=_positive, default=8 * 1024**3, help="address space of the process")
+    verb.add_argument("--memory-bytes", type=_positive, default=8 * 1024**3, help="of the process, at most")
     verb.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     return verb
 
@@ -157,7 +157,7 @@ def _verify(args: argparse.Namespace) -> dict[str, Any]:
     from kingmaker_serving.verify import verify, verify_apart  # noqa: PLC0415
 
     if not args.inside:
-        result = verify_apart(sys.argv[1:], deadline_seconds=args.deadline, memory_bytes=args.memory_bytes)
+        result = verify_apart(sys.argv[1:], args.dir, deadline_seconds=args.deadline, memory_bytes=args.memory_bytes)
     else:
         result = verify(
             args.dir,

@@ -40,7 +40,7 @@ def read_verified(path: Path, digest: str, *, max_bytes: int = MAX_MODEL_BYTES) 
     with os.fdopen(descriptor, "rb") as file:
         if status.st_size > max_bytes:
             raise too_large(path.name, status.st_size, max_bytes)
-        content = file.read(max_bytes + 1)
+        content = file.read(status.st_size + 1)
     found = sha256(content)
     if found != digest:
         message = f"{path.name} has digest {found}, expected {digest}; the file is not the one that the Model names"

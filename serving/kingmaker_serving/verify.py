@@ -11,10 +11,11 @@ from typing import Any, Final
 import msgspec
 
 from kingmaker_serving.errors import Reason, VerbError
-from kingmaker_serving.loading import Digests, load_model
+from kingmaker_serving.loading import MODEL, Digests, load_model
 from kingmaker_serving.signature import check_signature, read_signature, read_task
 
 _FAILED: Final = 1
+_BASE_BYTES: Final = 2 * 1024**3
 
 
 def verify(
@@ -66,23 +67,29 @@ def verify(
     return found
 
 
-def verify_apart(arguments: Sequence[str], *, deadline_seconds: float, memory_bytes: int) -> dict[str, Any]:
+def verify_apart(
+    arguments: Sequence[str], folder: Path, *, deadline_seconds: float, memory_bytes: int
+) -> dict[str, Any]:
     """Run this verb again in a child with bounds, and give its result.
 
     A crash inside ONNX Runtime, a run without end and an allocation without bounds become reasons that a person reads.
 
     Args:
         arguments: The command line of this process after its name.
+        folder: Of the model.
         deadline_seconds: For everything.
-        memory_bytes: Address space of the child.
+        memory_bytes: What the child may take at most; a small file gets less.
 
     Raises:
         VerbError: The child's own reason, or InvalidModel when it had none any more.
     """
     command = [sys.executable, "-m", "kingmaker_serving", *arguments, "--inside"]
 
+    most = memory_for(folder / MODEL, memory_bytes)
+
     def bound() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+        # Not the address space: threads and allocators reserve much of that and never touch it.
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     try:
@@ -94,18 +101,38 @@ def verify_apart(arguments: Sequence[str], *, deadline_seconds: float, memory_by
     if done.returncode == 0:
         found: dict[str, Any] = msgspec.json.decode(done.stdout)
         return found
-    raise _failure(done)
+    raise _failure(done, most)
 
 
-def _failure(done: subprocess.CompletedProcess[bytes]) -> VerbError:
+def memory_for(path: Path, most: int) -> int:
+    """Give the bytes of memory that loading a model and running its examples may take.
+
+    ONNX Runtime holds a file's weights three times over while it loads them: as bytes, as they were parsed, as it runs
+    them. What a few rows need beside that does not grow with the file.
+
+    Args:
+        path: The model.
+        most: Never more than this.
+    """
+    size = path.stat().st_size if path.is_file() else 0
+    return min(most, _BASE_BYTES + 3 * size)
+
+
+def _failure(done: subprocess.CompletedProcess[bytes], memory: int) -> VerbError:
     text = done.stderr.decode("utf-8", "replace").strip()
     if done.returncode < 0:
+        if -done.returncode == signal.SIGKILL:
+            message = "the process that loads the model was killed, as happens to what needs more memory than there is"
+            return VerbError(Reason.INVALID_MODEL, message)
         name = signal.Signals(-done.returncode).name
         message = f"ONNX Runtime died of {name} while it loaded or ran the model; the file is broken or asks too much"
         return VerbError(Reason.INVALID_MODEL, message)
     reason, _, message = text[text.rfind("\n") + 1 :].partition(": ")
     if "MemoryError" in message or "bad_alloc" in message:
-        text = "loading the model or running its examples needs more memory than --memory-bytes allows"
+        text = (
+            f"loading the model or running its examples needs more memory than {memory // 2**20} MiB: 2 GiB and three "
+            "times the file's size, --memory-bytes at most"
+        )
         return VerbError(Reason.INVALID_MODEL, text)
     if done.returncode == _FAILED and reason in {known.value for known in Reason}:
         return VerbError(Reason(reason), message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from kingmaker.api import Model, ModelDeployment, Reason
 from kingmaker.core.counts.baseline import Baseline
@@ -15,6 +15,9 @@ from kingmaker.core.state import State
 
 Body = Mapping[str, Any]
 """A Kubernetes object as the API server gives it."""
+
+
+_MOST_WORDS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +76,31 @@ class RouterPod:
 
 @dataclass(frozen=True, slots=True)
 class ObservedJob:
-    """A Job of ours and how it ended. `message` is the termination message of its main container."""
+    """A Job of ours and how it ended.
+
+    `message` is the termination message of its last pod, `ending` what else Kubernetes knows of how that pod ended, and
+    `reason` what the Job says of itself.
+    """
 
     name: str
     uid: str
     succeeded: bool = False
     failed: bool = False
     message: str = ""
+    ending: str = ""
     reason: str = ""
+
+    def why(self, words: str = "") -> str:
+        """Say why it failed.
+
+        Args:
+            words: Instead of the message, where somebody read that.
+        """
+        words = words or self.message
+        # Of a log or a traceback, which stand in for a message, the last words say most.
+        shown = f"... {words[-_MOST_WORDS:]}" if len(words) > _MOST_WORDS else words
+        told = "; ".join(part for part in (shown, self.ending) if part)
+        return told or self.reason or "its Job failed and nobody says why; see its logs"
 
     @property
     def is_finished(self) -> bool:

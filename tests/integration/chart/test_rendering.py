@@ -27,7 +27,7 @@ EVERYTHING: dict[str, Any] = {
         "controllers": ["system:serviceaccount:kueue-system:kueue-controller-manager"],
     },
     "router": {"replicas": 3},
-    "serving": {"preStopSeconds": 0, "drainSeconds": 0, "startupSeconds": 10},
+    "serving": {"preStopSeconds": 0, "drainSeconds": 0, "startupSeconds": 10, "verifyMemory": "2Gi"},
     "network": {"blockedEgress": ["10.0.0.1/32", "fd00::/8"], "blockApiServer": False, "storeNamespaces": ["stores"]},
     "monitoring": {"namespaces": ["monitoring"]},
     "operator": {

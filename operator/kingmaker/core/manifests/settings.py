@@ -36,6 +36,8 @@ class Settings:
     """How long a server may take to load its model and warm up before it is started anew."""
     verify_deadline_seconds: int = 900
     """How long a verify Job may take, downloads included."""
+    verify_memory: str = "8Gi"
+    """Most memory that verifying a Model may take, as a Kubernetes quantity; `verify` gives a small file less."""
     model_size_limit: str = "10Gi"
     """Most disk that one Model's files may take, as a Kubernetes quantity."""
     blocked_egress: tuple[str, ...] = LINK_LOCAL

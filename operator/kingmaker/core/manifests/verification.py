@@ -82,7 +82,9 @@ def _container(model: Model, settings: Settings) -> Manifest:
 
 
 def _resources(settings: Settings) -> Manifest:
-    found = default_resources(cpu="100m", memory="256Mi", memory_limit="2Gi", folders=[settings.model_size_limit])
+    found = default_resources(
+        cpu="100m", memory="256Mi", memory_limit=settings.verify_memory, folders=[settings.model_size_limit]
+    )
     # Nobody waits for the answer, and what runs is not trusted yet: here a limit costs nothing.
     found["limits"]["cpu"] = "1"
     return found

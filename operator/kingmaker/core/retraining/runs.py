@@ -105,7 +105,7 @@ def _failure(observed: Observed, state: State, opened: OpenRun) -> tuple[Reason,
     if job is None:
         return (Reason.JOB_FAILED, "its Job was deleted") if opened.was_seen else None
     if job.failed:
-        return Reason.JOB_FAILED, job.message[-500:] or job.reason or "its Job failed"
+        return Reason.JOB_FAILED, job.why()
     if opened.flaw:
         return Reason.INVALID_RESULT, opened.flaw
     digest = opened.result.artifact["digest"] if opened.result else ""

@@ -11,6 +11,7 @@ from kingmaker.api import Role, RoleStatus
 from kingmaker.api.model import MOST_ROLES
 from kingmaker.core.manifests.objects import MODEL
 from kingmaker.core.observed import Body, ObservedJob, ObservedVariant, Trouble
+from kingmaker.core.serving.endings import job_ending
 from kingmaker.core.serving.pod_problems import find_trouble
 
 
@@ -99,13 +100,15 @@ def job_state(job: Body, pods: Iterable[Body]) -> ObservedJob:
     failed = conditions.get("Failed", {})
     own = [p for p in pods if any(o.get("uid") == meta["uid"] for o in p["metadata"].get("ownerReferences", ()))]
     own.sort(key=lambda p: p["metadata"]["creationTimestamp"])
-    message = next((m for pod in reversed(own) if (m := termination_message(pod))), "")
+    ended = [pod for pod in own if has_ended(pod)] or own
+    last = ended[-1] if ended else None
     return ObservedJob(
         name=meta["name"],
         uid=meta["uid"],
         succeeded="Complete" in conditions,
         failed=bool(failed),
-        message=message,
+        message=termination_message(last) if last else "",
+        ending=job_ending(job, last),
         reason=": ".join(str(failed[k]) for k in ("reason", "message") if failed.get(k)),
     )
 

@@ -78,8 +78,10 @@ def _judge(observed: ObservedModel, status: ModelStatus) -> ModelStatus:
         return _verified(observed, status, report)
     reason = report.get("reason", "")
     known = Reason(reason) if reason in set(Reason) else Reason.VERIFICATION_FAILED
-    message = report.get("message") or job.message or job.reason or "the verify Job said nothing; see its logs"
-    return _unready(observed, status, ConditionType.STALLED, known, str(message))
+    message = job.why(str(report.get("message", "")))
+    if "(OOMKilled)" in message:
+        message += "; the operator's option --verify-memory raises it, for models that need that much"
+    return _unready(observed, status, ConditionType.STALLED, known, message)
 
 
 def _report(message: str) -> dict[str, Any]:
