@@ -244,7 +244,12 @@ class ObjectName(Text):
 _NO_PASSWORD: Final = TextRule(
     "^[a-z0-9]+://[^/]*:[^/]*@", "holds a password: put credentials into a Secret, never into a URI", refuse=True
 )
-_NO_PARENT: Final = TextRule("(^|/)[.][.](/|$)", "must not contain '..' segments: write the path in full", refuse=True)
+_NO_PARENT: Final = TextRule(
+    # Percent-encoded ones too: who opens a file or a claim decodes its path.
+    "(^|/|%2[fF])([.]|%2[eE]){2}(/|%2[fF]|$)",
+    "must not contain '..' segments: write the path in full",
+    refuse=True,
+)
 
 _WRITABLE: Final = tuple(scheme for scheme in SCHEMES if scheme.is_writable)
 

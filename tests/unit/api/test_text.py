@@ -74,6 +74,11 @@ def test_the_longest_duration_can_be_added_to_any_date() -> None:
         (Uri, "s3://bucket/my model.onnx", "without spaces"),
         (Uri, "https://user:secret@host/model.onnx", "holds a password"),
         (Uri, "file:///models/../etc/passwd", "'..' segments"),
+        (Uri, "pvc://claim/run/%2e%2e/other/model.onnx", "'..' segments"),
+        (Uri, "pvc://claim/run/.%2E/other/model.onnx", "'..' segments"),
+        (Uri, "pvc://claim/run%2F..%2fother/model.onnx", "'..' segments"),
+        (Uri, "file:///run/%2e.", "'..' segments"),
+        (OutputUri, "pvc://claim/%2e%2e/other", "'..' segments"),
         (OutputUri, "https://host/out/", "can be written to"),
     ],
 )
@@ -93,6 +98,7 @@ def test_what_can_not_be_meant_is_refused_with_a_sentence(kind: type[Text], text
         "az://container/model.onnx",
         "hf://team/churn@main/model.onnx",
         "https://store/model.onnx?versionId=3",
+        "pvc://claim/..a/a%2e%2e/...%2e/100%25/model.onnx",
     ],
 )
 def test_every_scheme_is_accepted(text: str) -> None:

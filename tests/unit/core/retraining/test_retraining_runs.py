@@ -244,6 +244,14 @@ def test_a_result_says_everything_a_model_needs() -> None:
     assert parsed.framework == "sklearn"
 
 
+@pytest.mark.parametrize("up", ["..", "%2e%2e", ".%2E", "%2e%2e%2f%2e."])
+def test_a_file_that_leads_out_of_the_runs_folder_is_refused(up: str) -> None:
+    text = json.loads(result())
+    text["artifact"]["uri"] = text["artifact"]["uri"].replace("model.onnx", f"{up}/churn-retrain-2/model.onnx")
+    with pytest.raises(InvalidResultError, match="segments: write the path in full"):
+        parse_result(json.dumps(text))
+
+
 @pytest.mark.parametrize("text", ["", "x", "3", "{}", '{"artifact": 1}', '{"artifact": {}, "metrics": [1]}'])
 def test_a_result_that_is_none_is_refused_in_words(text) -> None:
     with pytest.raises(InvalidResultError, match="termination message"):
