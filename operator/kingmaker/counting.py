@@ -5,6 +5,7 @@ A ledger lives here. It is read from its ConfigMap once, after a start, and writ
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -73,14 +74,16 @@ class Counting:
         digest = self._watch(key, state, models)
         # Passes come early by what a timer is late; a tenth of the time is no look too many.
         due = self._between and (known.scraped_at is None or now >= known.scraped_at + 0.9 * self._between(state))
-        if not due:
+        if not self._between or not due:
             return Look(known.ledger, scraped_at=known.scraped_at, baselines=self._baselines_of(digest))
-        self._remembered[key] = replace(known, scraped_at=now)
+        # After a start all are asked at once, and from then on each at a time of its own.
+        scraped_at = now if known.scraped_at else now - _phase(key) * self._between(state)
+        self._remembered[key] = replace(known, scraped_at=scraped_at)
         await self._read_baseline(digest, state, serving)
         baselines = self._baselines_of(digest)
         profiles = await self._profiles.scrape(_addresses(serving), baselines)
         # Whoever else looked meanwhile was told to wait: one pass at a time works on a deployment.
-        return Look(known.ledger, tuple(profiles), True, now, baselines)
+        return Look(known.ledger, tuple(profiles), True, scraped_at, baselines)
 
     def remember(self, key: Key, ledger: Ledger) -> None:
         """Keep a ledger for the next look."""
@@ -127,6 +130,11 @@ class Counting:
         found = await self._profiles.baseline(_addresses(pods), digest)
         if found and digest in self._watched.values():
             self._baselines[digest] = found
+
+
+def _phase(key: Key) -> float:
+    """Give a part of the time between two looks, 0..0.9: always the same of a deployment, another for each."""
+    return 0.9 * zlib.crc32(str(key).encode()) / 2**32
 
 
 def read_ledger(config_map: Body | None) -> Ledger:

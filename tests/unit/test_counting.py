@@ -72,16 +72,29 @@ def a_config_map(ledger: Ledger) -> dict[str, Any]:
 
 async def test_pods_are_asked_once_per_evaluation() -> None:
     onlooker = Onlooker()
-    looks = [await onlooker.look(seconds) for seconds in (0, 1, 25, 3)]
-    assert [look.scraped for look in looks] == [True, False, False, True]
-    assert [len(look.profiles) for look in looks] == [1, 0, 0, 1]
-    assert looks[2].scraped_at == START, "so that the next look is asked for in time"
+    looks = [await onlooker.look(seconds) for seconds in (0, 30, 1, 25, 3)]
+    assert [look.scraped for look in looks] == [True, True, False, False, True]
+    assert [len(look.profiles) for look in looks] == [1, 1, 0, 0, 1]
+    assert looks[3].scraped_at == START + timedelta(seconds=30), "so that the next look is asked for in time"
+
+
+async def test_deployments_that_began_together_are_not_asked_together_for_ever() -> None:
+    onlooker = Onlooker()
+    keys = [Key("ModelDeployment", "ns", f"churn-{n}") for n in range(20)]
+    asked = [0] * 31
+    for second in range(31):
+        for key in keys:
+            asked[second] += (await onlooker.look(key=key)).scraped
+        onlooker.clock.time += timedelta(seconds=1)
+    assert asked[0] == len(keys)
+    assert sum(asked[1:]) >= len(keys)
+    assert max(asked[1:]) <= 5
 
 
 async def test_pods_in_a_contest_are_asked_every_second() -> None:
     onlooker = Onlooker()
-    looks = [await onlooker.look(seconds, state=CONTEST) for seconds in (0, 0.5, 0.5, 1)]
-    assert [look.scraped for look in looks] == [True, False, True, True]
+    looks = [await onlooker.look(seconds, state=CONTEST) for seconds in (0, 1, 0.5, 0.5, 1)]
+    assert [look.scraped for look in looks] == [True, True, False, True, True]
     assert (await onlooker.look(5)).scraped is False, "the contest ended"
 
 
