@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from kingmaker.api import Model
 from kingmaker.core.counts.baseline import Baseline
@@ -21,6 +22,9 @@ from kingmaker.core.serving.children import LEDGER
 from kingmaker.core.serving.observe import has_ended
 from kingmaker.core.state import State
 from kingmaker.ports import Body, Clock, Key, PodAddress, Profiles
+
+_BASELINE_RETRY: Final = timedelta(seconds=15)
+"""Pods that do not answer take seconds; looks in a contest shall not wait for them every time."""
 
 TimeBetweenLooks = Callable[[State], timedelta]
 
@@ -41,6 +45,8 @@ class _Remembered:
     uid: str
     ledger: Ledger
     scraped_at: datetime | None = None
+    without_baseline: datetime | None = None
+    """When no pod gave the champion's baseline, last."""
 
 
 class Counting:
@@ -79,7 +85,7 @@ class Counting:
         # After a start all are asked at once, and from then on each at a time of its own.
         scraped_at = now if known.scraped_at else now - _phase(key) * self._between(state)
         self._remembered[key] = replace(known, scraped_at=scraped_at)
-        await self._read_baseline(digest, state, serving)
+        await self._read_baseline(key, digest, state, serving)
         baselines = self._baselines_of(digest)
         profiles = await self._profiles.scrape(_addresses(serving), baselines)
         # Whoever else looked meanwhile was told to wait: one pass at a time works on a deployment.
@@ -122,14 +128,18 @@ class Counting:
     def _baselines_of(self, digest: str) -> dict[str, Baseline]:
         return {digest: self._baselines[digest]} if digest in self._baselines else {}
 
-    async def _read_baseline(self, digest: str, state: State, serving: list[Body]) -> None:
+    async def _read_baseline(self, key: Key, digest: str, state: State, serving: list[Body]) -> None:
+        known, now = self._remembered[key], self._clock.now()
         if not digest or digest in self._baselines or state.champion is None:
+            return
+        if known.without_baseline and now < known.without_baseline + _BASELINE_RETRY:
             return
         name = bounded(state.champion.name)
         pods = [pod for pod in serving if pod["metadata"]["labels"].get(MODEL) == name]
         found = await self._profiles.baseline(_addresses(pods), digest)
         if found and digest in self._watched.values():
             self._baselines[digest] = found
+        self._remembered[key] = replace(known, without_baseline=None if found else now)
 
 
 def _phase(key: Key) -> float:

@@ -35,6 +35,7 @@ class Pods:
 
     scrapes: list[frozenset[str]] = field(default_factory=list)
     documents: list[str] = field(default_factory=list)
+    have_documents: bool = True
 
     async def scrape(self, pods: Iterable[PodAddress], baselines: Mapping[str, Baseline]) -> list[ProcessCounts]:
         self.scrapes.append(frozenset(baselines))
@@ -42,7 +43,7 @@ class Pods:
 
     async def baseline(self, pods: Iterable[PodAddress], digest: str) -> Baseline | None:
         self.documents.append(digest)
-        return Baseline(digest, 1, ()) if list(pods) else None
+        return Baseline(digest, 1, ()) if self.have_documents else None
 
 
 @dataclass
@@ -104,6 +105,15 @@ async def test_the_champions_baseline_is_read_once_and_known_to_the_first_scrape
     assert (await onlooker.look(31)).baselines.keys() == {digest("b")}
     assert onlooker.pods.documents == [digest("b")]
     assert onlooker.pods.scrapes == [{digest("b")}] * 2
+
+
+async def test_a_baseline_that_no_pod_gives_is_not_waited_for_at_every_look() -> None:
+    onlooker = Onlooker()
+    onlooker.pods.have_documents = False
+    looks = [await onlooker.look(1, state=CONTEST) for _ in range(12)]
+    assert (sum(look.scraped for look in looks), len(onlooker.pods.documents)) == (12, 1)
+    onlooker.pods.have_documents = True
+    assert (await onlooker.look(15, state=CONTEST)).baselines
 
 
 async def test_baselines_that_no_champion_has_are_forgotten() -> None:

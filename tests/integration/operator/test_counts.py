@@ -46,10 +46,10 @@ def test_an_operator_that_ends_loses_and_repeats_no_count_of_servers_that_go_on(
     # The first requests may be under way before every router knows of the contest.
     wait_for(lambda: send(1), 60)
     for how in (None, signal.SIGKILL, signal.SIGTERM):
-        if how:
-            os.kill(json.loads(operator.read_text())["pid"], how)
         before = said(cluster, decision).total()
         assert send(REQUESTS) == before + REQUESTS
+        if how:
+            os.kill(json.loads(operator.read_text())["pid"], how)
         wait_for(lambda: stored(cluster, decision) == said(cluster, decision), 60)
     assert all(count > 0 for count in said(cluster, decision).values())
     assert cluster.list("decisions")[-1]["spec"]["sequence"] == decision
