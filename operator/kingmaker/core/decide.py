@@ -128,8 +128,12 @@ def _actions(assessed: Assessment, rules: Rules) -> Iterator[Action]:
 
 
 def _changed_status(assessed: Assessment) -> dict[str, object] | None:
-    wanted = build_status(assessed)
-    return wanted if wanted != assessed.observed.deployment.status.manifest() else None
+    wanted, live = build_status(assessed), assessed.observed.deployment.status
+    if wanted == live:
+        return None
+    # What is left out and what is said to be empty are the same in what is written.
+    manifest = wanted.manifest()
+    return manifest if manifest != live.manifest() else None
 
 
 def _event(record: Record) -> Event:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from kingmaker.api import (
     ENROLLED,
@@ -27,11 +26,11 @@ from kingmaker.core.state import State
 from kingmaker.core.wording import split
 
 
-def build_status(assessed: Assessment) -> dict[str, Any]:
+def build_status(assessed: Assessment) -> ModelDeploymentStatus:
     """Give the status that describes what was assessed."""
     observed, state, watch = assessed.observed, assessed.state, assessed.ledger.watch
     meta = observed.deployment.metadata
-    status = ModelDeploymentStatus(
+    return ModelDeploymentStatus(
         observed_generation=meta.generation,
         conditions=conditions(assessed),
         url=f"http://{meta.name}.{meta.namespace}",
@@ -49,7 +48,6 @@ def build_status(assessed: Assessment) -> dict[str, Any]:
         retraining=_retraining(assessed),
         last_decision_ref=DecisionRef(name=decision_name(meta.name, state.sequence)) if state.sequence else None,
     )
-    return status.manifest()
 
 
 def _champion(state: State) -> ChampionStatus | None:

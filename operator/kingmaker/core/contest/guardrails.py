@@ -75,10 +75,10 @@ def _errors(name: str, stretches: Sequence[Stretch], policy: VerdictPolicy) -> C
 
 def _copy_failures(stretches: Sequence[Stretch], policy: VerdictPolicy) -> float:
     """Evidence that copies fail more often than the champion's own requests, which are not copied when they fail."""
-    champion = sum((s.champion for s in stretches), Arm())
     failures = sum(s.shadow.failures for s in stretches)
     copies = failures + sum(s.shadow.compared for s in stretches)
-    if not copies or not champion.requests:
+    champion = sum((s.champion for s in stretches), Arm()) if copies else Arm()
+    if not champion.requests:
         return 0.0
     # The champion's rate is known from as many requests as there are, so its upper bound is the yardstick.
     return log_e_rate_above(

@@ -51,21 +51,24 @@ class ShareCheck:
 class Judgement:
     """All checks of one contest at one moment.
 
-    `observations` counts what the current stage saw of the challenger; `champion` and `challenger` are all that each
-    did during the contest.
+    `observations` counts what the current stage saw of the challenger; `stretches` is what the checks were made from.
     """
 
     goal: Check
     guardrails: tuple[GuardrailCheck, ...]
     shares: tuple[ShareCheck, ...]
     observations: int
-    champion: Arm
-    challenger: Arm
+    stretches: tuple[Stretch, ...]
 
     @property
     def checks(self) -> tuple[Check, ...]:
         """Every check, as records list them."""
         return (self.goal, *(g.check for g in self.guardrails), *(s.check for s in self.shares))
+
+    @property
+    def champion(self) -> Arm:
+        """All that the champion did during the contest."""
+        return sum((s.champion for s in self.stretches), Arm())
 
     def failed(self, on_fail: OnFail) -> GuardrailCheck | None:
         """The first failed guardrail of those whose failure does this."""
@@ -98,14 +101,12 @@ def judge(contest: Contest, champion_digest: str, totals: Totals, policy: Verdic
     stretches = read_stretches(contest, champion_digest, totals)
     found = ((g, g.look(stretches, policy)) for g in GUARDRAILS)
     current = [s for s in stretches if s.run.stage == contest.stage]
-    none = Arm()
     return Judgement(
         goal=_goal(stretches, policy),
         guardrails=tuple(GuardrailCheck(guardrail, check) for guardrail, check in found if check),
         shares=tuple(_shares(live(stretches))) if policy.shares else (),
         observations=sum(s.challenger.requests if s.run.weight else s.shadow.compared for s in current),
-        champion=sum((s.champion for s in stretches), none),
-        challenger=sum((s.challenger for s in stretches), none),
+        stretches=stretches,
     )
 
 

@@ -21,7 +21,7 @@ def named(name: str, verdict: Verdict) -> GuardrailCheck:
 
 
 def judged(*found: GuardrailCheck, shares: tuple[ShareCheck, ...] = ()) -> Judgement:
-    return Judgement(GOAL, found, shares, 0, Arm(), Arm())
+    return Judgement(GOAL, found, shares, 0, ())
 
 
 def test_the_order_is_that_of_the_reasons_that_people_read() -> None:
