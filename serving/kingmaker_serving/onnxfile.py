@@ -14,6 +14,7 @@ from kingmaker_serving.errors import Reason, VerbError
 ALLOWED_DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 """Standard operators. Anything else needs code that did not come with ONNX Runtime's specification."""
 _MAX_DEPTH: Final = 32
+_MAX_KEY: Final = 2**32 - 1
 
 # An attribute's numbers come one field each; a forest has millions. Runs of them are skipped at the speed of `re`.
 _RUNS: Final = re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])++|(?:\x3d.{4})++", re.DOTALL)
@@ -177,7 +178,7 @@ def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]
     """Walk one message: field number with begin and end of its bytes, or with the value itself for a number.
 
     Raises:
-        ValueError: A field reaches over the end of its message, or has a wire type that ONNX does not use.
+        ValueError: A field reaches over the end of its message, or has a key or wire type that ONNX does not use.
     """
     position = start
     while position < end:
@@ -186,6 +187,10 @@ def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]
             position = run.end()
             continue
         key, position = _varint(data, position, end)
+        if key > _MAX_KEY:
+            # ONNX Runtime's protobuf drops the bits above: to it this would be another field than to us.
+            message = f"a field's key at byte {position} has more than 32 bits"
+            raise ValueError(message)
         number, wire = key >> 3, key & 7
         if wire == 0:
             value, position = _varint(data, position, end)
