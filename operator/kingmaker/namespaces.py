@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
 
 from kingmaker.core.decide import Rules
+from kingmaker.core.manifests.names import JOBS
 from kingmaker.core.namespace import ObservedNamespace, decide_namespace
-from kingmaker.ports import Cluster, Routers
+from kingmaker.core.serving.ownership import is_managed
+from kingmaker.ports import Clock, Cluster, RefusedError, Routers
 from kingmaker.snapshots.namespace import look_again, observe_namespace, spokesman
 from kingmaker.writes import REFUSED_RETRY, Writer
 
 logger = logging.getLogger(__name__)
 
+SETTLING: Final = timedelta(seconds=15)
+"""How long after its start the operator takes it that routers do as they were told before: they leave one that is gone
+within 8 s, and come back within seconds."""
+
 
 class Namespaces:
     """Reconciles namespaces, one pass at a time each. Memory is for speed alone: which were gone through once."""
 
-    def __init__(self, cluster: Cluster, writer: Writer, routers: Routers, rules: Rules) -> None:
+    def __init__(self, cluster: Cluster, writer: Writer, routers: Routers, clock: Clock, rules: Rules) -> None:
         """Take the ports and how the operator was started."""
         self._cluster = cluster
         self._writer = writer
         self._routers = routers
+        self._clock = clock
         self._rules = rules
         self._prepared: set[str] = set()
+        self._begun: datetime | None = None
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def prepare(self, namespace: str) -> None:
@@ -53,7 +63,11 @@ class Namespaces:
     async def _pass(self, namespace: str) -> timedelta | None:
         observed = await observe_namespace(self._cluster, namespace)
         # Read right before, and by one pass at a time: what is older never overwrites what is newer.
-        self._routers.set_namespace(namespace, deployments=observed.deployments, pods=observed.routers)
+        now = self._clock.now()
+        self._begun = self._begun or now
+        settling = self._begun + SETTLING - now
+        pods = tuple(replace(pod, settling=settling > timedelta(0)) for pod in observed.routers)
+        self._routers.set_namespace(namespace, deployments=observed.deployments, pods=pods)
         plan = decide_namespace(observed, self._rules.settings, self._rules.router)
         about = await spokesman(self._cluster, observed) if plan.writes else None
         refusals = await self._writer.act(plan.writes, namespace, about)
@@ -67,7 +81,19 @@ class Namespaces:
         self._remember(observed)
         if refusals:
             return REFUSED_RETRY
-        return None if observed.is_empty else self._rules.evaluation
+        if observed.is_empty:
+            return None
+        return min(self._rules.evaluation, settling) if settling > timedelta(0) else self._rules.evaluation
+
+    async def check_jobs_policy(self, namespace: str) -> None:
+        """Let no Job begin before the policy that keeps it from what it may not reach.
+
+        Raises:
+            RefusedError: It is not there: the pass about the namespace said why.
+        """
+        policy = await self._cluster.get("NetworkPolicy", namespace, JOBS)
+        if policy is None or not is_managed(policy):
+            raise RefusedError(f"NetworkPolicy {JOBS} is not there yet: no Job begins before it")
 
     def _remember(self, observed: ObservedNamespace) -> None:
         if observed.deployments or observed.models:

@@ -53,7 +53,7 @@ class Reconciler:
         self._clock = clock
         self._rules = rules
         self._writer = Writer(cluster, clock)
-        self._namespaces = Namespaces(cluster, self._writer, routers, rules)
+        self._namespaces = Namespaces(cluster, self._writer, routers, clock, rules)
         self._snapshots = DeploymentSnapshots(cluster, clock, routers)
         self._counting = Counting(profiles, clock, rules.time_between_looks)
         self.gauges: dict[Key, Gauges] = {}
@@ -184,6 +184,8 @@ class Reconciler:
             return None
         observed = await observe_model(self._cluster, self._clock, body)
         plan = decide_model(observed, self._rules.settings)
+        if plan.actions:
+            await self._namespaces.check_jobs_policy(key.namespace)
         refusals = await self._writer.act(plan.actions, key.namespace, body)
         if plan.status is not None:
             await self._writer.write_status(body, plan.status)

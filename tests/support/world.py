@@ -97,6 +97,7 @@ class World:
     ready: dict[str, int] = field(default_factory=dict)
     load: dict[str, int] = field(default_factory=dict)
     frozen: bool = False
+    settling: bool = False
     creates: Counter[str] = field(default_factory=Counter)
     deletes: Counter[str] = field(default_factory=Counter)
     generation: int = 1
@@ -132,7 +133,7 @@ class World:
                     model, wanted, ready, endpoints, "10.96.0.1", self.stalled.get(model, "")
                 )
         weights = {b.model: b.weight for b in self.route.backends if b.weight} if self.route else {}
-        router = ObservedRouter("router-1", ready=True)
+        router = ObservedRouter("router-1", ready=True, settling=self.settling)
         if self.route and not self.frozen:
             router = replace(router, decision=self.route.decision, weights=weights)
         profiles = tuple(

@@ -11,6 +11,7 @@ from kingmaker.api import Condition, ConditionStatus, ConditionType, Reason
 from kingmaker.core.assess import Assessment
 from kingmaker.core.contest.candidates import is_ready, unready_message
 from kingmaker.core.contest.steps import Hold
+from kingmaker.core.manifests.names import decision_name
 from kingmaker.core.observed import Observed
 from kingmaker.core.serving.autoscaling import judge_autoscaling
 from kingmaker.core.serving.ownership import taken_message
@@ -116,9 +117,19 @@ def _router_configured(assessed: Assessment) -> Statement:
         return Statement(_NO, Reason.ROUTER_REJECTED, message)
     if not any(r.ready for r in routers):
         return Statement(_NO, Reason.NO_ROUTER, "no router pod is ready yet")
-    if not assessed.traffic.is_acknowledged:
+    if not assessed.traffic.is_acknowledged and not _was_acknowledged(assessed):
         return Statement(_NO, Reason.ROUTER_PENDING, "a router pod has not acknowledged the weights yet")
     return Statement(_YES, Reason.ROUTER_ACKNOWLEDGED, "every router pod has the present weights")
+
+
+def _was_acknowledged(assessed: Assessment) -> bool:
+    """Whether every router had these weights before the operator began anew, and just has had no time to say so."""
+    observed, state = assessed.observed, assessed.state
+    status = observed.deployment.status
+    newest = status.last_decision_ref
+    told = newest is not None and newest.name == decision_name(observed.deployment.metadata.name, state.sequence)
+    was = any(c.type == ConditionType.ROUTER_CONFIGURED and c.status == _YES for c in status.conditions)
+    return told and was and any(r.settling for r in observed.routers)
 
 
 def _autoscaling_active(assessed: Assessment) -> Statement | None:

@@ -63,15 +63,21 @@ class ObservedRouter:
     decision: int | None = None
     weights: Mapping[str, int] = field(default_factory=dict)
     error: str | None = None
+    settling: bool = False
+    """Whether it said nothing yet, and this operator has only just begun to ask."""
 
 
 @dataclass(frozen=True, slots=True)
 class RouterPod:
-    """A pod of a namespace's router that may connect; `address` is its IP address, `ready` whether it gets requests."""
+    """A pod of a namespace's router that may connect; `address` is its IP address, `ready` whether it gets requests.
+
+    While it is `settling` this operator has just begun, and a router that said nothing yet may still do as it is told.
+    """
 
     pod: str
     address: str
     ready: bool
+    settling: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,9 @@ async def test_one_that_is_made_again_at_once_keeps_or_gets_all_it_needs(home: H
 
 
 async def test_a_namespace_goes_with_everything_in_it(home: Home, operating: Operating) -> None:
+    doomed = Home(home.plane, f"{home.name}-doomed")
+    doomed.plane.kubectl("create", "namespace", doomed.name)
     async with operating():
-        home.apply(a_model("m"), *SEVERAL)
-        await home.has(ROUTER | WORKLOAD, "made")
-        home.plane.kubectl("delete", "namespace", home.name, "--timeout=60s")
+        doomed.apply(a_model("m"), *SEVERAL)
+        await doomed.has(ROUTER | WORKLOAD, "made")
+        doomed.plane.kubectl("delete", "namespace", doomed.name, "--timeout=55s")

@@ -18,7 +18,7 @@ from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.process import ProcessCounts
 from kingmaker.core.plan import RoutePlan
 from kingmaker.core.state import Champion, Run, Share, State, dump_state
-from kingmaker.ports import Key, PodAddress
+from kingmaker.ports import Key, PodAddress, RefusedError
 from kingmaker.reconcile import Reconciler
 from support.controlplane import CRDS, ControlPlane, running_control_plane
 from support.every_manifest import TEMPLATE
@@ -228,3 +228,16 @@ async def test_somebody_elses_job_of_the_runs_name_is_said_and_keeps_nothing_els
     await case.run("a")
     assert "Job a-retrain-1 exists and is somebody else's" in case.events()
     assert case.home.kubectl("get", "mdep", "a", "-o", "jsonpath={.status.champion.name}") == "m"
+
+
+async def test_no_job_begins_before_the_policy_that_keeps_it_in(case: Case) -> None:
+    head = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "kingmaker-jobs"}}
+    case.home.apply(a_model("m"), {**head, "spec": {"podSelector": {"matchLabels": {"theirs": "yes"}}}})
+    with pytest.raises(RefusedError, match="no Job begins before it"):
+        await case.run("m", "Model")
+    assert not case.home.list("jobs")
+    assert "NetworkPolicy kingmaker-jobs exists and is somebody else's" in case.events()
+    case.home.kubectl("delete", "networkpolicy", "kingmaker-jobs")
+    await case.reconcile(Key("Namespace", case.home.name))
+    await case.run("m", "Model")
+    assert len(case.home.list("jobs")) == 1
