@@ -31,10 +31,13 @@ _REPORT_SECONDS: Final = 0.5
 _REQUEST_SECONDS: Final = 10.0
 _CONNECT_SECONDS: Final = 5.0
 _MOST_IN_FLIGHT: Final = 400
-"""Requests and labels under way at most; a server that hangs must not take the generator's memory with it."""
+"""Requests under way at most; a server that hangs must not take the generator's memory with it."""
+_MOST_LABELS: Final = 4000
+"""Labels that wait for their time or are under way, at most."""
 _FRESH_ROWS: Final = 2000
 _LABEL_DELAY_SECONDS: Final = (1.0, 3.0)
-_LABEL_TRIES: Final = 5
+_LABEL_TRIES: Final = 12
+"""Ten seconds apart: a kubelet may take 90 to bring the names of new pods to those that pass labels on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,8 @@ class Generator:
         self._population = population
         self._random = np.random.default_rng(seed)
         self._fresh: deque[str] = deque(maxlen=_FRESH_ROWS)
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Task[None]] = set()
+        self._labelling: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`, then wait for what is in flight."""
@@ -75,16 +79,16 @@ class Generator:
         ) as session:
             due = asyncio.get_running_loop().time()
             while not stop.is_set():
-                self._start(self._ask(session, self._population.draw(self.world)))
+                self._send(self._ask(session, self._population.draw(self.world)))
                 due += 1 / self._target.rate
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout_at(due):
                         await stop.wait()
-            for task in self._under_way:
-                # A label that waits for its time must not delay the end; requests in flight are still counted.
-                if task.get_name() == "label":
-                    task.cancel()
-            await asyncio.gather(*self._under_way, return_exceptions=True)
+            await asyncio.gather(*self._asking, return_exceptions=True)
+            # A label that waits for its time must not delay the end; requests in flight are still counted.
+            for task in self._labelling:
+                task.cancel()
+            await asyncio.gather(*self._labelling, return_exceptions=True)
 
     async def save_fresh_rows(self) -> None:
         """Replace the file of recorded rows in one step."""
@@ -93,17 +97,10 @@ class Generator:
         # Requests go on while a store takes its time.
         await asyncio.to_thread(_replace, self._target.fresh, text)
 
-    def _start(self, work: Coroutine[Any, Any, None], *, name: str = "request") -> None:
-        if name == "request":
-            self.tally.sent += 1
-        if len(self._under_way) >= _MOST_IN_FLIGHT:
-            work.close()
-            if name == "request":
-                self.tally.fail(f"{_MOST_IN_FLIGHT} requests and labels were in flight")
-            return
-        task = asyncio.create_task(work, name=name)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+    def _send(self, work: Coroutine[Any, Any, None]) -> None:
+        self.tally.sent += 1
+        if not _start(work, self._asking, _MOST_IN_FLIGHT):
+            self.tally.fail(f"{_MOST_IN_FLIGHT} requests were in flight")
 
     async def _ask(self, session: aiohttp.ClientSession, drawn: Drawn) -> None:
         began = time.perf_counter()
@@ -125,7 +122,9 @@ class Generator:
             self.tally.fail(f"{type(error).__name__}: {error}"[:160])
             return
         self.tally.answer(version, rows, time.perf_counter() - began)
-        self._start(self._label(session, drawn, request=request, version=version, predicted=predicted), name="label")
+        label = self._label(session, drawn, request=request, version=version, predicted=predicted)
+        if not _start(label, self._labelling, _MOST_LABELS):
+            self.tally.fail_label(f"{_MOST_LABELS} labels were waiting")
 
     async def _label(
         self, session: aiohttp.ClientSession, drawn: Drawn, *, request: str, version: str, predicted: Sequence[int]
@@ -163,6 +162,17 @@ class Generator:
     def _record(self, drawn: Drawn) -> None:
         for features, label in zip(drawn.features.tolist(), drawn.labels.tolist(), strict=True):
             self._fresh.append(",".join([*(f"{value:.7g}" for value in features), str(label), f"{time.time():.2f}"]))
+
+
+def _start(work: Coroutine[Any, Any, None], under_way: set[asyncio.Task[None]], most: int) -> bool:
+    """Start work beside what is under way; False where that is the most already."""
+    if len(under_way) >= most:
+        work.close()
+        return False
+    task = asyncio.create_task(work)
+    under_way.add(task)
+    task.add_done_callback(under_way.discard)
+    return True
 
 
 def _replace(place: str, text: str) -> None:
