@@ -18,7 +18,7 @@ from kingmaker.core.counts.process import ProcessCounts
 from kingmaker.core.counts.storage import load_ledger
 from kingmaker.core.manifests.names import bounded
 from kingmaker.core.manifests.objects import MODEL
-from kingmaker.core.serving.children import LEDGER
+from kingmaker.core.manifests.records import LEDGER
 from kingmaker.core.serving.observe import has_ended
 from kingmaker.core.state import State
 from kingmaker.ports import Body, Clock, Key, PodAddress, Profiles

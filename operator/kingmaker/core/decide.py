@@ -25,9 +25,6 @@ from kingmaker.core.serving.traffic import previous_is_warm
 from kingmaker.core.state import State
 from kingmaker.core.status import build_status
 
-RETENTION: Final = 200
-"""Decisions kept per deployment; the state that matters is in the newest."""
-
 _POLL: Final = timedelta(seconds=10)
 """While pods start or routers acknowledge: what is waited for shows outside the objects that are watched."""
 

@@ -147,6 +147,11 @@ class State:
         """The retraining run whose fate is open; at most one."""
         return next((r for r in reversed(self.runs) if not r.outcome), None)
 
+    @property
+    def next_run_number(self) -> int:
+        """Number of the next retraining run, from 1, if nobody has the names that follow from it."""
+        return self.runs[-1].number + 1 if self.runs else 1
+
     def contest_of(self, model: str) -> Contest | None:
         """The contest in which `model` is the challenger."""
         return next((c for c in self.contests if c.model == model), None)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kingmaker.api import Model, ModelDeployment
-from kingmaker.core.decide import RETENTION
 from kingmaker.core.manifests.names import bounded, produced_model_name
 from kingmaker.core.manifests.objects import COMPONENT, DEPLOYMENT_UID
+from kingmaker.core.manifests.records import RETENTION
 from kingmaker.core.observed import Observed
 from kingmaker.core.plan import RoutePlan
 from kingmaker.core.serving.observe import job_state, observe_variants
@@ -143,6 +143,8 @@ class DeploymentSnapshots:
         named = asyncio.gather(*(self._cluster.get("Model", namespace, n) for n in _named(deployment, state)))
         listed = asyncio.gather(*(self._cluster.list("Model", namespace, one) for one in labels))
         bodies = [*(body for body in await named if body), *(body for group in await listed for body in group)]
+        if retraining and not state.open_run:
+            bodies += await self._in_the_way(deployment, state)
         models: dict[str, Model] = {}
         unreadable: dict[str, str] = {}
         for body in bodies:
@@ -152,6 +154,15 @@ class DeploymentSnapshots:
             except ValueError as error:
                 unreadable[name] = " ".join(str(error).split())
         return models, unreadable
+
+    async def _in_the_way(self, deployment: ModelDeployment, state: State) -> list[Body]:
+        """Read the Models that have the name which the next run's would get, until there is a free one."""
+        meta, number = deployment.metadata, state.next_run_number
+        found: list[Body] = []
+        while body := await self._cluster.get("Model", meta.namespace, produced_model_name(meta.name, number)):
+            found.append(body)
+            number += 1
+        return found
 
     async def _expired(self, key: Key, deployment: ModelDeployment, state: State) -> tuple[tuple[str, str], ...]:
         if state.sequence <= RETENTION or state.sequence % _PRUNED_EVERY or self._pruned.get(key) == state.sequence:

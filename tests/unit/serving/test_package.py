@@ -9,9 +9,10 @@ import pytest
 import yaml
 from onnx import TensorProto
 
-from kingmaker.adapters.profiles import parse_profile
+from kingmaker.adapters.exposition import ExpositionReader
 from kingmaker.api import Model
 from kingmaker.core.counts.baseline import read_baseline as read_as_operator
+from kingmaker.core.counts.cells import CellCounts, widths_of
 from kingmaker_serving.baseline import read_baseline
 from kingmaker_serving.digest import sha256
 from kingmaker_serving.errors import Reason, VerbError
@@ -108,10 +109,14 @@ def test_the_operator_parses_every_count_of_a_server(tmp_path: Path, classifier:
     service = Service(settings, loaded, started=1.0)
     rows = classifier[1]
     service.profile.count_cells({"features": rows}, loaded.session.run({"features": rows}, [], Stop()).outputs)
-    profile = parse_profile("uid", service.profile.render().decode())
-    assert profile.baseline_digest == report["baseline"]["digest"]
-    assert sum(n for key, n in profile.counters.items() if key.startswith("feature_total")) == 3 * 400
-    assert sum(n for key, n in profile.counters.items() if key.startswith("prediction_total")) == 400
+    digest = report["baseline"]["digest"]
+    baseline = read_as_operator((tmp_path / "baseline.json").read_bytes(), digest=digest)
+    read = ExpositionReader().read("uid", service.profile.render(), {digest: baseline})
+    assert read.counts.baseline_digest == digest
+    assert not read.dropped
+    assert read.counts.cells is not None
+    cells = CellCounts(read.counts.cells, widths_of(baseline))
+    assert [int(column.sum()) for column in cells.columns][:4] == [400] * 4
 
 
 def test_the_examples_pass_on_the_model_they_were_made_with(tmp_path: Path, classifier: Any) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from kingmaker.api import API_VERSION, DecisionSpec, Model, ModelDeployment
 from kingmaker.core.manifests.names import bounded, decision_name, produced_model_name
@@ -16,6 +16,12 @@ from kingmaker.core.manifests.objects import (
     manifest,
     owner,
 )
+
+RETENTION: Final = 200
+"""Decisions kept per deployment; the state that matters is in the newest."""
+
+LEDGER: Final = "ledger.json"
+"""Key of the ledger in its ConfigMap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,8 +59,9 @@ def retrain(observed: Observed, state: State, retraining: RetrainingAssessment) 
 
 def _free_number(observed: Observed, state: State) -> int:
     """Number the next run so that nobody has the name of the Model that it shall become."""
-    number = (state.runs[-1].number if state.runs else 0) + 1
-    while produced_model_name(observed.deployment.metadata.name, number) in observed.models:
+    number = state.next_run_number
+    taken = {*observed.models, *observed.unreadable}
+    while produced_model_name(observed.deployment.metadata.name, number) in taken:
         number += 1
     return number
 

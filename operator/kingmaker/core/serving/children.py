@@ -16,6 +16,7 @@ from kingmaker.core.manifests.autoscaler import autoscaler
 from kingmaker.core.manifests.names import bounded, shadow_name, variant_name
 from kingmaker.core.manifests.objects import Manifest, deployment_labels, manifest, owner
 from kingmaker.core.manifests.policies import network_policy, pod_disruption_budget
+from kingmaker.core.manifests.records import LEDGER
 from kingmaker.core.manifests.router import deployment_service
 from kingmaker.core.manifests.serving import (
     PORT,
@@ -143,10 +144,6 @@ def remove_variants(
         bodies = (_live(observed, kind, model) for kind in VARIANT_KINDS)
         actions += [delete_object(body) for body in bodies if body is not None]
     return tuple(actions)
-
-
-LEDGER: Final = "ledger.json"
-"""Key of the ledger in its ConfigMap."""
 
 
 def ledger_config_map(deployment: ModelDeployment, ledger: Ledger) -> Manifest:
