@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import base_pb2
+from envoy.config.route.v3 import scoped_route_pb2
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 
-from kingmaker.routing.snapshot import CDS, EDS, LDS, RDS
-from kingmaker.routing.virtualhosts import ROUTE_TABLE
+from kingmaker.routing.resources import CDS, EDS, LDS, RDS, SRDS
 
 _AGAIN_SECONDS = 0.25
 
@@ -25,7 +24,7 @@ class FakeRouter:
         address: Its IP address; the operator knows it by that.
         xds_port: The operator's, on 127.0.0.1.
         folder: For the socket through which the connection gets its address; its path must be short.
-        on_configured: Called once the router has its first table.
+        on_configured: Called once it would take requests: it has a listener and a table for each host.
     """
 
     def __init__(
@@ -36,15 +35,18 @@ class FakeRouter:
         self._port = xds_port
         self._socket = folder / address
         self._on_configured = on_configured
-        self._names: dict[str, list[str]] = {CDS: [], LDS: [], EDS: [], RDS: [ROUTE_TABLE]}
-        self.accepted: dict[str, tuple[str, str]] = {}
-        """Version and nonce of the newest response of each type on this stream."""
+        self.versions: dict[str, dict[str, str]] = {url: {} for url in (CDS, EDS, LDS, SRDS, RDS)}
+        """What it has, by type and name; kept when the stream ends."""
+        self.received_bytes = 0
+        """All responses together."""
+        self._scopes: dict[str, str] = {}
+        self._asked: dict[str, set[str]] = {}
 
     async def run(self) -> None:
         """Go on until cancelled; a stream that ends is opened again."""
         async with _relay(self._socket, self._address, self._port):
             while True:
-                self.accepted.clear()
+                self._asked.clear()
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     # An operator that does not know the pod yet refuses; one that was killed is not there.
                     async with grpc.aio.insecure_channel(
@@ -54,27 +56,66 @@ class FakeRouter:
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _follow(self, channel: grpc.aio.Channel) -> None:
-        call = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel).StreamAggregatedResources()
-        await call.write(self._request(CDS, node=base_pb2.Node(id=self._pod)))
-        await call.write(self._request(LDS))
+        call = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel).DeltaAggregatedResources()
+        await self._ask(call, CDS, node=base_pb2.Node(id=self._pod))
+        await self._ask_for_more(call)
         while (response := await call.read()) is not grpc.aio.EOF:
-            kind = response.type_url
-            self.accepted[kind] = (response.version_info, response.nonce)
-            await call.write(self._request(kind))
-            if kind == CDS:
-                names = sorted(cluster_pb2.Cluster.FromString(r.value).name for r in response.resources)
-                if names != self._names[EDS] or EDS not in self.accepted:
-                    self._names[EDS] = names
-                    await call.write(self._request(EDS))
-            elif kind == LDS and RDS not in self.accepted:
-                await call.write(self._request(RDS))
-            elif kind == RDS:
+            self.received_bytes += response.ByteSize()
+            self._take(response)
+            await call.write(
+                discovery_pb2.DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
+            )
+            if response.type_url == CDS:
+                await self._ask(call, LDS)
+            await self._ask_for_more(call)
+            if self._has_all:
                 self._on_configured()
 
-    def _request(self, kind: str, *, node: Any = None) -> Any:
-        version, nonce = self.accepted.get(kind, ("", ""))
-        return discovery_pb2.DiscoveryRequest(
-            node=node, type_url=kind, version_info=version, response_nonce=nonce, resource_names=self._names[kind]
+    def _take(self, response: Any) -> None:
+        held = self.versions[response.type_url]
+        for resource in response.resources:
+            held[resource.name] = resource.version
+            if response.type_url == SRDS:
+                scope = scoped_route_pb2.ScopedRouteConfiguration.FromString(resource.resource.value)
+                self._scopes[resource.name] = scope.route_configuration_name
+        for name in response.removed_resources:
+            held.pop(name, None)
+            if response.type_url == SRDS:
+                self._scopes.pop(name, None)
+
+    @property
+    def _has_all(self) -> bool:
+        return SRDS in self._asked and bool(self.versions[LDS]) and self._tables <= self.versions[RDS].keys()
+
+    @property
+    def _tables(self) -> set[str]:
+        return set(self._scopes.values())
+
+    async def _ask_for_more(self, call: Any) -> None:
+        """Ask for what follows from what it has, as Envoy does: clusters' endpoints, scopes, their tables."""
+        if self.versions[CDS] or EDS in self._asked:
+            await self._ask(call, EDS, set(self.versions[CDS]))
+        if self.versions[LDS]:
+            await self._ask(call, LDS)
+            await self._ask(call, SRDS)
+        if self._scopes or RDS in self._asked:
+            await self._ask(call, RDS, self._tables)
+
+    async def _ask(self, call: Any, url: str, names: set[str] | None = None, *, node: Any = None) -> None:
+        wanted, asked = names or set(), self._asked.get(url)
+        if asked == wanted:
+            return
+        self._asked[url] = set(wanted)
+        for gone in (asked or set()) - wanted:
+            self.versions[url].pop(gone, None)
+        await call.write(
+            discovery_pb2.DeltaDiscoveryRequest(
+                node=node,
+                type_url=url,
+                resource_names_subscribe=sorted(wanted - (asked or set())),
+                resource_names_unsubscribe=sorted((asked or set()) - wanted),
+                initial_resource_versions=self.versions[url] if asked is None else {},
+            )
         )
 
 

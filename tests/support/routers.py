@@ -8,7 +8,7 @@ import secrets
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +16,9 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from kingmaker.core.plan import Backend, RoutePlan
 from kingmaker.routing.ads import AdsServer, RouterState
 from kingmaker.routing.bootstrap import RouterContainer, router_container
-from kingmaker.routing.snapshot import Backend, Endpoint, Route
 
 ENVOY = Path(sys.executable).with_name("envoy")
 NAMESPACE = "team"
@@ -54,10 +54,6 @@ class Upstream:
     delay_seconds: float = 0.0
     requests: int = 0
     headers: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def endpoint(self) -> Endpoint:
-        return Endpoint(self.address)
 
 
 @asynccontextmanager
@@ -113,6 +109,18 @@ class Router:
         while not await self.is_ready(client):
             assert asyncio.get_running_loop().time() < deadline, f"router {self.pod} is not ready"
             await asyncio.sleep(0.02)
+        # Its workers open the port a moment later.
+        while not await self._listens():
+            assert asyncio.get_running_loop().time() < deadline, f"router {self.pod} does not listen"
+            await asyncio.sleep(0.005)
+
+    async def _listens(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection(self.address, 8080)
+        except OSError:
+            return False
+        writer.close()
+        return True
 
 
 def expand_arguments(container: RouterContainer, *, address: str, pod: str) -> list[str]:
@@ -140,7 +148,7 @@ async def routing(pod: str, address: str, xds_port: int, *, xds_host: str = "127
 async def ads_server(port: int = 0) -> AsyncIterator[tuple[AdsServer, int, list[str]]]:
     """Run an xDS server; the list gets the namespaces that it reports as changed."""
     changes: list[str] = []
-    server = AdsServer(on_change=changes.append)
+    server = AdsServer(on_change=lambda namespace, _: changes.append(namespace))
     bound = await server.start(f"127.0.0.1:{port}")
     try:
         yield server, bound, changes
@@ -150,22 +158,27 @@ async def ads_server(port: int = 0) -> AsyncIterator[tuple[AdsServer, int, list[
 
 def a_route(
     weights: dict[str, int],
-    endpoints: dict[str, tuple[Endpoint, ...]],
+    endpoints: Mapping[str, tuple[str, ...]],
     *,
     decision: int = 1,
-    deployment: str = "churn",
     cluster_ip: str | None = None,
     affinity_header: str | None = None,
-) -> Route:
+) -> RoutePlan:
     """A route to the given models; the first is the champion."""
     backends = tuple(Backend(model, weight, endpoints.get(model, ())) for model, weight in weights.items())
-    return Route(NAMESPACE, deployment, decision, cluster_ip, backends, affinity_header)
+    return RoutePlan(decision, backends, cluster_ip, affinity_header)
 
 
-def acknowledged_weights(state: RouterState, deployment: str = "churn") -> dict[str, int] | None:
+def set_routes(server: AdsServer, **routes: RoutePlan) -> None:
+    """Say what all deployments of the namespace are."""
+    server.set_deployments(NAMESPACE, frozenset(routes))
+    for name, route in routes.items():
+        server.set_route(NAMESPACE, name, route)
+
+
+def acknowledged_weights(state: RouterState) -> dict[str, int] | None:
     """What a router certainly does, None when that is unknown."""
-    route = state.acknowledged.get(deployment)
-    return None if route is None else dict(route.weights)
+    return None if state.acknowledged is None else dict(state.acknowledged.weights)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The xDS server: one gRPC stream per router (aggregated, state of the world). Decides nothing; see `stream`."""
+"""The xDS server: one gRPC stream per router (aggregated, incremental). Decides nothing; see `target` and `stream`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from urllib.parse import unquote
 import grpc
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 
+from kingmaker.core.plan import RoutePlan
+from kingmaker.routing.channel import Request
 from kingmaker.routing.messages import packed
-from kingmaker.routing.snapshot import Snapshot
 from kingmaker.routing.stream import AcknowledgedRoute, Push, Stream
+from kingmaker.routing.target import Change, Target
 
 _logger: Final = logging.getLogger(__name__)
 
-_SETTLE_SECONDS: Final = 0.2
-"""How long a router that comes back may take to say which clusters it has; it does within a millisecond."""
-
 _INSIST_SECONDS: Final = 5.0
-"""How long to wait before a router is sent once more what it refused."""
+"""How long to wait before a router is sent once more what it refused, and for one that comes back to say which tables
+it has: it does within a millisecond, unless it has none."""
 
 _OPTIONS: Final = (
     # Two operators must never share the port unnoticed.
@@ -41,26 +41,19 @@ _OPTIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RouterState:
-    """What is known about one router pod.
+    """What is known about one router pod and one ModelDeployment.
 
     Attributes:
         pod: Its name.
-        address: Its IP address.
         connected: Whether its stream is open now. While it is not, the router goes on with what it has.
-        acknowledged: By deployment, what it certainly does.
+        acknowledged: What it certainly does; None when that is one thing or another.
         error: Its last refusal, in its words; None when it accepted everything since.
     """
 
     pod: str
-    address: str
     connected: bool
-    acknowledged: Mapping[str, AcknowledgedRoute]
-    error: str | None
-
-    @property
-    def decisions(self) -> Mapping[str, int]:
-        """The decision by which it routes, by deployment."""
-        return {name: route.decision for name, route in self.acknowledged.items()}
+    acknowledged: AcknowledgedRoute | None = None
+    error: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -90,24 +83,39 @@ class _Connection:
         self.changed.set()
 
 
-@dataclass(slots=True, eq=False)
 class _Namespace:
-    snapshot: Snapshot | None = None
-    routers: dict[str, _Router] = field(default_factory=dict)
+    """One namespace's routers, by IP address, and what they shall know."""
+
+    def __init__(self, name: str) -> None:
+        self.target = Target(name)
+        self.routers: dict[str, _Router] = {}
+
+    def tell(self, change: Change) -> None:
+        """Have the routers that are connected told what changed."""
+        for router in self.routers.values():
+            if change and router.connection and not router.connection.closed:
+                router.connection.stream.touch(change)
+                router.connection.changed.set()
 
 
 class AdsServer:
     """Tells routers what they shall do, and knows what each has accepted.
 
-    All methods are called from one event loop. A router is told nothing before `set_snapshot` was called for its
-    namespace: after a restart of the operator it goes on with what it has.
+    All methods are called from one event loop. A router takes no requests before something was said about each
+    deployment of its namespace, and what it has is left alone until then: after a restart of the operator it goes on.
     """
 
-    def __init__(self, *, on_change: Callable[[str], None], permit: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        *,
+        on_change: Callable[[str, frozenset[str] | None], None],
+        permit: Callable[[], None] = lambda: None,
+    ) -> None:
         """Create a server.
 
         Args:
-            on_change: Called with the namespace whenever `routers` may say something else than before. Must not block.
+            on_change: Called with a namespace and the deployments (None: any) of which `routers` may say something else
+                than before. Must not block.
             permit: Called before anything is sent; who may tell routers nothing any more does not return from it.
         """
         self._on_change = on_change
@@ -144,7 +152,7 @@ class AdsServer:
 
     def set_routers(self, namespace: str, routers: Mapping[str, str]) -> None:
         """Say which pods are the namespace's routers: IP address -> pod name. Streams of others are ended."""
-        known = self._namespaces.setdefault(namespace, _Namespace()).routers
+        known = self._namespace(namespace).routers
         wanted = {_canonical(address): pod for address, pod in routers.items()}
         for address, router in list(known.items()):
             if wanted.get(address) != router.pod:
@@ -154,24 +162,45 @@ class AdsServer:
         for address, pod in wanted.items():
             known.setdefault(address, _Router(pod, address))
 
-    def set_snapshot(self, namespace: str, snapshot: Snapshot) -> None:
-        """Say what the namespace's routers shall know. What is new in it is pushed to those connected."""
-        found = self._namespaces.setdefault(namespace, _Namespace())
-        found.snapshot = snapshot
-        for router in found.routers.values():
-            if router.connection and not router.connection.closed:
-                router.connection.stream.retarget(snapshot)
-                router.connection.changed.set()
+    def set_deployments(self, namespace: str, names: frozenset[str]) -> None:
+        """Say which deployments the namespace has. Routers forget the routes of others."""
+        found = self._namespace(namespace)
+        found.tell(found.target.set_deployments(names))
+
+    def set_route(self, namespace: str, deployment: str, route: RoutePlan | None) -> None:
+        """Say what the namespace's routers shall do with a deployment's requests; None: it has no route.
+
+        Raises:
+            InvalidRouteError: No router may be told this route. What was said before stays.
+        """
+        found = self._namespace(namespace)
+        found.tell(found.target.set_route(deployment, route))
+
+    def keep_route(self, namespace: str, deployment: str) -> None:
+        """Have routers keep what they have of a deployment, unless its route is known; nobody waits for it."""
+        found = self._namespace(namespace)
+        found.tell(found.target.keep_route(deployment))
+
+    def forget_deployment(self, namespace: str, deployment: str) -> None:
+        """Drop a deployment that is gone; its route goes too."""
+        found = self._namespace(namespace)
+        found.tell(found.target.forget(deployment))
 
     def forget(self, namespace: str) -> None:
-        """Drop a namespace that has no ModelDeployment any more."""
+        """Drop a namespace that has no ModelDeployment any more: its routers are nobody's, and are cut off."""
         self.set_routers(namespace, {})
         self._namespaces.pop(namespace, None)
 
-    def routers(self, namespace: str) -> tuple[RouterState, ...]:
-        """Tell what is known about each router of the namespace, by pod name."""
-        found = self._namespaces.get(namespace, _Namespace()).routers.values()
-        return tuple(_state(router) for router in sorted(found, key=lambda r: r.pod))
+    def routers(self, namespace: str, deployment: str) -> tuple[RouterState, ...]:
+        """Tell what is known about each router of the namespace and a deployment, by pod name."""
+        found = self._namespaces.get(namespace)
+        routers = sorted(found.routers.values(), key=lambda r: r.pod) if found else ()
+        return tuple(_state(router, deployment) for router in routers)
+
+    def _namespace(self, name: str) -> _Namespace:
+        if name not in self._namespaces:
+            self._namespaces[name] = _Namespace(name)
+        return self._namespaces[name]
 
     async def serve(self, requests: AsyncIterator[Any], context: Any) -> None:  # noqa: ANN401  # gRPC has no type for it
         """Serve one stream until either side ends it."""
@@ -183,7 +212,7 @@ class AdsServer:
             return
         found = self._namespaces[namespace]
         router = found.routers[address]
-        connection = self._connect(router, found.snapshot)
+        connection = self._connect(router, found.target)
         reader = asyncio.create_task(self._read(namespace, router.pod, requests, connection))
         reader.add_done_callback(lambda _: connection.close())
         try:
@@ -194,18 +223,16 @@ class AdsServer:
             if isinstance(ended, Exception):
                 _logger.error("router's stream failed", extra={"namespace": namespace}, exc_info=ended)
             connection.closed = True
-            self._on_change(namespace)
+            self._on_change(namespace, None)
         if connection.refused:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, connection.refused)
 
     @staticmethod
-    def _connect(router: _Router, snapshot: Snapshot | None) -> _Connection:
+    def _connect(router: _Router, target: Target) -> _Connection:
         if router.connection:
             router.connection.refuse("the router has opened another stream")
-        connection = router.connection = _Connection(Stream(router.address))
-        if snapshot:
-            connection.stream.retarget(snapshot)
-        return connection
+        router.connection = _Connection(Stream(router.address, target))
+        return router.connection
 
     async def _read(self, namespace: str, pod: str, requests: AsyncIterator[Any], connection: _Connection) -> None:
         """Take requests until the router ends the stream. Only the first one says who it is."""
@@ -215,21 +242,15 @@ class AdsServer:
                 connection.refuse(f'this address belongs to pod "{pod}", not to "{request.node.id}"')
                 return
             error = request.error_detail.message if request.HasField("error_detail") else None
-            settled = connection.stream.receive(
-                request.type_url,
-                version=request.version_info,
-                nonce=request.response_nonce,
-                names=frozenset(request.resource_names),
-                error=error,
-            )
+            changed = connection.stream.receive(request.type_url, _request(request, error))
             if error:
                 _logger.warning(
                     "router refused its configuration",
                     extra={"namespace": namespace, "pod": pod, "type": request.type_url, "error": error},
                 )
             connection.changed.set()
-            if settled or not named:
-                self._on_change(namespace)
+            if changed is None or changed or not named:
+                self._on_change(namespace, changed if named else None)
             named = True
 
 
@@ -239,7 +260,7 @@ class _Servicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
     def __init__(self, server: AdsServer) -> None:
         self._server = server
 
-    async def StreamAggregatedResources(  # noqa: N802  # gRPC's name
+    async def DeltaAggregatedResources(  # noqa: N802  # gRPC's name
         self,
         requests: AsyncIterator[Any],
         context: Any,  # noqa: ANN401
@@ -247,52 +268,59 @@ class _Servicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
         """Serve one router."""
         await self._server.serve(requests, context)
 
+    async def StreamAggregatedResources(  # noqa: N802
+        self,
+        requests: AsyncIterator[Any],  # noqa: ARG002
+        context: Any,  # noqa: ANN401
+    ) -> None:
+        """Refuse a router of an earlier release. It goes on with what it has until its successor takes its place."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this operator speaks incremental xDS only")
+
 
 async def _write(context: Any, connection: _Connection, permit: Callable[[], None]) -> None:  # noqa: ANN401
     """Send what is due, whenever something changed. A router that does not read holds up nobody else."""
     stream = connection.stream
     while True:
         try:
-            async with asyncio.timeout(_INSIST_SECONDS if stream.error else None):
+            async with asyncio.timeout(_INSIST_SECONDS if stream.is_refused or stream.tells_more else None):
                 await connection.changed.wait()
         except TimeoutError:
             stream.insist()
         connection.changed.clear()
         if connection.closed or connection.refused:
             return
-        if stream.tells_more:
-            await _wait_for_more(connection)
         for push in stream.next_pushes():
             permit()
             await context.write(_response(push))
 
 
-async def _wait_for_more(connection: _Connection) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_SETTLE_SECONDS):
-            while connection.stream.tells_more and not connection.closed:
-                await connection.changed.wait()
-                connection.changed.clear()
-    connection.stream.stop_waiting()
-    connection.changed.set()
-
-
-def _response(push: Push) -> Any:  # noqa: ANN401
-    return discovery_pb2.DiscoveryResponse(
-        version_info=push.resources.version,
-        type_url=push.type_url,
-        nonce=push.nonce,
-        resources=[packed(push.type_url, value) for value in push.resources.items.values()],
+def _request(request: Any, error: str | None) -> Request:  # noqa: ANN401
+    return Request(
+        subscribe=frozenset(request.resource_names_subscribe),
+        unsubscribe=frozenset(request.resource_names_unsubscribe),
+        versions=dict(request.initial_resource_versions),
+        nonce=request.response_nonce,
+        error=error,
     )
 
 
-def _state(router: _Router) -> RouterState:
+def _response(push: Push) -> Any:  # noqa: ANN401
+    resources = [packed(push.type_url, r.name, r.version, r.body) for r in push.response.resources]
+    return discovery_pb2.DeltaDiscoveryResponse(
+        type_url=push.type_url,
+        nonce=push.response.nonce,
+        resources=resources,
+        removed_resources=push.response.removed,
+    )
+
+
+def _state(router: _Router, deployment: str) -> RouterState:
     connection = router.connection
     if connection is None:
-        return RouterState(router.pod, router.address, connected=False, acknowledged={}, error=None)
+        return RouterState(router.pod, connected=False)
     stream = connection.stream
     connected = not connection.closed and not connection.refused
-    return RouterState(router.pod, router.address, connected, stream.acknowledged(), stream.error)
+    return RouterState(router.pod, connected, stream.acknowledged(deployment), stream.error(deployment))
 
 
 def _peer_address(peer: str) -> str:

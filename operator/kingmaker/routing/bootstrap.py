@@ -87,7 +87,7 @@ def _lifecycle(drain_seconds: int) -> dict[str, Any]:
 
 def _bootstrap(xds_host: str, xds_port: int, max_heap_bytes: int | None) -> dict[str, Any]:
     grpc = {
-        "apiType": "GRPC",
+        "apiType": "DELTA_GRPC",
         "transportApiVersion": "V3",
         "setNodeOnFirstMessageOnly": True,
         "grpcServices": [

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 
+from kingmaker.core.plan import RoutePlan
 from kingmaker.routing.messages import message, serialise
-from kingmaker.routing.model import Endpoint, Route
 
+SERVING_PORT: Final = 8080
 _STICKY: Final = "/sticky"
 
 IDLE_SECONDS: Final = 4
@@ -46,13 +46,22 @@ _UNLIMITED: Final = 100_000
 """Serving pods bound their queues themselves and answer 503 with a reason; the router's own bounds would hide that."""
 
 
-def cluster_name(route: Route, model: str) -> str:
-    """Name the cluster of a variant.
+def cluster_names(deployment: str, route: RoutePlan) -> dict[str, str]:
+    """Name the clusters of a deployment's variants, by model.
 
     All that a cluster is follows from its name. So a cluster never changes under requests (a new kind is a new cluster,
     made before the old one is dropped), and can be told again to a router that has it when nobody remembers why.
     """
-    return f"{route.deployment}/{model}{_STICKY if route.affinity_header else ''}"
+    return {b.model: f"{deployment}/{b.model}{_STICKY if route.affinity_header else ''}" for b in route.backends}
+
+
+def deployment_of(cluster_name: str) -> str:
+    """Give the deployment whose variant a cluster is.
+
+    >>> deployment_of("churn/churn-7/sticky")
+    'churn'
+    """
+    return cluster_name.partition("/")[0]
 
 
 @lru_cache(maxsize=4096)
@@ -97,15 +106,16 @@ def cluster(name: str) -> bytes:
     return serialise(message(cluster_pb2.Cluster, body))
 
 
-def assignment(name: str, endpoints: Iterable[Endpoint]) -> bytes:
-    """Build the `ClusterLoadAssignment` of a cluster; the order of `endpoints` does not matter."""
+@lru_cache(maxsize=4096)
+def assignment(name: str, addresses: tuple[str, ...]) -> bytes:
+    """Build the `ClusterLoadAssignment` of a cluster; the order of its pods' IP addresses does not matter."""
     body = {
         "clusterName": name,
         "endpoints": [
             {
                 "lbEndpoints": [
-                    {"endpoint": {"address": {"socketAddress": {"address": e.address, "portValue": e.port}}}}
-                    for e in sorted(set(endpoints))
+                    {"endpoint": {"address": {"socketAddress": {"address": address, "portValue": SERVING_PORT}}}}
+                    for address in sorted(set(addresses))
                 ]
             }
         ],

@@ -8,7 +8,6 @@ from typing import Any, Final
 from envoy.config.listener.v3 import listener_pb2
 
 from kingmaker.routing.messages import message, serialise
-from kingmaker.routing.virtualhosts import ROUTE_TABLE
 
 LISTENER: Final = "requests"
 PORT: Final = 8080
@@ -16,12 +15,34 @@ PORT: Final = 8080
 _TYPES: Final = "type.googleapis.com/envoy.extensions.filters"
 _MANAGER: Final = f"{_TYPES}.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER: Final = f"{_TYPES}.http.router.v3.Router"
+_LUA: Final = f"{_TYPES}.http.lua.v3.Lua"
 _ADS: Final = {"ads": {}, "resourceApiVersion": "V3", "initialFetchTimeout": "0s"}
 _BUFFER_BYTES: Final = 32 * 1024
 
 
-def connection_manager(stat_prefix: str, routes: dict[str, Any]) -> dict[str, Any]:
-    """Give the network filter that speaks HTTP; `routes` is its route table or where to get it.
+_LOWER_CASE: Final = """
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local host = headers:get(":authority")
+  if host and host:find("%u") then
+    headers:replace(":authority", host:lower())
+    handle:clearRouteCache()
+  end
+end
+"""
+"""Scopes are found by the host's exact text, and nothing but a script makes its letters small. It costs less than can
+be measured beside the 70 µs that a request takes. Source: RFC 9110, 4.2.3, "host is case-insensitive"."""
+
+
+def connection_manager(
+    stat_prefix: str, routes: dict[str, Any], filters: tuple[dict[str, Any], ...] = ()
+) -> dict[str, Any]:
+    """Give the network filter that speaks HTTP.
+
+    Args:
+        stat_prefix: Begins the names of its statistics.
+        routes: Its route table, or where to get it.
+        filters: HTTP filters that requests pass before they are routed.
 
     Source: Envoy, "Configuring Envoy as an edge proxy".
     """
@@ -32,7 +53,8 @@ def connection_manager(stat_prefix: str, routes: dict[str, Any]) -> dict[str, An
             "statPrefix": stat_prefix,
             **routes,
             "httpFilters": [
-                {"name": "envoy.filters.http.router", "typedConfig": {"@type": _ROUTER, "suppressEnvoyHeaders": True}}
+                *filters,
+                {"name": "envoy.filters.http.router", "typedConfig": {"@type": _ROUTER, "suppressEnvoyHeaders": True}},
             ],
             "commonHttpProtocolOptions": {"idleTimeout": "300s", "maxHeadersCount": 100},
             "http2ProtocolOptions": {
@@ -60,13 +82,15 @@ def connection_manager(stat_prefix: str, routes: dict[str, Any]) -> dict[str, An
 
 def _local_replies() -> dict[str, Any]:
     """Give what the router answers itself the form of a server's errors."""
+    text = "no model deployment answers to this host; use http://<model deployment>.<namespace>"
     unavailable = {"comparison": {"op": "EQ", "value": {"defaultValue": 503, "runtimeKey": "kingmaker.unavailable"}}}
     return {
         "mappers": [
+            {"filter": {"responseFlagFilter": {"flags": ["NR"]}}, "body": {"inlineString": text}},
             {
                 "filter": {"statusCodeFilter": unavailable},
                 "headersToAdd": [{"header": {"key": "retry-after", "value": "1"}}],
-            }
+            },
         ],
         "bodyFormat": {"jsonFormat": {"error": "%LOCAL_REPLY_BODY%"}, "contentType": "application/json"},
     }
@@ -78,11 +102,21 @@ def listener(address: str) -> bytes:
 
     It binds to the pod's own address, because on a laptop pods share the machine and differ by address only.
     """
-    ads = {"rds": {"routeConfigName": ROUTE_TABLE, "configSource": _ADS}}
+    scopes = {
+        "name": LISTENER,
+        "scopeKeyBuilder": {"fragments": [{"headerValueExtractor": {"name": ":authority", "index": 0}}]},
+        "rdsConfigSource": _ADS,
+        "scopedRds": {"scopedRdsConfigSource": _ADS},
+    }
+    routes = {"scopedRoutes": scopes, "stripAnyHostPort": True}
+    lower_case = {
+        "name": "kingmaker.lower-case",
+        "typedConfig": {"@type": _LUA, "defaultSourceCode": {"inlineString": _LOWER_CASE}},
+    }
     body = {
         "name": LISTENER,
         "address": {"socketAddress": {"address": address, "portValue": PORT}},
         "perConnectionBufferLimitBytes": _BUFFER_BYTES,
-        "filterChains": [{"filters": [connection_manager("requests", ads)]}],
+        "filterChains": [{"filters": [connection_manager(LISTENER, routes, (lower_case,))]}],
     }
     return serialise(message(listener_pb2.Listener, body))

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from kingmaker.core.observed import ObservedRouter, RouterPod
 from kingmaker.core.plan import RoutePlan
 from kingmaker.routing.ads import AdsServer, RouterState
-from kingmaker.routing.snapshot import Backend, Endpoint, Route, build_snapshot
 
 
 @dataclass(slots=True)
@@ -16,15 +15,11 @@ class _Namespace:
     """What is known of one namespace.
 
     Attributes:
-        deployments: Who is there; None before it was said.
         pods: The routers.
-        routes: Has an entry for every deployment whose route is known.
         told: What was said last of the routers, by deployment.
     """
 
-    deployments: frozenset[str] | None = None
     pods: tuple[RouterPod, ...] = ()
-    routes: dict[str, RoutePlan | None] = field(default_factory=dict)
     told: dict[str, tuple[ObservedRouter, ...]] = field(default_factory=dict)
 
 
@@ -46,95 +41,57 @@ class AdsRouters:
         """Say who is there; deployments whose routers changed by that are told."""
         known = self._namespaces.setdefault(namespace, _Namespace())
         self.server.set_routers(namespace, {pod.address: pod.pod for pod in pods})
-        if known.deployments != deployments:
-            known.deployments = deployments
-            known.routes = {name: route for name, route in known.routes.items() if name in deployments}
+        if self.server.set_deployments(namespace, deployments):
             known.told = {name: told for name, told in known.told.items() if name in deployments}
-            self._push(namespace, known)
         if known.pods != pods:
             known.pods = pods
-            self._compare(namespace)
+            self._compare(namespace, None)
 
     def forget(self, namespace: str) -> None:
         """Drop a namespace that is empty: an address of its routers may be anybody's from now on."""
-        if self._namespaces.pop(namespace, None):
-            self.server.forget(namespace)
+        self._namespaces.pop(namespace, None)
+        self.server.forget(namespace)
 
     def set_route(self, namespace: str, deployment: str, route: RoutePlan | None) -> None:
         """Say what routers shall do; pushed when it differs from what was said before."""
-        known = self._namespaces.setdefault(namespace, _Namespace())
-        if deployment not in known.routes or known.routes[deployment] != route:
-            known.routes[deployment] = route
-            self._push(namespace, known)
+        self.server.set_route(namespace, deployment, route)
 
     def keep_route(self, namespace: str, deployment: str, route: RoutePlan | None) -> None:
-        """Leave the route as it is; where none was said yet, say this one."""
-        known = self._namespaces.setdefault(namespace, _Namespace())
-        if deployment not in known.routes:
-            self.set_route(namespace, deployment, route)
+        """Leave the route as it is; where none was said yet, say this one, or None: routers keep what they have."""
+        self.server.keep_route(namespace, deployment, route)
 
     def drop_route(self, namespace: str, deployment: str) -> None:
         """Drop a deployment that is gone."""
-        known = self._namespaces.get(namespace)
-        if known is None:
-            return
-        known.deployments = known.deployments - {deployment} if known.deployments is not None else None
-        known.told.pop(deployment, None)
-        if known.routes.pop(deployment, None) is not None:
-            self._push(namespace, known)
+        if known := self._namespaces.get(namespace):
+            known.told.pop(deployment, None)
+        self.server.drop_route(namespace, deployment)
 
     def routers(self, namespace: str, deployment: str) -> tuple[ObservedRouter, ...]:
         """Say what each router pod acknowledged: nothing, while it is not connected."""
         known = self._namespaces.setdefault(namespace, _Namespace())
-        found = known.told[deployment] = _look(known.pods, self._connected(namespace), deployment)
+        found = known.told[deployment] = self._look(namespace, known.pods, deployment)
         return found
 
-    def _compare(self, namespace: str) -> None:
+    def _compare(self, namespace: str, deployments: frozenset[str] | None) -> None:
         """Call whom a change of the routers concerns: an answer to one deployment's route is no news to all."""
         known = self._namespaces.get(namespace, _Namespace())
-        connected = self._connected(namespace)
-        for deployment, told in sorted(known.told.items()):
-            if _look(known.pods, connected, deployment) != told:
+        for deployment in sorted(known.told.keys() if deployments is None else deployments & known.told.keys()):
+            if self._look(namespace, known.pods, deployment) != known.told[deployment]:
                 self._on_change(namespace, deployment)
 
-    def _connected(self, namespace: str) -> dict[str, RouterState]:
-        return {state.pod: state for state in self.server.routers(namespace) if state.connected}
-
-    def _push(self, namespace: str, known: _Namespace) -> None:
-        if known.deployments is None or not known.deployments <= known.routes.keys():
-            # After a restart an incomplete configuration would take the others' traffic away.
-            return
-        routes = [_route(namespace, name, route) for name, route in sorted(known.routes.items()) if route]
-        self.server.set_snapshot(namespace, build_snapshot(routes))
+    def _look(self, namespace: str, pods: tuple[RouterPod, ...], deployment: str) -> tuple[ObservedRouter, ...]:
+        states = {state.pod: state for state in self.server.routers(namespace, deployment) if state.connected}
+        return tuple(_observed(pod, states) for pod in pods)
 
 
-def _look(
-    pods: tuple[RouterPod, ...], connected: Mapping[str, RouterState], deployment: str
-) -> tuple[ObservedRouter, ...]:
-    """Give what is known of each pod: nothing was acknowledged by one that is not connected."""
-    found = []
-    for pod in pods:
-        state = connected.get(pod.pod)
-        told = state.acknowledged.get(deployment) if state else None
-        found.append(
-            ObservedRouter(
-                pod=pod.pod,
-                ready=pod.ready,
-                decision=told.decision if told else None,
-                weights=dict(told.weights) if told else {},
-                error=state.error if state else None,
-            )
-        )
-    return tuple(found)
-
-
-def _route(namespace: str, deployment: str, plan: RoutePlan) -> Route:
-    backends = tuple(Backend(b.model, b.weight, tuple(Endpoint(ip) for ip in b.endpoints)) for b in plan.backends)
-    return Route(
-        namespace=namespace,
-        deployment=deployment,
-        decision=plan.decision,
-        cluster_ip=plan.cluster_ip,
-        backends=backends,
-        affinity_header=plan.affinity_header,
+def _observed(pod: RouterPod, connected: Mapping[str, RouterState]) -> ObservedRouter:
+    """Give what is known of a pod: nothing was acknowledged by one that is not connected."""
+    state = connected.get(pod.pod)
+    told = state.acknowledged if state else None
+    return ObservedRouter(
+        pod=pod.pod,
+        ready=pod.ready,
+        decision=told.decision if told else None,
+        weights=dict(told.weights) if told else {},
+        error=state.error if state else None,
     )

@@ -2,18 +2,15 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 
 import aiohttp
 import pytest
-from envoy.config.cluster.v3 import cluster_pb2
-from envoy.config.route.v3 import route_components_pb2, route_pb2
 
+from kingmaker.core.plan import RoutePlan
 from kingmaker.routing.ads import AdsServer, RouterState
 from kingmaker.routing.bootstrap import router_container
-from kingmaker.routing.snapshot import Resources, Snapshot, build_snapshot
 from support.routers import (
     ENVOY,
     NAMESPACE,
@@ -27,6 +24,7 @@ from support.routers import (
     load,
     routing,
     serving,
+    set_routes,
 )
 
 MODELS = ("churn-1", "churn-2", "churn-3")
@@ -49,8 +47,8 @@ async def start(stack: AsyncExitStack, port: int, addresses: Iterator[str], coun
     return [await stack.enter_async_context(context) for context in contexts]
 
 
-def snapshot(pods: dict[str, Upstream], weights: dict[str, int], *, decision: int = 1) -> Snapshot:
-    return build_snapshot([a_route(weights, {m: (p.endpoint,) for m, p in pods.items()}, decision=decision)])
+def churn(pods: dict[str, Upstream], weights: dict[str, int], *, decision: int = 1) -> RoutePlan:
+    return a_route(weights, {m: (p.address,) for m, p in pods.items()}, decision=decision)
 
 
 def know(server: AdsServer, routers: list[Router]) -> None:
@@ -58,7 +56,12 @@ def know(server: AdsServer, routers: list[Router]) -> None:
 
 
 def states(server: AdsServer) -> dict[str, RouterState]:
-    return {s.pod: s for s in server.routers(NAMESPACE)}
+    return {s.pod: s for s in server.routers(NAMESPACE, "churn")}
+
+
+def decision(server: AdsServer, pod: str) -> int | None:
+    acknowledged = states(server)[pod].acknowledged
+    return acknowledged.decision if acknowledged else None
 
 
 async def until_acknowledged(
@@ -77,8 +80,8 @@ async def test_a_router_without_configuration_is_not_ready(
     know(server, [router])
     await eventually(lambda: states(server)["router-0"].connected, "connected")
     assert not await router.is_ready(client)
-    assert states(server)["router-0"].acknowledged == {}
-    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 100}))
+    assert states(server)["router-0"].acknowledged is None
+    set_routes(server, churn=churn(pods, {"churn-1": 100}))
     await router.until_ready(client)
     assert set(changes) == {NAMESPACE}
 
@@ -89,15 +92,15 @@ async def test_a_namespace_without_deployments_has_a_ready_router(
     server, port, _ = await stack.enter_async_context(ads_server())
     (router,) = await start(stack, port, addresses)
     know(server, [router])
-    server.set_snapshot(NAMESPACE, build_snapshot([]))
+    set_routes(server)
     await router.until_ready(client)
     # Its first cluster came after its first table; and all of it goes again.
     for weights in ({"churn-1": 100}, {"churn-2": 100}):
-        server.set_snapshot(NAMESPACE, snapshot(pods, weights))
+        set_routes(server, churn=churn(pods, weights))
         await until_acknowledged(server, "router-0", weights)
         async with client.post(router.url, headers={"host": "churn"}) as response:
             assert response.status == 200
-    server.set_snapshot(NAMESPACE, build_snapshot([]))
+    set_routes(server)
     await until_acknowledged(server, "router-0", None)
 
 
@@ -105,12 +108,12 @@ async def test_unknown_peers_and_wrong_names_are_refused(
     stack: AsyncExitStack, client: aiohttp.ClientSession, addresses: Iterator[str], pods: dict[str, Upstream]
 ) -> None:
     server, port, changes = await stack.enter_async_context(ads_server())
-    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 100}))
+    set_routes(server, churn=churn(pods, {"churn-1": 100}))
     stranger, impostor = await start(stack, port, addresses, 2)
     server.set_routers(NAMESPACE, {impostor.address: "router-9"})
     # A refused router tries again; the impostor's attempts are seen, the stranger's are nobody's.
     await eventually(lambda: len(changes) >= 2, "the impostor was refused twice")
-    assert states(server)["router-9"].acknowledged == {}
+    assert states(server)["router-9"].acknowledged is None
     assert not await stranger.is_ready(client)
     assert not await impostor.is_ready(client)
     know(server, [stranger])
@@ -123,55 +126,128 @@ async def test_a_router_that_is_none_any_more_is_cut_off(
     server, port, _ = await stack.enter_async_context(ads_server())
     first, second = await start(stack, port, addresses, 2)
     know(server, [first, second])
-    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 100}))
+    set_routes(server, churn=churn(pods, {"churn-1": 100}))
     await until_acknowledged(server, first.pod, {"churn-1": 100})
     await until_acknowledged(server, second.pod, {"churn-1": 100})
     know(server, [second])
-    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-2": 100}))
+    set_routes(server, churn=churn(pods, {"churn-2": 100}))
     await until_acknowledged(server, second.pod, {"churn-2": 100})
     assert list(states(server)) == [second.pod]
     async with client.post(first.url, headers={"host": "churn"}) as response:
         assert response.headers["kingmaker-model"] == "churn-1"
 
 
-def broken_cluster(good: Snapshot) -> Snapshot:
-    bad = cluster_pb2.Cluster(name="bad", type=cluster_pb2.Cluster.EDS).SerializeToString()
-    return replace(good, clusters=Resources.of({**good.clusters.items, "bad": bad}))
+def broken_endpoints(pods: dict[str, Upstream]) -> RoutePlan:
+    endpoints = {"churn-1": (pods["churn-1"].address,), "churn-2": ("no address",)}
+    return a_route({"churn-1": 0, "churn-2": 100}, endpoints, decision=2)
 
 
-def broken_table(good: Snapshot) -> Snapshot:
-    hosts = [route_components_pb2.VirtualHost(name=name, domains=["*"]) for name in ("one", "two")]
-    table = route_pb2.RouteConfiguration(name="requests", virtual_hosts=hosts).SerializeToString()
-    return replace(good, table=Resources.of({"requests": table}))
+def broken_table(pods: dict[str, Upstream]) -> RoutePlan:
+    return a_route({"churn-2": 100}, {"churn-2": (pods["churn-2"].address,)}, decision=2, affinity_header="no\nheader")
 
 
-@pytest.mark.parametrize(("breaks", "words"), [(broken_cluster, "bad"), (broken_table, "domain")])
-async def test_a_refusal_is_told_and_the_router_goes_on(
+@pytest.mark.parametrize(("broken", "words"), [(broken_endpoints, "no address"), (broken_table, "HeaderName")])
+async def test_a_refusal_is_told_and_concerns_nobody_else(
     stack: AsyncExitStack,
     client: aiohttp.ClientSession,
     addresses: Iterator[str],
     pods: dict[str, Upstream],
-    breaks,
-    words,
+    broken: Callable[[dict[str, Upstream]], RoutePlan],
+    words: str,
 ) -> None:
     server, port, _ = await stack.enter_async_context(ads_server())
     (router,) = await start(stack, port, addresses)
     know(server, [router])
-    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 100}))
+    set_routes(server, churn=churn(pods, {"churn-1": 100}))
     await until_acknowledged(server, "router-0", {"churn-1": 100})
     await router.until_ready(client)
 
-    server.set_snapshot(NAMESPACE, breaks(snapshot(pods, {"churn-2": 100}, decision=2)))
-    await eventually(lambda: states(server)["router-0"].error is not None, "the refusal is told")
-    state = states(server)["router-0"]
-    assert words in (state.error or "")
-    assert (acknowledged_weights(state), state.decisions) == ({"churn-1": 100}, {"churn": 1})
+    # Both at once, so that one response has something of each.
+    set_routes(server, churn=broken(pods), fraud=churn(pods, {"churn-3": 100}))
+    await eventually(lambda: words in (states(server)["router-0"].error or ""), "the refusal is told")
+    assert acknowledged_weights(states(server)["router-0"]) == {"churn-1": 100}
+    assert decision(server, "router-0") == 1
     async with client.post(router.url, headers={"host": "churn"}) as response:
         assert (response.status, response.headers["kingmaker-model"]) == (200, "churn-1")
 
-    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-3": 100}, decision=3))
+    def fraud() -> RouterState:
+        return server.routers(NAMESPACE, "fraud")[0]
+
+    await eventually(lambda: acknowledged_weights(fraud()) == {"churn-3": 100}, "the other is routed")
+    assert fraud().error is None
+    async with client.post(router.url, headers={"host": "fraud"}) as response:
+        assert (response.status, response.headers["kingmaker-model"]) == (200, "churn-3")
+
+    server.set_route(NAMESPACE, "churn", churn(pods, {"churn-3": 100}, decision=3))
     await until_acknowledged(server, "router-0", {"churn-3": 100})
     assert states(server)["router-0"].error is None
+
+
+async def test_a_router_that_starts_beside_a_refused_deployment_serves_the_others(
+    stack: AsyncExitStack, client: aiohttp.ClientSession, addresses: Iterator[str], pods: dict[str, Upstream]
+) -> None:
+    server, port, _ = await stack.enter_async_context(ads_server())
+    (router,) = await start(stack, port, addresses)
+    know(server, [router])
+    set_routes(server, broken=broken_endpoints(pods), churn=churn(pods, {"churn-1": 100}))
+    await router.until_ready(client)
+    async with client.post(router.url, headers={"host": "churn"}) as response:
+        assert response.status == 200
+
+
+async def test_a_router_takes_no_requests_before_everybody_is_known(
+    stack: AsyncExitStack, client: aiohttp.ClientSession, addresses: Iterator[str], pods: dict[str, Upstream]
+) -> None:
+    server, port, _ = await stack.enter_async_context(ads_server())
+    (router,) = await start(stack, port, addresses)
+    know(server, [router])
+    server.set_deployments(NAMESPACE, frozenset({"churn", "fraud"}))
+    server.set_route(NAMESPACE, "churn", churn(pods, {"churn-1": 100}))
+    await eventually(lambda: states(server)["router-0"].connected, "connected")
+    assert not await router.is_ready(client)
+    server.set_route(NAMESPACE, "fraud", churn(pods, {"churn-2": 100}))
+    await router.until_ready(client)
+    for host in ("churn", "fraud"):
+        async with client.post(router.url, headers={"host": host}) as response:
+            assert response.status == 200
+
+
+async def test_a_restarted_operator_sends_differences_alone_and_takes_nothing_away(
+    stack: AsyncExitStack, client: aiohttp.ClientSession, addresses: Iterator[str], pods: dict[str, Upstream]
+) -> None:
+    routes = {n: churn(pods, {"churn-1": 50, "churn-2": 50}) for n in ("churn", "fraud", "spam")}
+    async with ads_server() as (server, port, _):
+        (router,) = await start(stack, port, addresses)
+        know(server, [router])
+        set_routes(server, **routes)
+        await router.until_ready(client)
+    sent: list[None] = []
+    again = AdsServer(on_change=lambda *_: None, permit=lambda: sent.append(None))
+    stack.push_async_callback(again.stop)
+    await again.start(f"127.0.0.1:{port}")
+    know(again, [router])
+    again.set_deployments(NAMESPACE, frozenset({"churn", "fraud"}))
+    again.set_route(NAMESPACE, "churn", routes["churn"])
+    await until_acknowledged(again, "router-0", {"churn-1": 50, "churn-2": 50})
+    # Nobody knows yet what fraud shall be, so spam, which is gone, is all that may be missed.
+    for host in ("churn", "fraud"):
+        async with client.post(router.url, headers={"host": host}) as response:
+            assert response.status == 200
+    assert sent == []
+    again.set_route(NAMESPACE, "fraud", routes["fraud"])
+    await eventually(lambda: again.routers(NAMESPACE, "fraud")[0].acknowledged is not None, "the same as before")
+
+    async def is_gone() -> bool:
+        async with client.post(router.url, headers={"host": "spam"}) as response:
+            return response.status == 404
+
+    deadline = asyncio.get_running_loop().time() + 10
+    while not await is_gone():
+        assert asyncio.get_running_loop().time() < deadline, "spam is still answered"
+    again.set_route(NAMESPACE, "churn", churn(pods, {"churn-1": 40, "churn-2": 60}, decision=2))
+    await until_acknowledged(again, "router-0", {"churn-1": 40, "churn-2": 60})
+    # Empty answers to clusters, listeners and scopes; spam's scopes, and its clusters; one table.
+    assert len(sent) <= 6
 
 
 async def test_a_stopped_router_holds_up_nobody(
@@ -180,19 +256,19 @@ async def test_a_stopped_router_holds_up_nobody(
     server, port, _ = await stack.enter_async_context(ads_server())
     quick, stopped = await start(stack, port, addresses, 2)
     know(server, [quick, stopped])
-    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 100, "churn-2": 0}))
+    set_routes(server, churn=churn(pods, {"churn-1": 100, "churn-2": 0}))
     for router in (quick, stopped):
         await until_acknowledged(server, router.pod, {"churn-1": 100, "churn-2": 0})
     stopped.signal(signal.SIGSTOP)
     for weight in range(1, 100):
         weights = {"churn-1": 100 - weight, "churn-2": weight}
-        server.set_snapshot(NAMESPACE, snapshot(pods, weights, decision=weight))
+        set_routes(server, churn=churn(pods, weights, decision=weight))
         await until_acknowledged(server, quick.pod, weights, seconds=2)
     # It may have taken one of the new tables or still have the old one, so nothing is certain.
     assert acknowledged_weights(states(server)[stopped.pod]) is None
     stopped.signal(signal.SIGCONT)
     await until_acknowledged(server, stopped.pod, {"churn-1": 1, "churn-2": 99})
-    assert states(server)[stopped.pod].decisions == {"churn": 99}
+    assert decision(server, stopped.pod) == 99
 
 
 async def test_a_dead_router_is_known_to_be_gone_and_its_successor_is_told(
@@ -201,7 +277,7 @@ async def test_a_dead_router_is_known_to_be_gone_and_its_successor_is_told(
     server, port, changes = await stack.enter_async_context(ads_server())
     (router,) = await start(stack, port, addresses)
     know(server, [router])
-    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 100}))
+    set_routes(server, churn=churn(pods, {"churn-1": 100}))
     await until_acknowledged(server, router.pod, {"churn-1": 100})
     changes.clear()
     router.signal(signal.SIGKILL)
@@ -218,7 +294,7 @@ async def test_an_operator_restart_loses_nothing_even_if_the_world_changed(
     async with ads_server() as (server, port, _):
         (router,) = await start(stack, port, addresses)
         know(server, [router])
-        server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 50, "churn-2": 50}))
+        set_routes(server, churn=churn(pods, {"churn-1": 50, "churn-2": 50}))
         await until_acknowledged(server, router.pod, {"churn-1": 50, "churn-2": 50})
         await router.until_ready(client)
     async with load(client, router.url) as seen:
@@ -228,9 +304,9 @@ async def test_an_operator_restart_loses_nothing_even_if_the_world_changed(
         await eventually(lambda: states(server)[router.pod].connected, "connected again")
         before = seen.answers.total()
         await eventually(lambda: seen.answers.total() > before + 50, "requests while nothing is known")
-        assert states(server)[router.pod].acknowledged == {}
+        assert states(server)[router.pod].acknowledged is None
         # Neither of the variants that the router still knows exists any more.
-        server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-3": 100}, decision=2))
+        set_routes(server, churn=churn(pods, {"churn-3": 100}, decision=2))
         await until_acknowledged(server, router.pod, {"churn-3": 100})
         seen.answers.clear()
         await eventually(lambda: seen.answers.total() > 50, "requests to the new variant")
@@ -244,7 +320,7 @@ async def test_ten_changes_a_second_cost_no_request(
     server, port, _ = await stack.enter_async_context(ads_server())
     (router,) = await start(stack, port, addresses)
     know(server, [router])
-    server.set_snapshot(NAMESPACE, snapshot(pods, {"churn-1": 100}))
+    set_routes(server, churn=churn(pods, {"churn-1": 100}))
     await until_acknowledged(server, router.pod, {"churn-1": 100})
     await router.until_ready(client)
     clock = asyncio.get_running_loop().time
@@ -255,7 +331,7 @@ async def test_ten_changes_a_second_cost_no_request(
             other = MODELS[1 + number // 3 % 2]
             weights = {"churn-1": 99 - number, other: number + 1}
             began = clock()
-            server.set_snapshot(NAMESPACE, snapshot(pods, weights, decision=number))
+            set_routes(server, churn=churn(pods, weights, decision=number))
             await until_acknowledged(server, router.pod, weights)
             latencies.append(clock() - began)
             await asyncio.sleep(max(0.0, 0.1 - latencies[-1]))
@@ -273,18 +349,18 @@ async def test_pods_that_come_and_go_cost_no_request(
     (router,) = await start(stack, port, addresses)
     know(server, [router])
     pod = pods["churn-1"]
-    server.set_snapshot(NAMESPACE, snapshot({"churn-1": pod}, {"churn-1": 100}))
+    set_routes(server, churn=churn({"churn-1": pod}, {"churn-1": 100}))
     await router.until_ready(client)
     async with load(client, router.url) as seen:
         for _ in range(8):
             async with serving("churn-1", next(addresses)) as extra:
-                both = {"churn-1": (pod.endpoint, extra.endpoint)}
-                server.set_snapshot(NAMESPACE, build_snapshot([a_route({"churn-1": 100}, both)]))
+                both = {"churn-1": (pod.address, extra.address)}
+                set_routes(server, churn=a_route({"churn-1": 100}, both))
                 await eventually(lambda extra=extra: extra.requests > 10, "the new pod gets requests")
-                server.set_snapshot(NAMESPACE, snapshot({"churn-1": pod}, {"churn-1": 100}))
-                alone = {"churn-1": frozenset({pod.endpoint})}
+                set_routes(server, churn=churn({"churn-1": pod}, {"churn-1": 100}))
+                alone = {"churn-1": frozenset({pod.address})}
                 await eventually(
-                    lambda alone=alone: states(server)[router.pod].acknowledged["churn"].endpoints == alone, "removed"
+                    lambda alone=alone: states(server)[router.pod].acknowledged.endpoints == alone, "removed"
                 )
                 before = seen.answers.total()
                 await eventually(lambda before=before: seen.answers.total() > before + 50, "drained")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import aiohttp
 import pytest
 
+from kingmaker.core.plan import RoutePlan
 from kingmaker.routing.ads import AdsServer
-from kingmaker.routing.snapshot import Endpoint, Route, build_snapshot
 from support.routers import (
     NAMESPACE,
     Router,
@@ -22,6 +22,7 @@ from support.routers import (
     eventually,
     routing,
     serving,
+    set_routes,
 )
 
 
@@ -36,20 +37,21 @@ class World:
     spare_address: str
 
     @property
-    def endpoints(self) -> dict[str, tuple[Endpoint, ...]]:
+    def endpoints(self) -> dict[str, tuple[str, ...]]:
         models = {u.model for u in self.upstreams.values()}
-        return {m: tuple(u.endpoint for u in self.upstreams.values() if u.model == m) for m in models}
+        return {m: tuple(u.address for u in self.upstreams.values() if u.model == m) for m in models}
 
-    async def apply(self, *routes: Route) -> None:
+    async def apply(self, churn: RoutePlan, **others: RoutePlan) -> None:
         """Push the routes and wait until the router acknowledged them."""
-        self.server.set_snapshot(NAMESPACE, build_snapshot(routes))
-        wanted = {r.deployment: (r.decision, {b.model: b.weight for b in r.backends}) for r in routes}
+        routes = {"churn": churn, **others}
+        set_routes(self.server, **routes)
+        wanted = {n: (r.decision, {b.model: b.weight for b in r.backends}) for n, r in routes.items()}
 
-        def known() -> bool:
-            (state,) = self.server.routers(NAMESPACE)
-            return {n: (a.decision, dict(a.weights)) for n, a in state.acknowledged.items()} == wanted
+        def known(name: str) -> tuple[int, dict[str, int]] | None:
+            (state,) = self.server.routers(NAMESPACE, name)
+            return (state.acknowledged.decision, dict(state.acknowledged.weights)) if state.acknowledged else None
 
-        await eventually(known, f"acknowledged {wanted}")
+        await eventually(lambda: {n: known(n) for n in routes} == wanted, f"acknowledged {wanted}")
         await self.router.until_ready(self.client)
 
     async def post(
@@ -121,6 +123,7 @@ async def test_previews_are_no_evidence(world: World) -> None:
         "10.9.8.7",
         "churn.team:80",
         "10.9.8.7:8080",
+        "Churn.Team:80",
     ],
 )
 async def test_every_name_of_the_service_is_answered(world: World, host: str) -> None:
@@ -140,9 +143,7 @@ async def test_an_unknown_host_is_told_what_to_do(world: World) -> None:
 
 
 async def test_a_deployment_without_weights_is_unavailable(world: World) -> None:
-    await world.apply(
-        a_route({"churn-1": 0}, world.endpoints), a_route({"churn-1": 100}, world.endpoints, deployment="b")
-    )
+    await world.apply(a_route({"churn-1": 0}, world.endpoints), b=a_route({"churn-1": 100}, world.endpoints))
     status, text, headers = await world.post()
     assert status == 503
     assert text.strip() == '{"error":"model deployment churn has no variant that can answer now; try again"}'
@@ -181,7 +182,7 @@ async def test_requests_without_the_affinity_header_are_split_at_random(world: W
 
 
 async def test_a_pod_that_refuses_connections_costs_no_request(world: World) -> None:
-    endpoints = {"churn-1": (*world.endpoints["churn-1"], Endpoint(world.spare_address))}
+    endpoints = {"churn-1": (*world.endpoints["churn-1"], world.spare_address)}
     await world.apply(a_route({"churn-1": 100}, endpoints))
     assert await world.models(200) == {"churn-1": 200}
     large = await asyncio.gather(*(world.post(body=bytes(900_000)) for _ in range(12)))
@@ -189,7 +190,7 @@ async def test_a_pod_that_refuses_connections_costs_no_request(world: World) -> 
 
 
 async def test_an_only_pod_is_never_given_up(world: World) -> None:
-    await world.apply(a_route({"churn-1": 100}, {"churn-1": (Endpoint(world.spare_address),)}))
+    await world.apply(a_route({"churn-1": 100}, {"churn-1": (world.spare_address,)}))
     asked = [asyncio.create_task(world.post()) for _ in range(8)]
     # A first one has tried as often as it may.
     await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
@@ -199,7 +200,7 @@ async def test_an_only_pod_is_never_given_up(world: World) -> None:
 
 
 async def test_a_pod_that_was_passed_over_is_asked_when_no_other_is_left(world: World) -> None:
-    left = Endpoint(world.spare_address)
+    left = world.spare_address
     await world.apply(a_route({"churn-1": 100}, {"churn-1": (*world.endpoints["churn-1"], left)}))
     await world.models(100)
     async with serving("churn-1", world.spare_address):
@@ -247,9 +248,10 @@ async def test_a_router_drains_before_it_stops(world: World) -> None:
 
 async def test_weights_reported_are_those_in_force(world: World) -> None:
     await world.apply(a_route({"churn-1": 100}, world.endpoints))
-    (state,) = world.server.routers(NAMESPACE)
+    (state,) = world.server.routers(NAMESPACE, "churn")
     assert state.connected
     assert state.error is None
-    assert state.decisions == {"churn": 1}
     assert acknowledged_weights(state) == {"churn-1": 100}
-    assert state.acknowledged["churn"].endpoints == {"churn-1": frozenset(world.endpoints["churn-1"])}
+    assert state.acknowledged
+    assert state.acknowledged.decision == 1
+    assert state.acknowledged.endpoints == {"churn-1": frozenset(world.endpoints["churn-1"])}

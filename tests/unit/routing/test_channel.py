@@ -1,84 +1,135 @@
-"""What a router has follows from what it answers, also when one request answers several responses."""
+"""What a router has follows from what it answers, resource by resource."""
 
-from kingmaker.routing.channel import Channel, Sent
-from kingmaker.routing.snapshot import CDS, EDS, Backend, Endpoint, Resources, Route, Snapshot, build_snapshot
-from kingmaker.routing.stream import Stream
+from itertools import count
 
-NOBODY = build_snapshot([])
-NAMES = frozenset(["requests"])
+from kingmaker.routing.channel import Channel, Request, Response
+from kingmaker.routing.resources import Resource
 
 
-def sent(number: int) -> Sent:
-    return Sent(str(number), Resources({}, f"v{number}"), NOBODY)
+def resource(name: str, text: str = "1") -> Resource:
+    return Resource.of(name, text.encode(), deployment=name)
 
 
-def a_channel(*responses: int) -> Channel:
-    """A channel with the responses sent, none of them answered."""
-    channel = Channel()
-    channel.receive(version="", nonce="", names=NAMES, error=None)
-    for number in responses:
-        channel.send(sent(number))
-    return channel
+class Router:
+    """A channel and the responses that were sent on it."""
+
+    def __init__(self, channel: Channel, *names: str, versions: dict[str, str] | None = None) -> None:
+        self.channel = channel
+        self.nonces = map(str, count())
+        channel.receive(Request(frozenset(names), versions=versions or {}))
+
+    def take(self, *wanted: Resource) -> list[Response]:
+        for each in wanted:
+            self.channel.want(each.name, each)
+        return self.channel.take(self.nonces, may_be_empty=False)
+
+    def answer(self, response: Response, error: str | None = None) -> set[str]:
+        return self.channel.receive(Request(nonce=response.nonce, error=error))
 
 
-def test_an_answer_settles_all_before_it() -> None:
-    channel = a_channel(1, 2, 3)
-    assert channel.receive(version="v2", nonce="2", names=NAMES, error=None)
-    assert (channel.accepted, list(channel.pending)) == (sent(2), [sent(3)])
+def names(responses: list[Response]) -> list[list[str]]:
+    return [[r.name for r in response.resources] for response in responses]
 
 
-def test_a_refusal_leaves_what_was_accepted_before() -> None:
-    channel = a_channel(1, 2)
-    channel.receive(version="v1", nonce="1", names=NAMES, error=None)
-    assert channel.receive(version="v1", nonce="2", names=NAMES, error="no")
-    assert (channel.accepted, channel.error) == (sent(1), "no")
+def test_what_is_new_is_sent_once() -> None:
+    router = Router(Channel(wildcard=True))
+    (first,) = router.take(resource("a"), resource("b"))
+    assert names([first]) == [["a", "b"]]
+    assert router.take(resource("a"), resource("b")) == []
+    assert router.answer(first) == {"a", "b"}
+    assert router.take(resource("a"), resource("b")) == []
+    assert names(router.take(resource("a", "2"), resource("b"))) == [["a"]]
 
 
-def test_a_refusal_that_also_answers_an_acceptance() -> None:
-    channel = a_channel(1, 2)
-    channel.receive(version="v1", nonce="2", names=NAMES, error="no")
-    assert (channel.accepted, channel.error) == (sent(1), "no")
+def test_a_router_that_comes_back_is_sent_differences_alone() -> None:
+    held = {name: resource(name).version for name in ("a", "b")}
+    router = Router(Channel(wildcard=True), versions=held)
+    assert names(router.take(resource("a"), resource("b", "2"))) == [["b"]]
+    assert router.channel.has("a", resource("a"))
 
 
-def test_an_acceptance_that_also_answers_a_refusal() -> None:
-    channel = a_channel(1, 2)
-    channel.receive(version="v2", nonce="2", names=NAMES, error="no to the first")
-    assert channel.accepted == sent(2)
+def test_what_is_not_answered_may_be_one_thing_or_another() -> None:
+    router = Router(Channel(wildcard=True))
+    first, second = resource("a"), resource("a", "2")
+    router.answer(*router.take(first))
+    (response,) = router.take(second)
+    assert set(router.channel.possible("a")) == {first, second}
+    assert not router.channel.has("a", second)
+    router.answer(response)
+    assert router.channel.possible("a") == (second,)
 
 
-def test_an_unknown_nonce_settles_nothing() -> None:
-    channel = a_channel(1)
-    assert not channel.receive(version="v0", nonce="of another stream", names=NAMES, error=None)
-    assert channel.accepted is None
+def test_a_refused_resource_does_not_hold_up_those_sent_with_it() -> None:
+    router = Router(Channel(wildcard=True))
+    good, bad = resource("good"), resource("bad")
+    (both,) = router.take(good, bad)
+    router.answer(both, "something is wrong")
+    assert not router.channel.has("good", good)
+    one, other = router.take(good, bad)
+    assert names([one, other]) == [["good"], ["bad"]]
+    router.answer(one)
+    router.answer(other, "bad is wrong")
+    assert router.channel.has("good", good)
+    assert (router.channel.error("good"), router.channel.error("bad")) == (None, "bad is wrong")
 
 
-def test_other_names_ask_for_an_answer() -> None:
-    channel = a_channel(1)
-    channel.receive(version="v1", nonce="1", names=NAMES, error=None)
-    assert not channel.wants(sent(1).resources)
-    channel.receive(version="v1", nonce="1", names=NAMES | {"more"}, error=None)
-    assert channel.wants(sent(1).resources)
+def test_what_was_refused_is_sent_again_when_it_changes_or_on_demand() -> None:
+    router = Router(Channel(wildcard=True))
+    (response,) = router.take(resource("a"))
+    router.answer(response, "no")
+    assert router.take(resource("a")) == []
+    assert router.channel.insist() == {"a"}
+    (again,) = router.take(resource("a"))
+    router.answer(again, "no")
+    (changed,) = router.take(resource("a", "2"))
+    router.answer(changed)
+    assert router.channel.error("a") is None
+    assert not router.channel.is_refused
 
 
-def test_endpoints_follow_clusters_that_come_back_unasked() -> None:
-    def snapshot(*deployments: str) -> Snapshot:
-        backends = (Backend("a", 100, (Endpoint("10.0.0.1"),)),)
-        return build_snapshot(Route("team", name, 1, None, backends) for name in deployments)
+def test_who_goes_back_to_what_a_router_has_mends_the_refusal() -> None:
+    router = Router(Channel(wildcard=True))
+    router.answer(*router.take(resource("a")))
+    router.answer(*router.take(resource("a", "2")), "no")
+    assert router.channel.is_refused
+    assert router.take(resource("a")) == []
+    assert not router.channel.is_refused
 
-    stream = Stream("10.1.2.3")
-    one, two = snapshot("churn"), snapshot("churn", "fraud")
-    for names in (one, two):
-        stream.retarget(names)
-    stream.receive(CDS, version="", nonce="", names=frozenset(), error=None)
-    (clusters,) = stream.next_pushes()
-    stream.receive(CDS, version=clusters.resources.version, nonce=clusters.nonce, names=frozenset(), error=None)
-    both = frozenset(two.clusters.items)
-    stream.receive(EDS, version="", nonce="", names=both, error=None)
-    (endpoints,) = stream.next_pushes()
-    stream.receive(EDS, version=endpoints.resources.version, nonce=endpoints.nonce, names=both, error=None)
 
-    # The router is too busy to say that it let one go, before that comes back with the same endpoints.
-    stream.retarget(one)
-    assert [p.type_url for p in stream.next_pushes()] == [CDS, EDS]
-    stream.retarget(two)
-    assert [p.type_url for p in stream.next_pushes()] == [CDS, EDS]
+def test_only_names_that_were_asked_for_are_sent() -> None:
+    router = Router(Channel(wildcard=False), "a")
+    assert names(router.take(resource("a"), resource("b"))) == [["a"]]
+
+
+def test_who_asks_again_is_sent_again_and_earlier_answers_say_nothing() -> None:
+    router = Router(Channel(wildcard=False), "a")
+    (early,) = router.take(resource("a"))
+    router.channel.receive(Request(frozenset({"a"})))
+    (late,) = router.take(resource("a"))
+    assert router.answer(early) == set()
+    assert not router.channel.has("a", resource("a"))
+    router.answer(late)
+    assert router.channel.has("a", resource("a"))
+
+
+def test_nobody_remembers_what_is_gone() -> None:
+    router = Router(Channel(wildcard=True))
+    router.answer(*router.take(resource("a")))
+    router.channel.want("a", None)
+    (response,) = router.channel.take(router.nonces, may_be_empty=False)
+    assert response.removed == ("a",)
+    router.answer(response)
+    assert list(router.channel.names) == []
+
+
+def test_a_first_answer_is_due_even_if_there_is_nothing_to_say() -> None:
+    router = Router(Channel(wildcard=True))
+    assert router.channel.take(router.nonces, may_be_empty=False) == []
+    (empty,) = router.channel.take(router.nonces, may_be_empty=True)
+    assert (empty.resources, empty.removed) == ((), ())
+    assert router.channel.take(router.nonces, may_be_empty=True) == []
+
+
+def test_a_single_type_is_sent_one_by_one() -> None:
+    router = Router(Channel(wildcard=False, single=True), "a", "b")
+    assert names(router.take(resource("a"), resource("b"))) == [["a"], ["b"]]

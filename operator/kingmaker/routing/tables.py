@@ -1,18 +1,16 @@
-"""The route table: which host is which ModelDeployment, and how its requests are split."""
+"""Route tables: one per ModelDeployment, how its requests are split; and which hosts lead to it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.config.route.v3 import route_pb2, scoped_route_pb2
 
-from kingmaker.routing.clusters import cluster_name
+from kingmaker.core.plan import Backend, RoutePlan
+from kingmaker.routing.clusters import cluster_names
 from kingmaker.routing.messages import message, serialise
-from kingmaker.routing.model import Backend, Route
 
-ROUTE_TABLE: Final = "requests"
 DECISION_HEADER: Final = "kingmaker-decision"
 MODEL_HEADER: Final = "kingmaker-model"
 SHADOW_HEADER: Final = "kingmaker-shadow"
@@ -42,60 +40,55 @@ _RETRY_BUFFER_BYTES: Final = 1024 * 1024
 """A larger request can't be sent a second time, because its beginning is gone."""
 
 
-def route_table(routes: Sequence[Route]) -> bytes:
-    """Build the `RouteConfiguration` of a namespace; `routes` are sorted by name."""
-    table = route_pb2.RouteConfiguration(
-        name=ROUTE_TABLE,
-        ignore_port_in_host_matching=True,
-        request_headers_to_remove=[SHADOW_HEADER],
-    )
-    taken: set[str] = set()
-    for route in routes:
-        host = table.virtual_hosts.add()
-        host.CopyFrom(_virtual_host(route))
-        # Two hosts with one domain make Envoy refuse the table, so everybody's: whoever comes later does without.
-        host.domains.extend(d for d in _domains(route) if d not in taken)
-        taken.update(host.domains)
-    table.virtual_hosts.append(_nobody())
-    return serialise(table)
-
-
-def _domains(route: Route) -> list[str]:
-    name, namespace = route.deployment, route.namespace
-    found = [name, f"{name}.{namespace}", f"{name}.{namespace}.svc", f"{name}.{namespace}.svc.cluster.local"]
-    if route.cluster_ip:
-        found.append(f"[{route.cluster_ip}]" if ":" in route.cluster_ip else route.cluster_ip)
-    return found
-
-
-@lru_cache(maxsize=4096)
-def _virtual_host(route: Route) -> Any:  # noqa: ANN401  # a message
-    """Build everything of the host but its domains. The result is shared: copy it, never change it."""
-    body = {
-        "name": route.deployment,
+def route_table(deployment: str, route: RoutePlan) -> bytes:
+    """Build the `RouteConfiguration` of a ModelDeployment. It takes any host: who gets here was led by `scope`."""
+    names = cluster_names(deployment, route)
+    host = {
+        "name": deployment,
+        "domains": ["*"],
         "retryPolicy": _RETRIES,
         "requestBodyBufferLimit": str(_RETRY_BUFFER_BYTES),
-        "routes": [*(_preview(route, b) for b in route.backends), _split(route)],
+        "routes": [*(_preview(route, b.model, names) for b in route.backends), _split(deployment, route, names)],
     }
-    return message(route_components_pb2.VirtualHost, body)
+    table = {"name": deployment, "virtualHosts": [host], "requestHeadersToRemove": [SHADOW_HEADER]}
+    return serialise(message(route_pb2.RouteConfiguration, table))
 
 
-def _preview(route: Route, backend: Backend) -> dict[str, Any]:
+def scope(domain: str, deployment: str) -> bytes:
+    """Build the `ScopedRouteConfiguration` by which requests to a host follow a ModelDeployment's route table."""
+    body = {"name": domain, "routeConfigurationName": deployment, "key": {"fragments": [{"stringKey": domain}]}}
+    return serialise(message(scoped_route_pb2.ScopedRouteConfiguration, body))
+
+
+def domains(namespace: str, deployment: str, cluster_ip: str | None) -> tuple[str, ...]:
+    """Give the values of `Host`, without a port, that are a ModelDeployment's own.
+
+    >>> domains("team", "churn", "fd00::1")
+    ('churn', 'churn.team', 'churn.team.svc', 'churn.team.svc.cluster.local', '[fd00::1]')
+    """
+    name = deployment
+    found = (name, f"{name}.{namespace}", f"{name}.{namespace}.svc", f"{name}.{namespace}.svc.cluster.local")
+    if not cluster_ip:
+        return found
+    return (*found, f"[{cluster_ip}]" if ":" in cluster_ip else cluster_ip)
+
+
+def _preview(route: RoutePlan, model: str, names: Mapping[str, str]) -> dict[str, Any]:
     """Send requests that ask for a variant by name to it. They carry decision 0: who chooses is no evidence."""
-    exact = {"name": MODEL_HEADER, "stringMatch": {"exact": backend.model}}
+    exact = {"name": MODEL_HEADER, "stringMatch": {"exact": model}}
     return {
         "match": {"prefix": "/", "headers": [exact]},
-        "route": _action(route) | {"cluster": cluster_name(route, backend.model)},
+        "route": _action(route) | {"cluster": names[model]},
         "requestHeadersToAdd": [_stamp(0)],
     }
 
 
-def _split(route: Route) -> dict[str, Any]:
+def _split(deployment: str, route: RoutePlan, names: Mapping[str, str]) -> dict[str, Any]:
     weights = [(b.model, b.weight) for b in _layout(route.backends) if b.weight]
     if not weights:
-        text = f"model deployment {route.deployment} has no variant that can answer now; try again"
+        text = f"model deployment {deployment} has no variant that can answer now; try again"
         return {"match": {"prefix": "/"}, "directResponse": {"status": 503, "body": {"inlineString": text}}}
-    clusters: dict[str, Any] = {"clusters": [{"name": cluster_name(route, m), "weight": w} for m, w in weights]}
+    clusters: dict[str, Any] = {"clusters": [{"name": names[m], "weight": w} for m, w in weights]}
     if route.affinity_header:
         clusters["useHashPolicy"] = True
     return {
@@ -113,7 +106,7 @@ def _layout(backends: tuple[Backend, ...]) -> Iterable[Backend]:
     return (first, champion, *reversed(rest))
 
 
-def _action(route: Route) -> dict[str, Any]:
+def _action(route: RoutePlan) -> dict[str, Any]:
     action: dict[str, Any] = {"timeout": f"{TIMEOUT_SECONDS}s"}
     if route.affinity_header:
         action["hashPolicy"] = [{"header": {"headerName": route.affinity_header}}]
@@ -122,13 +115,3 @@ def _action(route: Route) -> dict[str, Any]:
 
 def _stamp(decision: int) -> dict[str, Any]:
     return {"header": {"key": DECISION_HEADER, "value": str(decision)}, "appendAction": "OVERWRITE_IF_EXISTS_OR_ADD"}
-
-
-def _nobody() -> Any:  # noqa: ANN401  # a message
-    text = "no model deployment answers to this host; use http://<model deployment>.<namespace>"
-    body = {
-        "name": "*",
-        "domains": ["*"],
-        "routes": [{"match": {"prefix": "/"}, "directResponse": {"status": 404, "body": {"inlineString": text}}}],
-    }
-    return message(route_components_pb2.VirtualHost, body)
