@@ -231,7 +231,7 @@ class Routing(RuleBasedStateMachine):
 
 
 TestRouting = Routing.TestCase
-TestRouting.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestRouting.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
 def test_unknown_types_are_ignored() -> None:
