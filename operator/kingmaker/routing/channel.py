@@ -222,7 +222,6 @@ class Channel:
             entry.held = tuple(dict.fromkeys((*entry.held, resource)))
             entry.alone = True
             return
-        entry.held = tuple(h for h in entry.held if _version(h) != _version(resource)) or entry.held
         entry.refused, entry.error, entry.alone = _version(resource), error, True
         self._refused.add(name)
 
