@@ -126,8 +126,8 @@ class Routers(Routing, Protocol):
     def set_namespace(self, namespace: str, *, deployments: frozenset[str], pods: tuple[RouterPod, ...]) -> None:
         """Say which deployments a namespace has, and which pods are its routers.
 
-        Nobody else is given a configuration, and none is pushed before the route of every deployment is known: after a
-        restart of the operator routers keep what they have until then.
+        Nobody else is given a configuration. After a restart of the operator a router keeps what it has of a deployment
+        until its route is known, and one that is new takes no requests before something was said about every one.
         """
 
     def forget(self, namespace: str) -> None:
@@ -137,7 +137,7 @@ class Routers(Routing, Protocol):
         """Say what routers shall do with a deployment's requests; None: nothing yet."""
 
     def keep_route(self, namespace: str, deployment: str, route: RoutePlan | None) -> None:
-        """Leave a deployment's route as it is; where none was said yet, say this one."""
+        """Leave a deployment's route as it is; where none was said yet, say this one, or None: routers keep theirs."""
 
     def drop_route(self, namespace: str, deployment: str) -> None:
         """Drop a deployment that is gone."""

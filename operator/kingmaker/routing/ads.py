@@ -162,10 +162,12 @@ class AdsServer:
         for address, pod in wanted.items():
             known.setdefault(address, _Router(pod, address))
 
-    def set_deployments(self, namespace: str, names: frozenset[str]) -> None:
-        """Say which deployments the namespace has. Routers forget the routes of others."""
+    def set_deployments(self, namespace: str, names: frozenset[str]) -> bool:
+        """Say which deployments the namespace has; whether that is news. Routers forget the routes of others."""
         found = self._namespace(namespace)
-        found.tell(found.target.set_deployments(names))
+        change = found.target.set_deployments(names)
+        found.tell(change)
+        return bool(change)
 
     def set_route(self, namespace: str, deployment: str, route: RoutePlan | None) -> None:
         """Say what the namespace's routers shall do with a deployment's requests; None: it has no route.
@@ -176,20 +178,25 @@ class AdsServer:
         found = self._namespace(namespace)
         found.tell(found.target.set_route(deployment, route))
 
-    def keep_route(self, namespace: str, deployment: str) -> None:
-        """Have routers keep what they have of a deployment, unless its route is known; nobody waits for it."""
-        found = self._namespace(namespace)
-        found.tell(found.target.keep_route(deployment))
+    def keep_route(self, namespace: str, deployment: str, route: RoutePlan | None) -> None:
+        """Leave a deployment's route as it is; where none was said yet, say this one, or None: routers keep theirs.
 
-    def forget_deployment(self, namespace: str, deployment: str) -> None:
-        """Drop a deployment that is gone; its route goes too."""
+        Raises:
+            InvalidRouteError: No router may be told this route.
+        """
         found = self._namespace(namespace)
-        found.tell(found.target.forget(deployment))
+        found.tell(found.target.keep_route(deployment, route))
+
+    def drop_route(self, namespace: str, deployment: str) -> None:
+        """Drop a deployment that is gone."""
+        if found := self._namespaces.get(namespace):
+            found.tell(found.target.drop_route(deployment))
 
     def forget(self, namespace: str) -> None:
         """Drop a namespace that has no ModelDeployment any more: its routers are nobody's, and are cut off."""
-        self.set_routers(namespace, {})
-        self._namespaces.pop(namespace, None)
+        if namespace in self._namespaces:
+            self.set_routers(namespace, {})
+            del self._namespaces[namespace]
 
     def routers(self, namespace: str, deployment: str) -> tuple[RouterState, ...]:
         """Tell what is known about each router of the namespace and a deployment, by pod name."""

@@ -82,15 +82,23 @@ class Target:
         self._heard(name)
         return self._completed(change)
 
-    def keep_route(self, name: str) -> Change:
-        """Have routers keep what they have of a ModelDeployment of which nothing can be said. Nobody waits for it."""
+    def keep_route(self, name: str, route: RoutePlan | None) -> Change:
+        """Leave a ModelDeployment's route as it is. Where none was said yet, say this one.
+
+        None: nothing can be said, so routers keep what they have of it, and nobody waits for it.
+
+        Raises:
+            InvalidRouteError: No router may be told this route.
+        """
         if name in self._routes:
             return Change()
+        if route is not None:
+            return self.set_route(name, route)
         self._kept.add(name)
         self._missing.discard(name)
         return self._completed(Change())
 
-    def forget(self, name: str) -> Change:
+    def drop_route(self, name: str) -> Change:
         """Take a ModelDeployment for gone."""
         change = self._replace(name, None)
         self._routes.pop(name, None)

@@ -148,9 +148,9 @@ class Routing(RuleBasedStateMachine):
         self.change(self.target.set_route(name, plans.get(name)))
         self.write()
 
-    @rule(name=st.sampled_from(NAMES), forget=st.booleans())
-    def keep_or_forget(self, name: str, *, forget: bool) -> None:
-        self.change(self.target.forget(name) if forget else self.target.keep_route(name))
+    @rule(name=st.sampled_from(NAMES), drop=st.booleans())
+    def keep_or_drop(self, name: str, *, drop: bool) -> None:
+        self.change(self.target.drop_route(name) if drop else self.target.keep_route(name, None))
         self.write()
 
     @rule()

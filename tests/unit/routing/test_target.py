@@ -32,7 +32,7 @@ def test_nothing_is_complete_before_everybody_was_heard() -> None:
     target.set_deployments(frozenset({"churn", "fraud", "spam"}))
     target.set_route("fraud", None)
     assert not target.is_complete
-    assert target.keep_route("spam").everything
+    assert target.keep_route("spam", None).everything
     assert target.is_complete
     assert not target.set_deployments(frozenset({"churn", "fraud", "spam", "new"})).everything
     assert target.is_complete
@@ -47,7 +47,7 @@ def test_who_is_unknown_keeps_what_routers_have() -> None:
     target = a_target(churn=a_route())
     target.set_deployments(frozenset({"churn", "fraud"}))
     assert [target.is_settled(name) for name in ("churn", "fraud", "gone")] == [True, False, True]
-    target.keep_route("fraud")
+    target.keep_route("fraud", None)
     assert not target.is_settled("fraud")
     assert not target.is_all_settled
     target.set_route("fraud", None)
@@ -56,7 +56,7 @@ def test_who_is_unknown_keeps_what_routers_have() -> None:
 
 def test_a_kept_route_is_the_one_that_is_known() -> None:
     target = a_target(churn=a_route(3))
-    assert not target.keep_route("churn")
+    assert not target.keep_route("churn", a_route())
     assert target.routed["churn"].table.route == a_route(3)
 
 
@@ -65,14 +65,14 @@ def test_an_address_that_two_claim_is_the_first_ones_until_it_lets_go() -> None:
     assert target.scopes["10.9.0.1"].deployment == "churn"
     assert "10.9.0.1" in target.set_route("churn", a_route(ip="10.9.0.2")).domains
     assert target.scopes["10.9.0.1"].deployment == "fraud"
-    target.forget("fraud")
+    target.drop_route("fraud")
     assert "10.9.0.1" not in target.scopes
 
 
 def test_who_is_gone_is_forgotten_by_name() -> None:
-    for forget in (lambda t: t.forget("churn"), lambda t: t.set_deployments(frozenset())):
+    for drop in (lambda t: t.drop_route("churn"), lambda t: t.set_deployments(frozenset())):
         target = a_target(churn=a_route())
-        change = forget(target)
+        change = drop(target)
         assert change.deployments == {"churn"}
         assert change.domains == {"churn", "churn.team", "churn.team.svc", "churn.team.svc.cluster.local"}
         assert (dict(target.routed), target.scopes) == ({}, {})
