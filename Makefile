@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup quickstart demo test unit integration e2e images test-cluster kind kind-down lint generate verify bench lock clean
+.PHONY: help setup quickstart demo test unit integration e2e images test-cluster kind kind-down lint generate verify bench bench-scale lock clean
 
 help: ## Say what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,6 +58,9 @@ generate: setup ## Write crds/, the chart's copies and docs/spec/ from the model
 
 verify: generate ## Fail when something generated is not committed
 	git diff --exit-code -- crds charts docs/spec
+
+bench-scale: setup ## 1,000 deployments with traffic beside the floor: a table and build/bench/scale.json (ARGS=--quick: few)
+	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.scale $(ARGS)
 
 bench: setup ## Ratios measured side by side
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done

@@ -56,14 +56,14 @@ class Audit:
 
 
 @contextmanager
-def audited_control_plane(folder: Path, user: str) -> Iterator[Audit]:
-    """Run a control plane whose API server writes down what `user` asks."""
+def audited_control_plane(folder: Path, *users: str) -> Iterator[Audit]:
+    """Run a control plane whose API server writes down what these users ask."""
     folder.mkdir(parents=True, exist_ok=True)
     log, policy, wrapper = folder / "audit.log", folder / "policy.yaml", folder / "controlplane"
-    rules = [{"level": "Metadata", "users": [user]}, {"level": "None"}]
+    rules = [{"level": "Metadata", "users": list(users)}, {"level": "None"}]
     head = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"]}
     policy.write_text(yaml.safe_dump({**head, "rules": rules}))
-    flags = f'"--audit-policy-file={policy}" "--audit-log-path={log}"'
+    flags = f'"--audit-policy-file={policy}" "--audit-log-path={log}" "--audit-log-maxsize=10000"'
     wrapper.write_text(f'#!/bin/sh\n[ "$1" = kube-apiserver ] && set -- "$@" {flags}\nexec "{ensure_binary()}" "$@"\n')
     wrapper.chmod(0o755)
     with ExitStack() as stack:

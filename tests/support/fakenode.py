@@ -1,4 +1,4 @@
-"""A node that starts no process: pods are ready at once, their counts stand still, verify Jobs find what they should.
+"""A node that starts no process: pods are ready at once, verify Jobs find what they should, and counts move as told.
 
 It stands in for kubelets where hundreds of pods are needed and only the operator is looked at.
 """
@@ -20,14 +20,17 @@ from kingmaker.kube.errors import ApiError
 from kingmaker.kube.reflector import LocalCopy, Reflector
 from kingmaker_laptop.node.registration import Registration
 from kingmaker_laptop.node.times import format_time, utc_now
+from support.fakecounts import BASELINE_ROWS, FEATURES, baseline_document
 from support.fakerouter import FakeRouter
+from support.faketraffic import Traffic, serving_pod
 
 Pod = dict[str, Any]
 
 NAME = "fake"
 RESOURCES = {"cpu": "10000", "memory": "10000Gi", "ephemeral-storage": "10000Gi", "pods": "10000"}
-WORKERS = 8
+WORKERS = 32
 MANAGEMENT_PORT = 8082
+_AGAIN_SECONDS = 0.5
 
 
 class FakeNode:
@@ -37,7 +40,8 @@ class FakeNode:
         client: Of an administrator.
         name: Of the Node.
         network: Loopback network from which pods get their addresses.
-        xds_port: Where the operator listens for routers, on 127.0.0.1.
+        xds_port: Where the operator listens for routers, on 127.0.0.1; 0 where there is none, and routers are ready
+            without it.
         folder: For the routers' sockets; its path must be short.
     """
 
@@ -49,11 +53,14 @@ class FakeNode:
         self._folder = folder
         self._queue: asyncio.Queue[Pod] = asyncio.Queue()
         self._started: dict[str, str] = {}
-        self._by_address: dict[str, Pod] = {}
+        self.traffic = Traffic()
+        self.ready_pods = 0
+        """Pods that came up or succeeded, as far as the API server was told."""
         self._routers: dict[str, asyncio.Task[None]] = {}
         self._sites: dict[str, web.TCPSite] = {}
         application = web.Application()
         application.router.add_get("/profile", self._profile)
+        application.router.add_get("/baseline", self._baseline)
         self._runner = web.AppRunner(application, access_log=None)
 
     async def run(self, on_ready: Callable[[], None]) -> None:
@@ -95,29 +102,36 @@ class FakeNode:
             await self._write(pod, _finished(pod, address))
             return
         if pod["metadata"]["labels"]["app.kubernetes.io/component"] == "router":
-            await self._write(pod, _running(pod, address, is_ready=False))
-            self._routers[pod["metadata"]["uid"]] = asyncio.create_task(self._route(pod, address))
+            await self._start_router(pod, address)
             return
-        self._by_address[address] = pod
+        meta = pod["metadata"]
+        self.traffic.add(address, serving_pod(meta["name"], meta["namespace"], _arguments(pod)))
         site = self._sites[pod["metadata"]["uid"]] = web.TCPSite(self._runner, address, MANAGEMENT_PORT)
         await site.start()
         await self._write(pod, _running(pod, address, is_ready=True))
 
+    async def _start_router(self, pod: Pod, address: str) -> None:
+        await self._write(pod, _running(pod, address, is_ready=not self._xds_port))
+        if self._xds_port:
+            self._routers[pod["metadata"]["uid"]] = asyncio.create_task(self._route(pod, address))
+
     async def _route(self, pod: Pod, address: str) -> None:
-        configured = asyncio.Event()
-        router = FakeRouter(
-            pod["metadata"]["name"],
-            address,
-            xds_port=self._xds_port,
-            folder=self._folder,
-            on_configured=configured.set,
-        )
+        meta, configured = pod["metadata"], asyncio.Event()
+
+        def on_change() -> None:
+            if router.is_configured:
+                configured.set()
+            self.traffic.settle(meta["namespace"])
+
+        router = FakeRouter(meta["name"], address, xds_port=self._xds_port, folder=self._folder, on_change=on_change)
+        self.traffic.routers[meta["namespace"]][meta["uid"]] = router
         running = asyncio.create_task(router.run())
         try:
             await configured.wait()
             await self._write(pod, _running(pod, address, is_ready=True))
             await running
         finally:
+            del self.traffic.routers[meta["namespace"]][meta["uid"]]
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
@@ -127,25 +141,29 @@ class FakeNode:
             router.cancel()
         if site := self._sites.pop(uid, None):
             await site.stop()
+            self.traffic.remove(self._started[uid])
         await self._client.delete(_path(pod), {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}})
 
     async def _write(self, pod: Pod, status: dict[str, Any]) -> None:
-        await self._client.patch(f"{_path(pod)}/status", {"status": status}, kind=STRATEGIC)
+        while True:
+            try:
+                await self._client.patch(f"{_path(pod)}/status", {"status": status}, kind=STRATEGIC)
+                break
+            except ApiError as error:
+                if error.is_lasting:
+                    raise
+                # A busy API server: nobody would tell the pod's state otherwise.
+                await asyncio.sleep(_AGAIN_SECONDS)
+        self.ready_pods += status["phase"] == "Succeeded" or status["containerStatuses"][0]["ready"]
 
     async def _profile(self, request: web.Request) -> web.Response:
-        assert request.transport is not None
-        pod = self._by_address[request.transport.get_extra_info("sockname")[0]]
-        given = _arguments(pod)
-        model, digest = given["--model-version"], given["--model-digest"]
-        info = f'{{model="{model}",model_digest="{digest}",baseline_digest="",pod="{pod["metadata"]["name"]}"}}'
-        lines = (
-            f"kingmaker_profile_info{info} 1",
-            "kingmaker_profile_start_time_seconds 1700000000.000",
-            'kingmaker_profile_requests_total{decision="1",outcome="ok"} 1000',
-            'kingmaker_profile_rows_total{decision="1"} 1000',
-            'kingmaker_profile_latency_total{decision="1",le="0.01"} 1000',
-        )
-        return web.Response(text="\n".join([*lines, ""]))
+        return web.Response(text=self.traffic.profile(_address(request)))
+
+    async def _baseline(self, request: web.Request) -> web.Response:
+        pod = self.traffic.pods[_address(request)]
+        if not pod.baseline_digest:
+            raise web.HTTPNotFound
+        return web.Response(body=baseline_document(pod.model))
 
 
 @asynccontextmanager
@@ -176,6 +194,11 @@ async def _cordon(client: KubeClient, names: list[str], *, cordoned: bool) -> No
         await client.patch(f"/api/v1/nodes/{name}", {"spec": {"unschedulable": cordoned}}, kind=STRATEGIC)
 
 
+def _address(request: web.Request) -> str:
+    assert request.transport is not None
+    return str(request.transport.get_extra_info("sockname")[0])
+
+
 def _path(pod: Pod) -> str:
     return f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
 
@@ -200,9 +223,12 @@ def _finished(pod: Pod, address: str) -> dict[str, Any]:
 
 
 def _verified(pod: Pod) -> dict[str, Any]:
-    tensors = {"datatype": "FP32", "shape": [-1, 1]}
-    return {
-        "digest": _arguments(pod)["--model-digest"],
+    given = _arguments(pod)
+    tensors = {"datatype": "FP32", "shape": [-1, FEATURES]}
+    digest = given.get("--baseline-digest")
+    baseline = {"baseline": {"digest": digest, "rows": BASELINE_ROWS, "features": FEATURES}} if digest else {}
+    return baseline | {
+        "digest": given["--model-digest"],
         "sizeBytes": 1000,
         "opset": 18,
         "producer": "fake 1",

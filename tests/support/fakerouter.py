@@ -2,18 +2,29 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
 from envoy.config.core.v3 import base_pb2
-from envoy.config.route.v3 import scoped_route_pb2
+from envoy.config.route.v3 import route_pb2, scoped_route_pb2
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 
 from kingmaker.routing.resources import CDS, EDS, LDS, RDS, SRDS
+from kingmaker.routing.tables import DECISION_HEADER
 
 _AGAIN_SECONDS = 0.25
+_OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
+
+
+@dataclass(frozen=True)
+class Split:
+    """How a router splits one deployment's requests: percent by model, stamped with the decision."""
+
+    decision: int
+    weights: Mapping[str, int] = field(default_factory=dict)
 
 
 class FakeRouter:
@@ -24,23 +35,36 @@ class FakeRouter:
         address: Its IP address; the operator knows it by that.
         xds_port: The operator's, on 127.0.0.1.
         folder: For the socket through which the connection gets its address; its path must be short.
-        on_configured: Called once it would take requests: it has a listener and a table for each host.
+        on_change: Called after each response that it accepted.
     """
 
-    def __init__(
-        self, pod: str, address: str, *, xds_port: int, folder: Path, on_configured: Callable[[], None]
-    ) -> None:
+    def __init__(self, pod: str, address: str, *, xds_port: int, folder: Path, on_change: Callable[[], None]) -> None:
         self._pod = pod
         self._address = address
         self._port = xds_port
         self._socket = folder / address
-        self._on_configured = on_configured
+        self._on_change = on_change
         self.versions: dict[str, dict[str, str]] = {url: {} for url in (CDS, EDS, LDS, SRDS, RDS)}
         """What it has, by type and name; kept when the stream ends."""
         self.received_bytes = 0
         """All responses together."""
         self._scopes: dict[str, str] = {}
         self._asked: dict[str, set[str]] = {}
+        self._sizes: dict[tuple[str, str], int] = {}
+        self._splits: dict[str, bytes | Split] = {}
+
+    @property
+    def configuration_bytes(self) -> int:
+        """Size of everything that it has, each thing once."""
+        return sum(self._sizes.values())
+
+    def split(self, deployment: str) -> Split | None:
+        """Say what it does with a deployment's requests; None when it knows nothing of it."""
+        found = self._splits.get(deployment)
+        if isinstance(found, bytes):
+            # Read when somebody asks: most tables are replaced before.
+            found = self._splits[deployment] = _read_split(found)
+        return found
 
     async def run(self) -> None:
         """Go on until cancelled; a stream that ends is opened again."""
@@ -49,9 +73,7 @@ class FakeRouter:
                 self._asked.clear()
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     # An operator that does not know the pod yet refuses; one that was killed is not there.
-                    async with grpc.aio.insecure_channel(
-                        f"unix:{self._socket}", options=[("grpc.use_local_subchannel_pool", 1)]
-                    ) as channel:
+                    async with grpc.aio.insecure_channel(f"unix:{self._socket}", options=_OPTIONS) as channel:
                         await self._follow(channel)
                 await asyncio.sleep(_AGAIN_SECONDS)
 
@@ -68,23 +90,29 @@ class FakeRouter:
             if response.type_url == CDS:
                 await self._ask(call, LDS)
             await self._ask_for_more(call)
-            if self._has_all:
-                self._on_configured()
+            self._on_change()
 
     def _take(self, response: Any) -> None:
         held = self.versions[response.type_url]
         for resource in response.resources:
             held[resource.name] = resource.version
+            self._sizes[response.type_url, resource.name] = resource.ByteSize()
+            if response.type_url == RDS:
+                self._splits[resource.name] = resource.resource.value
             if response.type_url == SRDS:
                 scope = scoped_route_pb2.ScopedRouteConfiguration.FromString(resource.resource.value)
                 self._scopes[resource.name] = scope.route_configuration_name
         for name in response.removed_resources:
             held.pop(name, None)
+            self._sizes.pop((response.type_url, name), None)
+            if response.type_url == RDS:
+                self._splits.pop(name, None)
             if response.type_url == SRDS:
                 self._scopes.pop(name, None)
 
     @property
-    def _has_all(self) -> bool:
+    def is_configured(self) -> bool:
+        """Whether it would take requests: it has a listener and a table for each host."""
         return SRDS in self._asked and bool(self.versions[LDS]) and self._tables <= self.versions[RDS].keys()
 
     @property
@@ -117,6 +145,16 @@ class FakeRouter:
                 initial_resource_versions=self.versions[url] if asked is None else {},
             )
         )
+
+
+def _read_split(content: bytes) -> Split:
+    """Read the last route of a deployment's table, which takes every request that asks for no variant by name."""
+    (host,) = route_pb2.RouteConfiguration.FromString(content).virtual_hosts
+    route = host.routes[-1]
+    stamps = {added.header.key: added.header.value for added in route.request_headers_to_add}
+    shares = route.route.weighted_clusters.clusters if route.HasField("route") else ()
+    weights = {share.name.split("/")[1]: share.weight.value for share in shares}
+    return Split(int(stamps.get(DECISION_HEADER, 0)), weights)
 
 
 @contextlib.asynccontextmanager

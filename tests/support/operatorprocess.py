@@ -1,9 +1,9 @@
 """The operator as a process of its own, with the rights that the chart gives it, at a bare control plane."""
 
 import asyncio
-import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,8 +18,7 @@ from kingmaker_laptop.credentials import render_kubeconfig
 from kingmaker_laptop.home import Home
 from kingmaker_laptop.ports import Ports, read_ports
 from support.controlplane import ControlPlane
-
-_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+from support.processes import cpu_seconds, memory_mebibytes
 
 
 @dataclass(frozen=True)
@@ -30,22 +29,28 @@ class OperatorProcess:
     ports: Ports
     session: aiohttp.ClientSession
     log: Path
+    started: float
+    """Monotonic seconds."""
 
     async def metric(self, name: str) -> float:
         """Sum of all series of a metric, by its name as exposed."""
-        async with self.session.get(f"http://127.0.0.1:{self.ports.metrics}/metrics") as response:
-            return sum_of(await response.text(), name)
+        return sum_of(await self.exposition(), name)
+
+    async def exposition(self) -> str:
+        """All of its metrics; empty while it does not answer."""
+        try:
+            async with self.session.get(f"http://127.0.0.1:{self.ports.metrics}/metrics") as response:
+                return await response.text()
+        except aiohttp.ClientConnectionError:
+            return ""
 
     def cpu_seconds(self) -> float:
         """CPU time since its start."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+        return cpu_seconds(self.process.pid)
 
     def memory_mebibytes(self, field: str = "VmRSS") -> float:
         """Resident memory now, or at its highest (`VmHWM`)."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith(f"{field}:"))
-        return int(line.split()[1]) / 1024
+        return memory_mebibytes(self.process.pid, field)
 
 
 @asynccontextmanager
@@ -69,7 +74,8 @@ async def running_operator(
     kubeconfig = folder / "operator.kubeconfig"
     kubeconfig.write_text(render_kubeconfig(home, server=control_plane.url, user=user, token=token))
     log = folder / "operator.log"
-    with log.open("w") as output:
+    started = time.monotonic()
+    with log.open("a") as output:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "kingmaker", "run", f"--kubeconfig={kubeconfig}"),
             *("--bind-address=127.0.0.1", "--xds-host=127.0.0.1", f"--xds-port={ports.xds}"),
@@ -81,7 +87,7 @@ async def running_operator(
         )
     try:
         async with aiohttp.ClientSession() as session:
-            yield OperatorProcess(process, ports, session, log)
+            yield OperatorProcess(process, ports, session, log, started)
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
