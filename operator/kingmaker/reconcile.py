@@ -93,7 +93,9 @@ class Reconciler:
         if plan.record is not None:
             # Should the record be refused, what was decided before goes on: the namespace's router waits for nobody.
             self._routers.set_route(key.namespace, key.name, plan.route_before)
+            self._snapshots.records.forget(key)
             await self._cluster.create(plan.record)
+            self._snapshots.records.remember(key, plan.record)
             spec = plan.record["spec"]
             logger.info("%s: decision %d, %s: %s", key, spec["sequence"], spec["action"], spec["message"])
         self._routers.set_route(key.namespace, key.name, plan.route)

@@ -60,13 +60,14 @@ class DeploymentSnapshots:
         self._cluster = cluster
         self._clock = clock
         self._routers = routers
-        self._records = Records(cluster)
+        self.records = Records(cluster)
         self._models: dict[str, tuple[str, Model]] = {}
         self._pruned: dict[Key, int] = {}
 
     def forget(self, key: Key) -> None:
         """Drop what is remembered about a deployment that is gone."""
         self._pruned.pop(key, None)
+        self.records.forget(key)
 
     async def observe(self, key: Key) -> Snapshot | None:
         """Read the snapshot of one deployment; None when it does not exist or is being deleted.
@@ -80,7 +81,7 @@ class DeploymentSnapshots:
         deployment = ModelDeployment.parse(body)
         meta = deployment.metadata
         latest, children, pods = await asyncio.gather(
-            self._records.latest(deployment),
+            self.records.latest(key, deployment),
             self._children(key.namespace, meta.uid),
             self._cluster.list("Pod", key.namespace, {DEPLOYMENT_UID: meta.uid}),
         )
@@ -117,7 +118,7 @@ class DeploymentSnapshots:
         uid = body["metadata"]["uid"]
         own = {DEPLOYMENT_UID: uid}
         state, pods, service = await asyncio.gather(
-            self._records.last_readable(key.namespace, uid),
+            self.records.last_readable(key.namespace, uid),
             self._cluster.list("Pod", key.namespace, own),
             self._cluster.get("Service", key.namespace, key.name),
         )
@@ -167,7 +168,7 @@ class DeploymentSnapshots:
     async def _expired(self, key: Key, deployment: ModelDeployment, state: State) -> tuple[tuple[str, str], ...]:
         if state.sequence <= RETENTION or state.sequence % _PRUNED_EVERY or self._pruned.get(key) == state.sequence:
             return ()
-        records = await self._records.all(key.namespace, deployment.metadata.uid)
+        records = await self.records.all(key.namespace, deployment.metadata.uid)
         old = [r for r in records if int(r["spec"]["sequence"]) <= state.sequence - RETENTION]
         if not old:
             self._pruned[key] = state.sequence

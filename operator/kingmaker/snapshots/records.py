@@ -9,7 +9,7 @@ from kingmaker.api import ModelDeployment
 from kingmaker.core.manifests.names import decision_name
 from kingmaker.core.manifests.objects import DEPLOYMENT_UID
 from kingmaker.core.state import State, load_state
-from kingmaker.ports import Body, Cluster
+from kingmaker.ports import Body, Cluster, Key
 
 logger = logging.getLogger(__name__)
 
@@ -23,18 +23,40 @@ class Latest:
 
 
 class Records:
-    """Reads Decisions."""
+    """Reads Decisions, and remembers of each deployment what the newest says: nobody else than this process adds one.
+
+    Whoever is about to add one says `forget` before and `remember` after it: what became of a creation that failed is
+    read anew. A new leader is a new process.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         """Take the port."""
         self._cluster = cluster
+        self._known: dict[Key, tuple[str, State]] = {}
 
-    async def latest(self, deployment: ModelDeployment) -> Latest:
-        """Read the state from the newest record. Status tells where to look; without it all records are read.
+    def remember(self, key: Key, record: Body) -> None:
+        """Take in that this record was added."""
+        self._known[key] = (record["spec"]["deploymentUid"], _state(record))
+
+    def forget(self, key: Key) -> None:
+        """Read anew what the newest record says."""
+        self._known.pop(key, None)
+
+    async def latest(self, key: Key, deployment: ModelDeployment) -> Latest:
+        """Give the state of the newest record. Status tells where to look; without it all records are read.
 
         Raises:
             ValueError: The record can't be read: what was decided is not known, so nothing may be.
         """
+        uid, state = self._known.get(key, ("", State()))
+        if uid == deployment.metadata.uid:
+            return Latest(state)
+        latest = await self._read(deployment)
+        if not latest.taken:
+            self._known[key] = (deployment.metadata.uid, latest.state)
+        return latest
+
+    async def _read(self, deployment: ModelDeployment) -> Latest:
         meta = deployment.metadata
         known = deployment.status.last_decision_ref
         record: Body | None = None

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +19,8 @@ from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.process import ProcessCounts
 from kingmaker.core.plan import RoutePlan
 from kingmaker.core.state import Champion, Run, Share, State, dump_state
-from kingmaker.ports import Key, PodAddress, RefusedError
+from kingmaker.kube.client import KubeClient
+from kingmaker.ports import Body, Key, PodAddress, RefusedError
 from kingmaker.reconcile import Reconciler
 from support.controlplane import CRDS, ControlPlane, running_control_plane
 from support.every_manifest import TEMPLATE
@@ -68,13 +70,30 @@ def home(lax: ControlPlane) -> Home:
     return Home(lax, name)
 
 
+class CountingCluster(KubernetesCluster):
+    """Counts what is read, by kind."""
+
+    def __init__(self, client: KubeClient) -> None:
+        super().__init__(client)
+        self.reads: Counter[str] = Counter()
+
+    async def get(self, kind: str, namespace: str, name: str) -> Body | None:
+        self.reads[kind] += 1
+        return await super().get(kind, namespace, name)
+
+    async def list(self, kind: str, namespace: str, labels: Mapping[str, str] | None = None) -> list[Body]:
+        self.reads[kind] += 1
+        return await super().list(kind, namespace, labels)
+
+
 class Case:
     """A new operator, and what it told the routers."""
 
-    def __init__(self, home: Home, cluster: KubernetesCluster) -> None:
+    def __init__(self, home: Home, cluster: CountingCluster) -> None:
         self.home = home
         self.counts = NoCounts()
         self.told = ToldRouters()
+        self.cluster = cluster
         self.reconcile = Reconciler(cluster, self.counts, self.told, SystemClock(), RULES)
 
     async def run(self, name: str, kind: str = "ModelDeployment") -> None:
@@ -134,7 +153,7 @@ def a_record(name: str, uid: str, sequence: int, outcome: str) -> dict[str, Any]
 @pytest.fixture
 async def case(home: Home, lax: ControlPlane) -> AsyncIterator[Case]:
     async with await connect(str(lax.kubeconfig)) as client:
-        yield Case(home, KubernetesCluster(client))
+        yield Case(home, CountingCluster(client))
 
 
 async def test_a_record_that_cant_be_read_leaves_the_split_of_the_one_before(case: Case) -> None:
@@ -241,3 +260,12 @@ async def test_no_job_begins_before_the_policy_that_keeps_it_in(case: Case) -> N
     await case.reconcile(Key("Namespace", case.home.name))
     await case.run("m", "Model")
     assert len(case.home.list("jobs")) == 1
+
+
+async def test_records_are_read_once(case: Case) -> None:
+    case.serving("a", decided(1), decided(2))
+    await case.run("a")
+    assert case.route("a").decision == 2
+    before = case.cluster.reads["Decision"]
+    await case.run("a")
+    assert case.cluster.reads["Decision"] == before
