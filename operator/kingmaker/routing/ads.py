@@ -154,11 +154,14 @@ class AdsServer:
         """Say which pods are the namespace's routers: IP address -> pod name. Streams of others are ended."""
         known = self._namespace(namespace).routers
         wanted = {_canonical(address): pod for address, pod in routers.items()}
+        for other, found in self._namespaces.items():
+            # An address has one pod at a time: whoever got it now, its former owner is gone.
+            for address in wanted.keys() & found.routers.keys() if other != namespace else ():
+                _cut_off(found.routers.pop(address))
         for address, router in list(known.items()):
             if wanted.get(address) != router.pod:
                 del known[address]
-                if router.connection:
-                    router.connection.refuse("this pod is no router any more")
+                _cut_off(router)
         for address, pod in wanted.items():
             known.setdefault(address, _Router(pod, address))
 
@@ -319,6 +322,11 @@ def _response(push: Push) -> Any:  # noqa: ANN401
         resources=resources,
         removed_resources=push.response.removed,
     )
+
+
+def _cut_off(router: _Router) -> None:
+    if router.connection:
+        router.connection.refuse("this pod is no router any more")
 
 
 def _state(router: _Router, deployment: str) -> RouterState:

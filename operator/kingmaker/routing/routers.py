@@ -94,4 +94,5 @@ def _observed(pod: RouterPod, connected: Mapping[str, RouterState]) -> ObservedR
         decision=told.decision if told else None,
         weights=dict(told.weights) if told else {},
         error=state.error if state else None,
+        settling=pod.settling and told is None,
     )
