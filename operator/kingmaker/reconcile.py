@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from kingmaker.api import ModelDeployment, Reason
@@ -33,11 +33,14 @@ from kingmaker.core.serving.verification import decide_model
 from kingmaker.counting import Counting
 from kingmaker.namespaces import Namespaces
 from kingmaker.ports import Clock, Cluster, ClusterError, Key, Profiles, Routers
-from kingmaker.snapshots.deployment import DeploymentSnapshots, Snapshot
+from kingmaker.snapshots.deployment import DeploymentSnapshots
 from kingmaker.snapshots.model import observe_model
 from kingmaker.writes import REFUSED_RETRY, Writer
 
 logger = logging.getLogger(__name__)
+
+_OLD: Final = timedelta(seconds=0.2)
+"""Age of a snapshot from which on another one is read, when pods were asked for their counts in between."""
 
 _STORED_AT_ONCE: Final = 16
 """Ledgers that are stored at one time when the operator ends."""
@@ -79,12 +82,10 @@ class Reconciler:
             raise
 
     async def _reconcile_deployment(self, key: Key) -> datetime | None:
-        snapshot = await self._snapshots.observe(key)
-        if snapshot is None:
+        observed = await self._observe(key)
+        if observed is None:
             self._forget(key)
             return None
-        self._keep_route(key, snapshot.observed)
-        observed = await self._with_counts(key, snapshot)
         plan = decide(observed, self._rules)
         if plan.ledger is not None:
             # What was counted was counted, whatever becomes of the plan.
@@ -110,12 +111,21 @@ class Reconciler:
         retry = self._clock.now() + REFUSED_RETRY if refusals else None
         return min((t for t in (plan.requeue_at, retry) if t), default=None)
 
-    async def _with_counts(self, key: Key, snapshot: Snapshot) -> Observed:
-        """Add what pods counted to a snapshot."""
+    async def _observe(self, key: Key) -> Observed | None:
+        """Read a snapshot and what pods counted; None when the deployment is gone."""
+        snapshot = await self._snapshots.observe(key)
+        if snapshot is None:
+            return None
         seen = snapshot.observed
+        self._keep_route(key, seen)
         look = await self._counting.look(key, seen.uid, seen.state, seen.models, snapshot.serving, snapshot.stored)
+        if self._clock.now() - seen.now > _OLD:
+            # Pods that do not answer were waited for: what is old by now must not overwrite what happened meanwhile.
+            snapshot = await self._snapshots.observe(key)
+            if snapshot is None or snapshot.observed.uid != seen.uid:
+                return await self._observe(key) if snapshot else None
         return replace(
-            seen,
+            snapshot.observed,
             now=self._clock.now(),
             ledger=look.ledger,
             profiles=look.profiles,
