@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from kingmaker.core.counts.data_monitor import DataMonitor
@@ -28,6 +28,7 @@ Totals = Mapping[str, Mapping[int, DecisionCounts]]
 Wanted = Mapping[str, Collection[int]]
 """Per model digest the decisions whose counts somebody may still ask for."""
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING: Final = DecisionCounts()
 
 
@@ -116,14 +117,18 @@ def note_news(before: Ledger, after: Ledger) -> Ledger:
 def is_due(ledger: Ledger, *, now: datetime, interval: timedelta, decided: bool) -> bool:
     """Whether to store the ledger now: with a decision, with a completed slot of a window, else once per `interval`.
 
-    Never when there is nothing new to store.
+    Never when there is nothing new to store. Intervals begin with the phase of the windows, not with the last storing:
+    else all deployments whose slots end together were stored together from then on.
     """
+    windows = ledger.watch.windows
+    last = ledger.stored or (windows.began if windows else None)
     if not ledger.unsaved:
         return False
-    if decided or ledger.stored is None or now - ledger.stored >= interval or now < ledger.stored:
+    if decided or last is None or now < last:
         return True
-    windows, stored = ledger.watch.windows, ledger.stored
-    return windows is not None and windows.slot_ended(stored, now)
+    phase = timedelta(milliseconds=windows.phase if windows else 0)
+    begun = [(moment - _EPOCH + phase) // interval for moment in (last, now)]
+    return begun[0] != begun[1] or (windows is not None and windows.slot_ended(last, now))
 
 
 def _is_blank(ledger: Ledger) -> bool:

@@ -50,7 +50,8 @@ class Windows:
     """Counts of one model against one baseline, in windows of several lengths.
 
     `model` and `baseline` are digests, `empty` is the shape of the counts, `last` the time of the last look in
-    milliseconds since 1970, `broken` features with the time when their values were last seen broken, likewise.
+    milliseconds since 1970, `broken` features with the time when their values were last seen broken, likewise. `phase`
+    milliseconds are added to all times that are kept: slots of different deployments end at different moments.
     """
 
     model: str
@@ -59,10 +60,18 @@ class Windows:
     last: int
     scales: tuple[Scale, ...]
     broken: tuple[tuple[str, int], ...] = ()
+    phase: int = 0
 
     @classmethod
     def for_baseline(
-        cls, previous: Windows | None, *, model: str, baseline: Baseline, scales: Sequence[timedelta], now: datetime
+        cls,
+        previous: Windows | None,
+        *,
+        model: str,
+        baseline: Baseline,
+        scales: Sequence[timedelta],
+        now: datetime,
+        phase: int = 0,
     ) -> Windows:
         """Go on with `previous` where it belongs to this model and baseline, else start afresh.
 
@@ -71,14 +80,28 @@ class Windows:
         empty = CellCounts.empty(baseline)
         belongs = previous is not None and (previous.model, previous.baseline) == (model, baseline.digest)
         if previous is None or not belongs or not _is_sound(previous, baseline):
-            start = _milliseconds(now)
-            return cls(model, baseline.digest, empty, start, tuple(Scale(s, start) for s in scales))
+            start = _milliseconds(now) + phase
+            kept = tuple(Scale(s, start) for s in scales)
+            return cls(model, baseline.digest, empty, start, kept, phase=phase)
         known = {scale.length: scale for scale in previous.scales}
         return replace(previous, scales=tuple(known.get(s, Scale(s, previous.last)) for s in scales))
 
+    def clock(self, moment: datetime) -> int:
+        """Give a moment as times are kept here."""
+        return _milliseconds(moment) + self.phase
+
+    def moment(self, time: int) -> datetime:
+        """Give the moment of a kept time."""
+        return _EPOCH + (time - self.phase) * _MILLISECOND
+
+    @property
+    def began(self) -> datetime:
+        """When the first of the counts began."""
+        return self.moment(min((scale.since for scale in self.scales), default=self.last))
+
     def slot_ended(self, since: datetime, now: datetime) -> bool:
         """Whether a slot of any length was completed between two moments: before, nothing new can be said."""
-        before, at = _milliseconds(since), _milliseconds(now)
+        before, at = self.clock(since), self.clock(now)
         return any(at // scale.slot_length != before // scale.slot_length for scale in self.scales)
 
 
@@ -111,14 +134,14 @@ def advance(windows: Windows, *, now: datetime, delta: CellCounts, complete: boo
     Returns:
         Windows with `delta` in the running slot, without slots that no window needs any more.
     """
-    at = max(_milliseconds(now), windows.last)
+    at = max(windows.clock(now), windows.last)
     scales = tuple(_advance_scale(scale, windows.last, at, delta, windows.empty, complete) for scale in windows.scales)
     return replace(windows, last=at, scales=scales)
 
 
 def mark_broken(windows: Windows, features: Iterable[str], *, now: datetime) -> Windows:
     """Remember that the values of `features` are broken now, for as long as any window reaches back to it."""
-    at = max(_milliseconds(now), windows.last)
+    at = max(windows.clock(now), windows.last)
     oldest = at - 2 * max((scale.length // _MILLISECOND for scale in windows.scales), default=0)
     broken = {name: time for name, time in windows.broken if time >= oldest} | dict.fromkeys(features, at)
     return replace(windows, broken=tuple(sorted(broken.items())))
@@ -143,7 +166,7 @@ def window_counts(
     if kept is None:
         message = f"no windows of {scale} are kept, only of {', '.join(str(s.length) for s in windows.scales)}"
         raise KeyError(message)
-    at = max(_milliseconds(now), windows.last)
+    at = max(windows.clock(now), windows.last)
     end = at // kept.slot_length + running
     start = (end - span) * kept.slot_length
     slots = [slot for slot in kept.slots if end - span <= slot.index < end]
@@ -155,7 +178,7 @@ def window_counts(
         rows=counts.rows,
         coverage=sum(slot.covered for slot in slots) / max(1, until - start),
         filled=kept.since <= start,
-        until=_EPOCH + until * _MILLISECOND,
+        until=windows.moment(until),
         broken=frozenset(name for name, time in windows.broken if time >= start),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from zlib import crc32
 
 from kingmaker.api import ConditionStatus, DriftState, ModelDeployment, Reason
 from kingmaker.core.counts.baseline import Baseline
@@ -51,7 +52,13 @@ def watch_data(observed: Observed, state: State, watch: DataMonitor, cells: Cell
         return DataMonitor(drift_reason=reason, drift_message=message, quality_reason=reason, quality_message=message)
     scales = [w.timedelta for w in observed.deployment.spec.monitoring.drift.windows]
     windows = Windows.for_baseline(
-        watch.windows, model=champion.digest, baseline=baseline, scales=scales, now=observed.now
+        watch.windows,
+        model=champion.digest,
+        baseline=baseline,
+        scales=scales,
+        now=observed.now,
+        # Of two deployments with the same windows hardly two slots end together: each costs time and a write.
+        phase=crc32(observed.uid.encode()),
     )
     if watch.windows is None or (watch.windows.model, watch.windows.baseline) != (windows.model, windows.baseline):
         # Another champion: what was said of its predecessor's data says nothing about it.

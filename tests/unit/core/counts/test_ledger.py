@@ -256,6 +256,15 @@ def test_news_are_stored_with_a_decision_else_once_per_interval() -> None:
     assert due(replace(news, stored=None)), "the first news at once"
 
 
+def test_deployments_with_other_phases_are_stored_at_other_times() -> None:
+    watched = watching(rows=1)
+    assert watched.windows is not None
+    later = replace(watched, windows=replace(watched.windows, phase=120_000, scales=()))
+    news = Ledger(watch=later, stored=START, unsaved=True)
+    assert [minutes for minutes in range(1, 9) if due(news, minutes=minutes)] == [3, 4, 5, 6, 7, 8]
+    assert not due(replace(news, stored=None, watch=watched), minutes=1)
+
+
 def test_news_are_stored_when_a_slot_is_complete() -> None:
     news = Ledger(watch=watching(rows=1), stored=START + MINUTE, unsaved=True)
     assert not due(news, minutes=2)

@@ -66,6 +66,20 @@ def test_a_gap_between_looks_is_covered_by_the_look_after_it() -> None:
     assert window_counts(windows, NINE, START + 12 * SECOND).coverage == 0
 
 
+@given(st.integers(0, 2**32))
+def test_a_phase_moves_the_ends_of_slots_and_nothing_else(phase: int) -> None:
+    windows = Windows.for_baseline(None, model="m", baseline=BASELINE, scales=(NINE,), now=START, phase=phase)
+    assert windows.began == START
+    for second in range(1, 31):
+        windows = advance(windows, now=START + second * SECOND, delta=rows(1, 0, 0), complete=True)
+    found = window_counts(windows, NINE, START + 30 * SECOND)
+    assert (found.coverage, found.filled) == (1.0, True)
+    assert found.rows in (8, 9, 10), "a window holds its length"
+    late = (START + 30 * SECOND - found.until) / SECOND
+    assert 0 <= late < 3
+    assert windows.clock(found.until) % 3000 == 0
+
+
 def test_old_rows_leave_the_window() -> None:
     windows = advance(fresh(), now=START + SECOND, delta=rows(5, 5, 5), complete=True)
     windows = advance(windows, now=START + 60 * SECOND, delta=rows(1, 0, 0), complete=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -151,8 +152,10 @@ def test_pods_that_do_not_answer_leave_a_hole_in_what_is_known() -> None:
 def test_between_two_slots_nothing_is_judged_anew() -> None:
     onlooker = Onlooker()
     onlooker.look_for(30)
-    looks = [onlooker.look_for(1) for _ in range(6)]
-    assert len({watch.evaluated_at for watch in looks}) == 3, "slots of three seconds end twice in six"
+    looks = [onlooker.look_for(1) for _ in range(9)]
+    evaluated = sorted({watch.evaluated_at for watch in looks if watch.evaluated_at})
+    assert [later - earlier for earlier, later in pairwise(evaluated)] == [3 * SECOND] * (len(evaluated) - 1)
+    assert len(evaluated) in (3, 4), "slots of three seconds end three times in nine"
     assert all(watch.windows for watch in looks)
 
 
