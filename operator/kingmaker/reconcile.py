@@ -89,8 +89,8 @@ class Reconciler:
         plan = decide(observed, self._rules)
         if plan.ledger is not None:
             # What was counted was counted, whatever becomes of the plan.
-            self._remember(key, observed.deployment, plan.ledger)
-        about = observed.deployment.manifest()
+            self._remember(key, observed.mdep, plan.ledger)
+        about = observed.mdep.manifest()
         if plan.record is not None:
             # Should the record be refused, what was decided before goes on: the namespace's router waits for nobody.
             self._routers.set_route(key.namespace, key.name, plan.route_before)
@@ -102,7 +102,7 @@ class Reconciler:
         self._routers.set_route(key.namespace, key.name, plan.route)
         refusals = await self._writer.act(plan.actions, key.namespace, about)
         if plan.store_ledger:
-            refusals += await self._store_ledger(key, observed.deployment, plan.ledger or observed.ledger)
+            refusals += await self._store_ledger(key, observed.mdep, plan.ledger or observed.ledger)
         if plan.status is not None:
             await self._writer.write_status(about, plan.status)
         for event in plan.events:
@@ -170,7 +170,7 @@ class Reconciler:
             observed.state,
             observed.variants,
             cluster_ip=service.get("spec", {}).get("clusterIP"),
-            affinity_header=affinity_header(observed.deployment),
+            affinity_header=affinity_header(observed.mdep),
         )
         self._routers.keep_route(key.namespace, key.name, route)
 

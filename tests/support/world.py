@@ -144,7 +144,7 @@ class World:
         )
         return Observed(
             now=self.now,
-            deployment=self.deployment,
+            mdep=self.deployment,
             uid="uid-churn",
             state=self.state,
             models=self.models,

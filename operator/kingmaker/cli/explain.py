@@ -70,7 +70,7 @@ async def _read(target: Target) -> tuple[Observed, dict[str, dict[str, object]] 
 
 def explain(observed: Observed) -> Iterator[str]:
     """Give the lines of the explanation."""
-    deployment, state = observed.deployment, observed.state
+    deployment, state = observed.mdep, observed.state
     champion = state.champion.name if state.champion else f"nobody yet (spec wants {deployment.spec.champion_ref.name})"
     yield f"{deployment.metadata.name}: champion {champion}"
     for share in state.traffic:

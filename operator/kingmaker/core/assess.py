@@ -38,7 +38,7 @@ def assess(observed: Observed, state: State, ledger: Ledger) -> Assessment:
         ledger: The counts, those of this pass among them.
     """
     contests = assess_contests(observed, state, ledger.totals)
-    finding = finding_of(ledger.watch, observed.deployment, state.champion)
+    finding = finding_of(ledger.watch, observed.mdep, state.champion)
     return Assessment(
         observed=observed,
         state=state,

@@ -47,7 +47,7 @@ def conditions(assessed: Assessment) -> tuple[Condition, ...]:
     Args:
         assessed: What they speak of; a condition whose status did not change keeps the time of its transition.
     """
-    known = {c.type: c for c in assessed.observed.deployment.status.conditions}
+    known = {c.type: c for c in assessed.observed.mdep.status.conditions}
     told = ((kind, tell(assessed)) for kind, tell in CONDITIONS)
     return tuple(_condition(known.get(kind), kind, said, assessed.observed) for kind, said in told if said)
 
@@ -60,7 +60,7 @@ def _condition(before: Condition | None, kind: ConditionType, said: Statement, o
         reason=said.reason,
         message=said.message[:4096],
         last_transition_time=since,
-        observed_generation=observed.deployment.metadata.generation,
+        observed_generation=observed.mdep.metadata.generation,
     )
 
 
@@ -125,15 +125,15 @@ def _router_configured(assessed: Assessment) -> Statement:
 def _was_acknowledged(assessed: Assessment) -> bool:
     """Whether every router had these weights before the operator began anew, and just has had no time to say so."""
     observed, state = assessed.observed, assessed.state
-    status = observed.deployment.status
+    status = observed.mdep.status
     newest = status.last_decision_ref
-    told = newest is not None and newest.name == decision_name(observed.deployment.metadata.name, state.sequence)
+    told = newest is not None and newest.name == decision_name(observed.mdep.metadata.name, state.sequence)
     was = any(c.type == ConditionType.ROUTER_CONFIGURED and c.status == _YES for c in status.conditions)
     return told and was and any(r.settling for r in observed.routers)
 
 
 def _autoscaling_active(assessed: Assessment) -> Statement | None:
-    scaling = assessed.observed.deployment.spec.serving.autoscaling
+    scaling = assessed.observed.mdep.spec.serving.autoscaling
     if scaling is None:
         return None
     return Statement(*judge_autoscaling(assessed.observed, scaling, assessed.traffic.kept))
@@ -167,7 +167,7 @@ def _data_quality_broken(assessed: Assessment) -> Statement:
 
 def _retraining_active(assessed: Assessment) -> Statement:
     retraining = assessed.retraining
-    if assessed.observed.deployment.spec.retraining is None:
+    if assessed.observed.mdep.spec.retraining is None:
         return Statement(_NO, Reason.NOT_CONFIGURED, "spec.retraining is not set")
     if retraining.open:
         run = retraining.open.run
@@ -200,7 +200,7 @@ CONDITIONS: Final[tuple[tuple[ConditionType, Callable[[Assessment], Statement | 
 
 
 def _was_ready(observed: Observed) -> bool:
-    return any(c.type == ConditionType.READY and c.status == _YES for c in observed.deployment.status.conditions)
+    return any(c.type == ConditionType.READY and c.status == _YES for c in observed.mdep.status.conditions)
 
 
 def _blocked(assessed: Assessment) -> Statement | None:
@@ -248,7 +248,7 @@ def _trouble_of(observed: Observed, model: str) -> Statement | None:
 
 
 def _waiting_challenger(observed: Observed) -> Statement | None:
-    for entry in observed.deployment.spec.challengers:
+    for entry in observed.mdep.spec.challengers:
         name = entry.model_ref.name
         model = observed.models.get(name)
         if model is None:

@@ -125,7 +125,7 @@ def _actions(assessed: Assessment, rules: Rules) -> Iterator[Action]:
 
 
 def _changed_status(assessed: Assessment) -> dict[str, object] | None:
-    wanted, live = build_status(assessed), assessed.observed.deployment.status
+    wanted, live = build_status(assessed), assessed.observed.mdep.status
     if wanted == live:
         return None
     # What is left out and what is said to be empty are the same in what is written.

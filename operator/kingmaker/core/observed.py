@@ -119,7 +119,7 @@ class Observed:
     """One snapshot. `children` holds the live objects that the operator owns, by (kind, name)."""
 
     now: datetime
-    deployment: ModelDeployment
+    mdep: ModelDeployment
     uid: str
     state: State = State()
     models: Mapping[str, Model] = field(default_factory=dict)

@@ -29,7 +29,7 @@ from kingmaker.core.wording import split
 def build_status(assessed: Assessment) -> ModelDeploymentStatus:
     """Give the status that describes what was assessed."""
     observed, state, watch = assessed.observed, assessed.state, assessed.ledger.watch
-    meta = observed.deployment.metadata
+    meta = observed.mdep.metadata
     return ModelDeploymentStatus(
         observed_generation=meta.generation,
         conditions=conditions(assessed),
@@ -106,7 +106,7 @@ def _contest(assessed: Assessment) -> ContestStatus | None:
 
 
 def _retraining(assessed: Assessment) -> RetrainingStatus | None:
-    if assessed.observed.deployment.spec.retraining is None:
+    if assessed.observed.mdep.spec.retraining is None:
         return None
     state, opened = assessed.state, assessed.retraining.open
     closed = [r for r in state.runs if r.outcome]

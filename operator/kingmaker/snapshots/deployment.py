@@ -91,7 +91,7 @@ class DeploymentSnapshots:
         jobs = {name: job for (kind, name), job in children.items() if kind == "Job"}
         observed = Observed(
             now=self._clock.now(),
-            deployment=deployment,
+            mdep=deployment,
             uid=meta.uid,
             state=latest.state,
             models=models,

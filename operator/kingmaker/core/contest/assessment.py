@@ -66,21 +66,21 @@ def assess_contests(observed: Observed, state: State, totals: Totals) -> Contest
         state: What is decided: that of the newest record, or the one that follows from a new decision.
         totals: Counts per model digest.
     """
-    policy, verdicts = contest_policy(observed.deployment), verdict_policy(observed.deployment)
+    policy, verdicts = contest_policy(observed.mdep), verdict_policy(observed.mdep)
     champion = state.champion.digest if state.champion else ""
     judged = []
     for contest in state.contests:
         judgement = judge(contest, champion, totals, verdicts)
         judged.append(JudgedContest(contest, judgement, next_step(contest, judgement, policy, observed.now)))
     candidates = find_candidates(observed, state)
-    target = observed.deployment.spec.champion_ref.name
+    target = observed.mdep.spec.champion_ref.name
     return ContestAssessment(
         observed=observed,
         state=state,
         totals=totals,
         policy=policy,
         verdict_policy=verdicts,
-        fixed=fixed_shares(observed.deployment),
+        fixed=fixed_shares(observed.mdep),
         candidates=candidates,
         entrants=tuple(_entrants(observed, state, candidates)),
         judged=tuple(judged),
@@ -90,7 +90,7 @@ def assess_contests(observed: Observed, state: State, totals: Totals) -> Contest
 
 
 def _entrants(observed: Observed, state: State, candidates: Sequence[Candidate]) -> Iterator[str]:
-    enrol = observed.deployment.spec.enrol
+    enrol = observed.mdep.spec.enrol
     replaces = enrol is not None and enrol.on_new_challenger is OnNewChallenger.REPLACE
     staged_seat_is_free = state.staged is None or replaces
     for candidate in candidates:

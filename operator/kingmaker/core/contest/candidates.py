@@ -78,7 +78,7 @@ def find_candidates(observed: Observed, state: State) -> tuple[Candidate, ...]:
 
 
 def _declared(observed: Observed) -> Iterator[Candidate]:
-    for entry in observed.deployment.spec.challengers:
+    for entry in observed.mdep.spec.challengers:
         model = observed.models.get(entry.model_ref.name)
         if model is not None and is_ready(model):
             yield Candidate(
@@ -91,7 +91,7 @@ def _declared(observed: Observed) -> Iterator[Candidate]:
 
 
 def _enrolled(observed: Observed, state: State) -> Iterator[Candidate]:
-    declared = {e.model_ref.name for e in observed.deployment.spec.challengers}
+    declared = {e.model_ref.name for e in observed.mdep.spec.challengers}
     family = champion_family(observed, state)
     models = sorted(observed.models.values(), key=_age)
     for model in models:
@@ -123,12 +123,12 @@ def is_own_retraining(observed: Observed, model: Model) -> bool:
     """Whether the model came out of this very deployment's retraining; it competes whatever the selector says."""
     lineage = model.spec.lineage
     trigger = lineage.triggered_by if lineage else None
-    same_name = trigger is not None and trigger.model_deployment == observed.deployment.metadata.name
+    same_name = trigger is not None and trigger.model_deployment == observed.mdep.metadata.name
     return same_name and model.metadata.labels.get(DEPLOYMENT_UID) == observed.uid
 
 
 def _is_selected(observed: Observed, model: Model) -> bool:
-    enrol = observed.deployment.spec.enrol
+    enrol = observed.mdep.spec.enrol
     if enrol is None:
         return False
     labels = model.metadata.labels

@@ -24,7 +24,7 @@ def needed_pods(observed: Observed, state: State, policy: ContestPolicy, model: 
         policy: The stages.
         model: The variant's Model.
     """
-    scaling = observed.deployment.spec.serving.autoscaling
+    scaling = observed.mdep.spec.serving.autoscaling
     if scaling is None:
         return max(1, observed.variant(model).desired)
     share = math.ceil(_next_weight(observed, state, policy, model) * _champion_pods(observed, state) / 100)
@@ -46,7 +46,7 @@ def can_carry(observed: Observed, state: State, share: Share) -> bool:
     if not share.weight:
         return True
     pods = observed.variant(share.model)
-    is_fixed = observed.deployment.spec.serving.autoscaling is None
+    is_fixed = observed.mdep.spec.serving.autoscaling is None
     whole = pods.desired if is_fixed else _champion_pods(observed, state) / 2
     return len(pods.endpoints) >= max(1, math.ceil(share.weight * whole / 100))
 
@@ -68,9 +68,9 @@ def _next_weight(observed: Observed, state: State, policy: ContestPolicy, model:
     if contest:
         return _next_of(policy, contest)
     is_warm = bool(state.previous and state.previous.name == model)
-    if is_warm or observed.deployment.spec.champion_ref.name == model:
+    if is_warm or observed.mdep.spec.champion_ref.name == model:
         return 100
-    fixed = fixed_shares(observed.deployment).get(model)
+    fixed = fixed_shares(observed.mdep).get(model)
     return fixed.weight if fixed else policy.stages[0].weight
 
 

@@ -46,7 +46,7 @@ def follow_champion_ref(assessed: ContestAssessment) -> Record | None:
     if old is None:
         message = f"{target} is verified and its pods answer; it serves"
         return Record(Action.DEPLOY, Reason.FIRST_CHAMPION, message, after, to_side=to_side, actor=Actor.HUMAN)
-    until = observed.now + rollback_window(observed.deployment)
+    until = observed.now + rollback_window(observed.mdep)
     after = replace(after, previous=replace(old, until=until)).remember(old.name, old.digest, Reason.SUPERSEDED)
     message = f"spec.championRef was changed from {old.name} to {target}"
     sides = Side(old.name, old.digest)
@@ -66,7 +66,7 @@ def promote(assessed: ContestAssessment, judged: JudgedContest) -> State:
     old = state.champion
     if old is None:
         return after
-    until = now + rollback_window(observed.deployment)
+    until = now + rollback_window(observed.mdep)
     shown = judged.judgement.champion
     previous = replace(
         old,

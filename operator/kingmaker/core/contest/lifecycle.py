@@ -19,7 +19,7 @@ from kingmaker.core.state import Contest, State
 def withdraw(assessed: ContestAssessment) -> Record | None:
     """End a contest whose challenger people took out of the spec, or whose Model is gone."""
     observed, state = assessed.observed, assessed.state
-    declared = {str(e.model_ref.name): e for e in observed.deployment.spec.challengers}
+    declared = {str(e.model_ref.name): e for e in observed.mdep.spec.challengers}
     for contest in state.contests:
         gone = observed.digest_of(contest.model) != contest.digest
         entry = declared.get(contest.model)
@@ -198,7 +198,7 @@ def _obstacle(assessed: ContestAssessment, candidate: Candidate) -> tuple[Reason
     stalled = assessed.observed.variant(candidate.model).stalled
     if stalled:
         return Reason.CHALLENGER_UNAVAILABLE, stalled
-    enrol, staged = assessed.observed.deployment.spec.enrol, assessed.state.staged
+    enrol, staged = assessed.observed.mdep.spec.enrol, assessed.state.staged
     if not candidate.entry and staged and enrol and enrol.on_new_challenger is OnNewChallenger.REJECT:
         return Reason.CONTEST_RUNNING, f"{staged.model} is being judged, and onNewChallenger is Reject"
     return None
@@ -224,6 +224,6 @@ def _begin(assessed: ContestAssessment, candidate: Candidate) -> Record | None:
 
 
 def _replaces(observed: Observed, running: Contest, candidate: Candidate) -> bool:
-    enrol = observed.deployment.spec.enrol
+    enrol = observed.mdep.spec.enrol
     both_enrolled = not running.entry and not candidate.entry
     return bool(enrol and enrol.on_new_challenger is OnNewChallenger.REPLACE and both_enrolled)

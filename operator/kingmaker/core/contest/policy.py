@@ -10,22 +10,22 @@ from kingmaker.core.contest.steps import ContestPolicy, Stage
 from kingmaker.core.state import Share
 
 
-def verdict_policy(deployment: ModelDeployment) -> VerdictPolicy:
+def verdict_policy(mdep: ModelDeployment) -> VerdictPolicy:
     """Give the rules by which a challenger is judged."""
-    verdict = deployment.spec.contest.verdict
+    verdict = mdep.spec.contest.verdict
     return VerdictPolicy(
         goal=verdict.goal,
         margin=float(verdict.margin),
         false_promotion=float(verdict.false_promotion),
         false_rollback=float(verdict.false_rollback),
         guardrails=verdict.guardrails,
-        shares=affinity_header(deployment) is None,
+        shares=affinity_header(mdep) is None,
     )
 
 
-def contest_policy(deployment: ModelDeployment) -> ContestPolicy:
+def contest_policy(mdep: ModelDeployment) -> ContestPolicy:
     """Give the rules by which a contest goes on."""
-    contest = deployment.spec.contest
+    contest = mdep.spec.contest
     return ContestPolicy(
         stages=tuple(
             Stage(
@@ -45,21 +45,21 @@ def contest_policy(deployment: ModelDeployment) -> ContestPolicy:
     )
 
 
-def rollback_window(deployment: ModelDeployment) -> timedelta:
+def rollback_window(mdep: ModelDeployment) -> timedelta:
     """How long a dethroned champion stays warm."""
-    return deployment.spec.contest.rollback_window.timedelta
+    return mdep.spec.contest.rollback_window.timedelta
 
 
-def affinity_header(deployment: ModelDeployment) -> str | None:
+def affinity_header(mdep: ModelDeployment) -> str | None:
     """The request header by which routing is sticky, if any."""
-    affinity = deployment.spec.routing.affinity
+    affinity = mdep.spec.routing.affinity
     return affinity.header if affinity else None
 
 
-def fixed_shares(deployment: ModelDeployment) -> dict[str, Share]:
+def fixed_shares(mdep: ModelDeployment) -> dict[str, Share]:
     """The splits of challengers that do not follow the stages, by model."""
     return {
         c.model_ref.name: Share(c.model_ref.name, c.weight or 0, c.shadow_percent or 0)
-        for c in deployment.spec.challengers
+        for c in mdep.spec.challengers
         if c.weight or c.shadow_percent
     }

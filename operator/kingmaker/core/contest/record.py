@@ -110,9 +110,9 @@ def record_body(observed: Observed, record: Record, state: State) -> Manifest:
         record: What was decided.
         state: The numbered state after it, of `settle`.
     """
-    deployment = observed.deployment
+    mdep = observed.mdep
     spec = DecisionSpec(
-        deployment=deployment.metadata.name,
+        deployment=mdep.metadata.name,
         deployment_uid=observed.uid,
         sequence=state.sequence,
         action=record.action,
@@ -127,10 +127,10 @@ def record_body(observed: Observed, record: Record, state: State) -> Manifest:
         evidence=tuple(evidence_of(c) for c in record.checks),
         actor=record.actor,
         at=observed.now,
-        observed_generation=deployment.metadata.generation,
+        observed_generation=mdep.metadata.generation,
         outcome=dump_state(state),
     )
-    return decision_body(deployment, spec)
+    return decision_body(mdep, spec)
 
 
 def _model(side: Side | None) -> DecidedModel | None:

@@ -22,26 +22,24 @@ _UP: Final = {
 """Load that is there is answered at once: twice the pods, or four more, every 15 seconds. Kubernetes' own default."""
 
 
-def autoscaler(
-    deployment: ModelDeployment, model: str, scaling: Autoscaling, *, floor: int, may_shrink: bool
-) -> Manifest:
+def autoscaler(mdep: ModelDeployment, model: str, scaling: Autoscaling, *, floor: int, may_shrink: bool) -> Manifest:
     """Build the HorizontalPodAutoscaler of a variant.
 
     Args:
-        deployment: The owner.
+        mdep: The owner.
         model: Name of the Model that the variant serves.
         scaling: `spec.serving.autoscaling`.
         floor: Fewest pods now, minReplicas..maxReplicas.
         may_shrink: Whether pods may be removed for want of load.
     """
-    name = variant_name(deployment.metadata.name, model)
+    name = variant_name(mdep.metadata.name, model)
     head = manifest(
         "autoscaling/v2",
         "HorizontalPodAutoscaler",
         name=name,
-        namespace=deployment.metadata.namespace,
-        labels=variant_labels(deployment, model),
-        owners=owner(deployment),
+        namespace=mdep.metadata.namespace,
+        labels=variant_labels(mdep, model),
+        owners=owner(mdep),
     )
     return head | {
         "spec": {

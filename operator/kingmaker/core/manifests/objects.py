@@ -33,19 +33,19 @@ def labels(name: str, *, instance: str, component: str) -> dict[str, str]:
     } | MANAGED
 
 
-def deployment_labels(deployment: ModelDeployment, component: str, *, name: str = "kingmaker") -> dict[str, str]:
+def deployment_labels(mdep: ModelDeployment, component: str, *, name: str = "kingmaker") -> dict[str, str]:
     """Give the labels of an object that belongs to one ModelDeployment."""
-    meta = deployment.metadata
+    meta = mdep.metadata
     own = {DEPLOYMENT: bounded(meta.name), DEPLOYMENT_UID: meta.uid}
     return labels(name, instance=meta.name, component=component) | own
 
 
-def serving_selector(deployment: ModelDeployment, model: str | None = None) -> dict[str, str]:
+def serving_selector(mdep: ModelDeployment, model: str | None = None) -> dict[str, str]:
     """Select the serving pods of a ModelDeployment, all of them or those of one model.
 
     The uid is part of it: what an earlier ModelDeployment of the same name left behind is never taken for one's own.
     """
-    selector = {COMPONENT: "serving", DEPLOYMENT_UID: deployment.metadata.uid}
+    selector = {COMPONENT: "serving", DEPLOYMENT_UID: mdep.metadata.uid}
     return selector if model is None else selector | {MODEL: bounded(model)}
 
 

@@ -22,24 +22,24 @@ from kingmaker.core.manifests.serving import MANAGEMENT_PORT, PORT, variant_labe
 from kingmaker.core.manifests.settings import Settings
 
 
-def pod_disruption_budget(deployment: ModelDeployment, model: str) -> Manifest | None:
+def pod_disruption_budget(mdep: ModelDeployment, model: str) -> Manifest | None:
     """Let drains take one pod of a variant at a time; None where there is never more than a single one.
 
     It speaks of pods that are missing, not of those that stay, so it holds for any number that an autoscaler sets.
     """
-    serving = deployment.spec.serving
+    serving = mdep.spec.serving
     if (serving.autoscaling.max_replicas if serving.autoscaling else serving.fixed_replicas or 0) <= 1:
         return None
-    name = variant_name(deployment.metadata.name, model)
+    name = variant_name(mdep.metadata.name, model)
     head = manifest(
         "policy/v1",
         "PodDisruptionBudget",
         name=name,
-        namespace=deployment.metadata.namespace,
-        labels=variant_labels(deployment, model),
-        owners=owner(deployment),
+        namespace=mdep.metadata.namespace,
+        labels=variant_labels(mdep, model),
+        owners=owner(mdep),
     )
-    return head | {"spec": _one_at_a_time(serving_selector(deployment, model))}
+    return head | {"spec": _one_at_a_time(serving_selector(mdep, model))}
 
 
 def router_disruption_budget(namespace: str, *, settings: Settings) -> Manifest | None:
@@ -50,23 +50,23 @@ def router_disruption_budget(namespace: str, *, settings: Settings) -> Manifest 
     return head | {"spec": _one_at_a_time(ROUTER_SELECTOR)}
 
 
-def network_policy(deployment: ModelDeployment, model: str, *, settings: Settings) -> Manifest:
+def network_policy(mdep: ModelDeployment, model: str, *, settings: Settings) -> Manifest:
     """Let routers, fellow servers (shadow batches, feedback) and the operator in; nobody else of the cluster."""
-    fellows = _pods(serving_selector(deployment))
+    fellows = _pods(serving_selector(mdep))
     head = manifest(
         "networking.k8s.io/v1",
         "NetworkPolicy",
-        name=variant_name(deployment.metadata.name, model),
-        namespace=deployment.metadata.namespace,
-        labels=variant_labels(deployment, model),
-        owners=owner(deployment),
+        name=variant_name(mdep.metadata.name, model),
+        namespace=mdep.metadata.namespace,
+        labels=variant_labels(mdep, model),
+        owners=owner(mdep),
     )
     ingress = [
         {"from": [_pods(ROUTER_SELECTOR), fellows], "ports": _ports(PORT, MANAGEMENT_PORT)},
         {"from": _readers(settings), "ports": _ports(MANAGEMENT_PORT)},
     ]
     egress = [_dns(), {"to": [fellows], "ports": _ports(PORT, MANAGEMENT_PORT)}, _downloads(settings)]
-    return head | {"spec": _policy(serving_selector(deployment, model), ingress, egress)}
+    return head | {"spec": _policy(serving_selector(mdep, model), ingress, egress)}
 
 
 def router_network_policy(namespace: str, *, settings: Settings) -> Manifest:

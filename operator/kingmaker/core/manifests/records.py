@@ -42,30 +42,30 @@ class RunResult:
 
 
 def model_from_result(
-    deployment: ModelDeployment, parent: Model, result: RunResult, *, run: int, decision: str, built_at: datetime
+    mdep: ModelDeployment, parent: Model, result: RunResult, *, run: int, decision: str, built_at: datetime
 ) -> Manifest:
     """Build the Model that a retraining run becomes: owned by nothing, for it may outlive whoever asked for it.
 
     Args:
-        deployment: Who retrained; its enrolment labels are put on the Model.
+        mdep: Who retrained; its enrolment labels are put on the Model.
         parent: The champion that was retrained; family and credentials are taken from it, the task where none is given.
         result: What the run made.
         run: Number of the run, part of the Model's name.
         decision: Name of the Decision that started the run.
         built_at: When the run ended, aware.
     """
-    name = deployment.metadata.name
-    enrol = deployment.spec.enrol
+    name = mdep.metadata.name
+    enrol = mdep.spec.enrol
     chosen = dict(enrol.selector.match_labels) if enrol else {}
     own = labels("kingmaker-model", instance=str(parent.spec.family), component="model")
     # The uid tells the Models of an earlier deployment of this name from its own.
-    own |= {DEPLOYMENT: bounded(name), DEPLOYMENT_UID: deployment.metadata.uid}
+    own |= {DEPLOYMENT: bounded(name), DEPLOYMENT_UID: mdep.metadata.uid}
     task = result.task or (parent.spec.task.manifest() if parent.spec.task else None)
     spec: Manifest = {
         "family": str(parent.spec.family),
         "version": f"r{run}",
         "artifact": _artifact(parent, result),
-        "lineage": _lineage(deployment, parent, result, decision, built_at),
+        "lineage": _lineage(mdep, parent, result, decision, built_at),
     }
     optional = {
         "baseline": result.baseline,
@@ -76,21 +76,21 @@ def model_from_result(
     spec |= {key: value for key, value in optional.items() if value}
     metadata = {
         "name": produced_model_name(name, run),
-        "namespace": deployment.metadata.namespace,
+        "namespace": mdep.metadata.namespace,
         "labels": own | chosen,
     }
     return {"apiVersion": API_VERSION, "kind": "Model", "metadata": metadata, "spec": spec}
 
 
-def decision_body(deployment: ModelDeployment, spec: DecisionSpec) -> Manifest:
+def decision_body(mdep: ModelDeployment, spec: DecisionSpec) -> Manifest:
     """Build the record of one decision, to be created once and never changed."""
     head = manifest(
         API_VERSION,
         "Decision",
-        name=decision_name(deployment.metadata.name, spec.sequence),
-        namespace=deployment.metadata.namespace,
-        labels=deployment_labels(deployment, "decision"),
-        owners=owner(deployment),
+        name=decision_name(mdep.metadata.name, spec.sequence),
+        namespace=mdep.metadata.namespace,
+        labels=deployment_labels(mdep, "decision"),
+        owners=owner(mdep),
     )
     return head | {"spec": spec.manifest()}
 
@@ -105,10 +105,8 @@ def _artifact(parent: Model, result: RunResult) -> Manifest:
     return artifact | ({"credentialsSecretRef": secret.manifest()} if secret else {})
 
 
-def _lineage(
-    deployment: ModelDeployment, parent: Model, result: RunResult, decision: str, built_at: datetime
-) -> Manifest:
-    name = deployment.metadata.name
+def _lineage(mdep: ModelDeployment, parent: Model, result: RunResult, decision: str, built_at: datetime) -> Manifest:
+    name = mdep.metadata.name
     lineage: Manifest = {
         "builtAt": built_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "builtBy": f"kingmaker retraining of {name}",

@@ -32,7 +32,7 @@ Job knows what the run produced."""
 
 
 def retrain_job(
-    deployment: ModelDeployment,
+    mdep: ModelDeployment,
     template: JobTemplate,
     *,
     run: int,
@@ -42,21 +42,21 @@ def retrain_job(
     """Build the Job of one run. Its name is the same however often it is built, so a run starts once.
 
     Args:
-        deployment: The owner.
+        mdep: The owner.
         template: `spec.retraining.template`.
         run: Number of the run, rising by one per deployment.
         variables: The environment of `retrain_variables`.
         settings: How the operator was started.
     """
-    meta = deployment.metadata
-    own = deployment_labels(deployment, "retrain", name="kingmaker-retrain")
+    meta = mdep.metadata
+    own = deployment_labels(mdep, "retrain", name="kingmaker-retrain")
     head = manifest(
         "batch/v1",
         "Job",
         name=retrain_job_name(meta.name, run),
         namespace=meta.namespace,
         labels=own,
-        owners=owner(deployment),
+        owners=owner(mdep),
     )
     pod = (
         scheduling_fields(template)
@@ -79,17 +79,17 @@ def retrain_job(
     }
 
 
-def run_output_uri(deployment: ModelDeployment, prefix: str, *, run: int) -> str:
+def run_output_uri(mdep: ModelDeployment, prefix: str, *, run: int) -> str:
     """Give the folder that one run writes to, ending with a slash: what it produced is accepted from nowhere else.
 
     With the uid: a ModelDeployment made anew counts its runs from the start, and never overwrites what is there.
 
     Args:
-        deployment: Whose champion is retrained.
+        mdep: Whose champion is retrained.
         prefix: `spec.retraining.output.uriPrefix`.
         run: Number of the run.
     """
-    meta = deployment.metadata
+    meta = mdep.metadata
     return f"{prefix.rstrip('/')}/{meta.uid}/{retrain_job_name(meta.name, run)}/"
 
 
@@ -105,7 +105,7 @@ def _output_folder(template: JobTemplate, variables: Mapping[str, str]) -> dict[
 
 
 def retrain_variables(
-    deployment: ModelDeployment,
+    mdep: ModelDeployment,
     parent: Model,
     *,
     decision: str,
@@ -117,7 +117,7 @@ def retrain_variables(
     """Give the environment by which a trainer knows why it runs, on what, and where to write.
 
     Args:
-        deployment: Whose champion is retrained.
+        mdep: Whose champion is retrained.
         parent: The champion.
         decision: Name of the Decision.
         reason: One word, such as `Drift`.
@@ -126,7 +126,7 @@ def retrain_variables(
         output_uri: Of `run_output_uri`.
     """
     return {
-        "KINGMAKER_DEPLOYMENT": deployment.metadata.name,
+        "KINGMAKER_DEPLOYMENT": mdep.metadata.name,
         "KINGMAKER_FAMILY": parent.spec.family,
         OUTPUT_URI: output_uri,
         "KINGMAKER_PARENT_DIGEST": parent.spec.artifact.digest,

@@ -44,15 +44,15 @@ class RouterContainer:
     startup_probe: Mapping[str, Any] | None = None
 
 
-def deployment_service(deployment: ModelDeployment) -> Manifest:
+def deployment_service(mdep: ModelDeployment) -> Manifest:
     """Build the one endpoint that clients know: the ModelDeployment's own name, port 80, answered by the routers."""
     head = manifest(
         "v1",
         "Service",
-        name=deployment.metadata.name,
-        namespace=deployment.metadata.namespace,
-        labels=deployment_labels(deployment, "endpoint"),
-        owners=owner(deployment),
+        name=mdep.metadata.name,
+        namespace=mdep.metadata.namespace,
+        labels=deployment_labels(mdep, "endpoint"),
+        owners=owner(mdep),
     )
     port = {"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}
     return head | {"spec": {"type": "ClusterIP", "selector": ROUTER_SELECTOR, "ports": [port]}}

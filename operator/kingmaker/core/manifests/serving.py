@@ -57,31 +57,29 @@ class ShadowTarget:
     percent: int
 
 
-def feedback_key(deployment: ModelDeployment) -> str:
+def feedback_key(mdep: ModelDeployment) -> str:
     """Give the key that authenticates request ids: the same for all pods of a deployment, and for no other."""
-    return hashlib.sha256(f"kingmaker-feedback/{deployment.metadata.uid}".encode()).hexdigest()
+    return hashlib.sha256(f"kingmaker-feedback/{mdep.metadata.uid}".encode()).hexdigest()
 
 
-def variant_labels(deployment: ModelDeployment, model: str) -> dict[str, str]:
+def variant_labels(mdep: ModelDeployment, model: str) -> dict[str, str]:
     """Give the labels of what belongs to one model of one ModelDeployment."""
-    return deployment_labels(deployment, "serving", name="kingmaker-serving") | {MODEL: bounded(model)}
+    return deployment_labels(mdep, "serving", name="kingmaker-serving") | {MODEL: bounded(model)}
 
 
-def variant_deployment(
-    deployment: ModelDeployment, model: Model, *, replicas: int | None, settings: Settings
-) -> Manifest:
+def variant_deployment(mdep: ModelDeployment, model: Model, *, replicas: int | None, settings: Settings) -> Manifest:
     """Build the Deployment that serves one model.
 
     Args:
-        deployment: The owner.
+        mdep: The owner.
         model: What is served; already verified.
         replicas: Pods wanted, >= 0; None when an autoscaler says how many.
         settings: How the operator was started.
     """
     name = model.metadata.name
-    selector = serving_selector(deployment, name)
-    head = _head(deployment, name, "apps/v1", "Deployment")
-    pod = {"metadata": {"labels": variant_labels(deployment, name)}, "spec": _pod(deployment, model, settings)}
+    selector = serving_selector(mdep, name)
+    head = _head(mdep, name, "apps/v1", "Deployment")
+    pod = {"metadata": {"labels": variant_labels(mdep, name)}, "spec": _pod(mdep, model, settings)}
     fixed = {} if replicas is None else {"replicas": replicas}
     return head | {
         "spec": fixed
@@ -95,15 +93,15 @@ def variant_deployment(
     }
 
 
-def variant_service(deployment: ModelDeployment, model: str) -> Manifest:
+def variant_service(mdep: ModelDeployment, model: str) -> Manifest:
     """Build the Service by which the champion reaches a challenger, and people reach either to debug."""
     ports = [_service_port("http", PORT), _service_port("management", MANAGEMENT_PORT)]
-    spec = {"type": "ClusterIP", "selector": serving_selector(deployment, model), "ports": ports}
-    return _head(deployment, model, "v1", "Service") | {"spec": spec}
+    spec = {"type": "ClusterIP", "selector": serving_selector(mdep, model), "ports": ports}
+    return _head(mdep, model, "v1", "Service") | {"spec": spec}
 
 
 def shadow_config_map(
-    deployment: ModelDeployment,
+    mdep: ModelDeployment,
     *,
     decision: int,
     champion: str,
@@ -113,7 +111,7 @@ def shadow_config_map(
     """Build the ConfigMap that names others to a deployment's servers.
 
     Args:
-        deployment: The owner.
+        mdep: The owner.
         decision: Under which copies are counted.
         champion: The model whose servers send them.
         targets: Who gets them.
@@ -125,43 +123,43 @@ def shadow_config_map(
     head = manifest(
         "v1",
         "ConfigMap",
-        name=shadow_name(deployment.metadata.name),
-        namespace=deployment.metadata.namespace,
-        labels=deployment_labels(deployment, "shadow"),
-        owners=owner(deployment),
+        name=shadow_name(mdep.metadata.name),
+        namespace=mdep.metadata.namespace,
+        labels=deployment_labels(mdep, "shadow"),
+        owners=owner(mdep),
     )
     return head | {"data": {TARGETS: canonical(content)}}
 
 
-def _head(deployment: ModelDeployment, model: str, api_version: str, kind: str) -> Manifest:
+def _head(mdep: ModelDeployment, model: str, api_version: str, kind: str) -> Manifest:
     return manifest(
         api_version,
         kind,
-        name=variant_name(deployment.metadata.name, model),
-        namespace=deployment.metadata.namespace,
-        labels=variant_labels(deployment, model),
-        owners=owner(deployment),
+        name=variant_name(mdep.metadata.name, model),
+        namespace=mdep.metadata.namespace,
+        labels=variant_labels(mdep, model),
+        owners=owner(mdep),
     )
 
 
-def _pod(deployment: ModelDeployment, model: Model, settings: Settings) -> Manifest:
-    image = deployment.spec.serving.image or settings.serving_image
-    shadow = {"name": shadow_name(deployment.metadata.name), "optional": True}
+def _pod(mdep: ModelDeployment, model: Model, settings: Settings) -> Manifest:
+    image = mdep.spec.serving.image or settings.serving_image
+    shadow = {"name": shadow_name(mdep.metadata.name), "optional": True}
     return (
-        scheduling_fields(deployment.spec.serving)
+        scheduling_fields(mdep.spec.serving)
         | pod_defaults()
-        | spread(serving_selector(deployment, model.metadata.name))
+        | spread(serving_selector(mdep, model.metadata.name))
         | {
             "terminationGracePeriodSeconds": settings.grace_seconds,
             "initContainers": [fetch_container(model, image=image, settings=settings)],
-            "containers": [_serve_container(deployment, model, image, settings)],
+            "containers": [_serve_container(mdep, model, image, settings)],
             "volumes": [*model_volumes(model, settings), scratch_volume(), {"name": "shadow", "configMap": shadow}],
         }
     )
 
 
-def _serve_container(deployment: ModelDeployment, model: Model, image: str, settings: Settings) -> Manifest:
-    serving = deployment.spec.serving
+def _serve_container(mdep: ModelDeployment, model: Model, image: str, settings: Settings) -> Manifest:
+    serving = mdep.spec.serving
     folders = [settings.model_size_limit]
     defaults = default_resources(cpu="100m", memory="256Mi", memory_limit="2Gi", folders=folders)
     identity = field_env(POD_IP="status.podIP", KINGMAKER_POD_IP="status.podIP", KINGMAKER_POD_NAME="metadata.name")
@@ -171,7 +169,7 @@ def _serve_container(deployment: ModelDeployment, model: Model, image: str, sett
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["kingmaker-serving", "serve"],
         "args": [
-            *("--dir", MODEL_DIR, "--model-name", literal(deployment.metadata.name)),
+            *("--dir", MODEL_DIR, "--model-name", literal(mdep.metadata.name)),
             *("--model-version", literal(model.metadata.name)),
             *model_arguments(model, signature=False),
             *("--host", POD_IP, "--port", str(PORT), "--management-port", str(MANAGEMENT_PORT)),
@@ -179,7 +177,7 @@ def _serve_container(deployment: ModelDeployment, model: Model, image: str, sett
             *option("--max-request-bytes", serving.max_request_bytes),
             *("--drain-seconds", str(settings.drain_seconds), "--termination-log", TERMINATION_LOG),
         ],
-        "env": [*identity, *env(KINGMAKER_FEEDBACK_KEY=feedback_key(deployment)), *scratch_env()],
+        "env": [*identity, *env(KINGMAKER_FEEDBACK_KEY=feedback_key(mdep)), *scratch_env()],
         "ports": [_container_port("http", PORT), _container_port("management", MANAGEMENT_PORT)],
         "resources": resources(serving.resources, defaults),
         "volumeMounts": [

@@ -50,7 +50,7 @@ def watch_data(observed: Observed, state: State, watch: DataMonitor, cells: Cell
     if champion is None or baseline is None:
         reason, message = _without_baseline(observed, state)
         return DataMonitor(drift_reason=reason, drift_message=message, quality_reason=reason, quality_message=message)
-    scales = [w.timedelta for w in observed.deployment.spec.monitoring.drift.windows]
+    scales = [w.timedelta for w in observed.mdep.spec.monitoring.drift.windows]
     windows = Windows.for_baseline(
         watch.windows,
         model=champion.digest,
@@ -67,12 +67,12 @@ def watch_data(observed: Observed, state: State, watch: DataMonitor, cells: Cell
     answered = sum(p.model_digest == champion.digest for p in observed.profiles)
     complete = answered >= max(1, observed.variant(champion.name).ready) and not cells.gap
     windows = advance(windows, now=observed.now, delta=delta, complete=complete)
-    windows, quality = watch_quality(baseline, windows, quality_policy(observed.deployment), now=observed.now)
+    windows, quality = watch_quality(baseline, windows, quality_policy(observed.mdep), now=observed.now)
     watch = _with_quality(replace(watch, windows=windows), quality)
     if _is_due(watch, windows, observed.now):
-        verdict = judge_drift(baseline, windows, drift_policy(observed.deployment), now=observed.now)
+        verdict = judge_drift(baseline, windows, drift_policy(observed.mdep), now=observed.now)
         watch = _with_drift(replace(watch, evaluated_at=observed.now), verdict, observed.now)
-    return _with_since(watch, finding_of(watch, observed.deployment, champion), observed.now)
+    return _with_since(watch, finding_of(watch, observed.mdep, champion), observed.now)
 
 
 def _with_since(watch: DataMonitor, finding: DriftFinding, now: datetime) -> DataMonitor:
@@ -89,9 +89,9 @@ def watched_cells(observed: Observed, state: State) -> CellsOf | None:
     return CellsOf(state.champion.digest, baseline) if state.champion and baseline else None
 
 
-def finding_of(watch: DataMonitor, deployment: ModelDeployment, champion: Champion | None) -> DriftFinding:
+def finding_of(watch: DataMonitor, mdep: ModelDeployment, champion: Champion | None) -> DriftFinding:
     """Sum up what monitoring says of the present champion's data; nothing while it still speaks of a predecessor's."""
-    windows, retraining = watch.windows, deployment.spec.retraining
+    windows, retraining = watch.windows, mdep.spec.retraining
     if windows is None or champion is None or windows.model != champion.digest:
         return DriftFinding()
     rule = retraining.persistence if retraining else None
@@ -101,9 +101,9 @@ def finding_of(watch: DataMonitor, deployment: ModelDeployment, champion: Champi
     )
 
 
-def drift_policy(deployment: ModelDeployment) -> DriftPolicy:
+def drift_policy(mdep: ModelDeployment) -> DriftPolicy:
     """Give the rules of `spec.monitoring.drift`."""
-    drift = deployment.spec.monitoring.drift
+    drift = mdep.spec.monitoring.drift
     return DriftPolicy(
         tolerance=float(drift.tolerance),
         warning=float(drift.warning),
@@ -114,9 +114,9 @@ def drift_policy(deployment: ModelDeployment) -> DriftPolicy:
     )
 
 
-def quality_policy(deployment: ModelDeployment) -> QualityPolicy:
+def quality_policy(mdep: ModelDeployment) -> QualityPolicy:
     """Give the rules of `spec.monitoring.dataQuality`."""
-    monitoring = deployment.spec.monitoring
+    monitoring = mdep.spec.monitoring
     return QualityPolicy(
         maximum_percent=float(monitoring.data_quality.maximum_percent),
         ignore_features=frozenset(monitoring.drift.ignore_features),

@@ -52,7 +52,7 @@ def assess_retraining(observed: Observed, state: State, finding: DriftFinding) -
     """
     run = state.open_run
     opened = _open_run(observed, run) if run else None
-    spec = observed.deployment.spec.retraining
+    spec = observed.mdep.spec.retraining
     if spec is None:
         return RetrainingAssessment(opened)
     due = find_due(observed, state, finding)
@@ -61,7 +61,7 @@ def assess_retraining(observed: Observed, state: State, finding: DriftFinding) -
 
 
 def _open_run(observed: Observed, run: Run) -> OpenRun:
-    deployment = observed.deployment.metadata.name
+    deployment = observed.mdep.metadata.name
     job_name = retrain_job_name(deployment, run.number)
     job = observed.jobs.get(job_name)
     result, flaw = None, ""
@@ -70,6 +70,6 @@ def _open_run(observed: Observed, run: Run) -> OpenRun:
             result = run_result(observed, run, job.message)
         except InvalidResultError as error:
             flaw = str(error)
-    status = observed.deployment.status.retraining
+    status = observed.mdep.status.retraining
     was_seen = job is not None or (status is not None and status.job == job_name)
     return OpenRun(run, job_name, job, was_seen, produced_model_name(deployment, run.number), result, flaw)

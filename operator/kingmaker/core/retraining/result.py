@@ -33,10 +33,10 @@ def run_result(observed: Observed, run: Run, message: str) -> RunResult:
         InvalidResultError: with what was found and what was expected.
     """
     result = parse_result(message)
-    spec = observed.deployment.spec.retraining
+    spec = observed.mdep.spec.retraining
     if spec is None:
         return result
-    prefix = run_output_uri(observed.deployment, spec.output.uri_prefix, run=run.number)
+    prefix = run_output_uri(observed.mdep, spec.output.uri_prefix, run=run.number)
     for name, file in (("artifact", result.artifact), ("baseline", result.baseline), ("examples", result.examples)):
         if file is not None and not file["uri"].startswith(prefix):
             msg = f"{name} is at {file['uri']}, outside of KINGMAKER_OUTPUT_URI, which was {prefix}: write it there"

@@ -61,7 +61,7 @@ def _free_number(observed: Observed, state: State) -> int:
     """Number the next run so that nobody has the name of the Model that it shall become."""
     number = state.next_run_number
     taken = {*observed.models, *observed.unreadable}
-    while produced_model_name(observed.deployment.metadata.name, number) in taken:
+    while produced_model_name(observed.mdep.metadata.name, number) in taken:
         number += 1
     return number
 
@@ -126,32 +126,32 @@ def run_actions(observed: Observed, opened: OpenRun | None, settings: Settings) 
         opened: The open run.
         settings: How the operator was started.
     """
-    spec = observed.deployment.spec.retraining
+    spec = observed.mdep.spec.retraining
     parent = observed.models.get(opened.run.parent) if opened else None
     if opened is None or spec is None or parent is None:
         return
     run = opened.run
-    decision = decision_name(observed.deployment.metadata.name, run.decision)
+    decision = decision_name(observed.mdep.metadata.name, run.decision)
     if opened.model_name in observed.models:
         # The Job did what it was for, whether or not it is still there.
         return
     if opened.job is None:
         if not opened.was_seen:
             variables = retrain_variables(
-                observed.deployment,
+                observed.mdep,
                 parent,
                 decision=decision,
                 reason=run.reason,
                 features=run.features,
                 window=run.window,
-                output_uri=run_output_uri(observed.deployment, spec.output.uri_prefix, run=run.number),
+                output_uri=run_output_uri(observed.mdep, spec.output.uri_prefix, run=run.number),
             )
             yield Create(
-                retrain_job(observed.deployment, spec.template, run=run.number, variables=variables, settings=settings)
+                retrain_job(observed.mdep, spec.template, run=run.number, variables=variables, settings=settings)
             )
     elif opened.result:
         yield Create(
             model_from_result(
-                observed.deployment, parent, opened.result, run=run.number, decision=decision, built_at=observed.now
+                observed.mdep, parent, opened.result, run=run.number, decision=decision, built_at=observed.now
             )
         )

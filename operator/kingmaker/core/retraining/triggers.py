@@ -94,7 +94,7 @@ def find_due(observed: Observed, state: State, finding: DriftFinding) -> Due | N
         state: Who is champion; without one nothing is due.
         finding: What monitoring says of the champion's data.
     """
-    spec = observed.deployment.spec.retraining
+    spec = observed.mdep.spec.retraining
     if spec is None or state.champion is None:
         return None
     situation = Situation(spec, state, observed.now, _built_at(observed, state.champion.name), finding)

@@ -29,7 +29,7 @@ def judge_autoscaling(observed: Observed, scaling: Autoscaling, models: tuple[st
 
 
 def _judge(observed: Observed, scaling: Autoscaling, model: str) -> Verdict:
-    live = observed.children.get(("HorizontalPodAutoscaler", variant_name(observed.deployment.metadata.name, model)))
+    live = observed.children.get(("HorizontalPodAutoscaler", variant_name(observed.mdep.metadata.name, model)))
     said = _conditions(live)
     able, active = said.get("AbleToScale", {}), said.get("ScalingActive", {})
     if able.get("status") == "False":

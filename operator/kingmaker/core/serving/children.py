@@ -47,7 +47,7 @@ def wanted_children(contests: ContestAssessment, kept: Iterable[str], settings: 
         settings: How the operator was started.
     """
     observed, state = contests.observed, contests.state
-    yield deployment_service(observed.deployment)
+    yield deployment_service(observed.mdep)
     yield _shadow(observed, state)
     for name in kept:
         model = observed.models.get(name)
@@ -58,26 +58,26 @@ def wanted_children(contests: ContestAssessment, kept: Iterable[str], settings: 
 
 def _variant(contests: ContestAssessment, model: Model, settings: Settings) -> Iterator[Manifest]:
     observed, name = contests.observed, model.metadata.name
-    deployment = observed.deployment
-    serving = deployment.spec.serving
+    mdep = observed.mdep
+    serving = mdep.spec.serving
     replicas = serving.fixed_replicas
     needed = contests.needed_pods(name)
     if serving.autoscaling and _live(observed, "Deployment", name) is None:
         # It begins with as many as it needs; the next pass leaves the number to the autoscaler.
         replicas = needed
-    yield variant_deployment(deployment, model, replicas=replicas, settings=settings)
+    yield variant_deployment(mdep, model, replicas=replicas, settings=settings)
     if serving.autoscaling:
         shrinks = may_shrink(contests.state, name)
-        yield autoscaler(deployment, name, serving.autoscaling, floor=needed, may_shrink=shrinks)
-    yield variant_service(deployment, name)
-    yield network_policy(deployment, name, settings=settings)
-    budget = pod_disruption_budget(deployment, name)
+        yield autoscaler(mdep, name, serving.autoscaling, floor=needed, may_shrink=shrinks)
+    yield variant_service(mdep, name)
+    yield network_policy(mdep, name, settings=settings)
+    budget = pod_disruption_budget(mdep, name)
     if budget:
         yield budget
 
 
 def _live(observed: Observed, kind: str, model: str) -> Body | None:
-    return observed.children.get((kind, variant_name(observed.deployment.metadata.name, model)))
+    return observed.children.get((kind, variant_name(observed.mdep.metadata.name, model)))
 
 
 def _shadow(observed: Observed, state: State) -> Manifest:
@@ -92,12 +92,10 @@ def _shadow(observed: Observed, state: State) -> Manifest:
         for share in state.traffic
         if share.shadow_percent and (ip := observed.variant(share.model).service_ip)
     ]
-    deployment = observed.deployment
-    live = observed.children.get(("ConfigMap", shadow_name(deployment.metadata.name)))
+    mdep = observed.mdep
+    live = observed.children.get(("ConfigMap", shadow_name(mdep.metadata.name)))
     peers = name_peers(observed.variants.values(), live, observed.now)
-    return shadow_config_map(
-        deployment, decision=state.traffic_sequence, champion=champion, targets=targets, peers=peers
-    )
+    return shadow_config_map(mdep, decision=state.traffic_sequence, champion=champion, targets=targets, peers=peers)
 
 
 def write_objects(live: Mapping[tuple[str, str], Body], wanted: Iterable[Manifest]) -> tuple[Action, ...]:
@@ -123,7 +121,7 @@ def _write(live: Body | None, body: Manifest) -> Action | None:
 
 def remove_autoscalers(observed: Observed, kept: Iterable[str]) -> tuple[Action, ...]:
     """Delete the autoscalers of variants whose number of pods is fixed now; it comes before the number is written."""
-    if observed.deployment.spec.serving.autoscaling:
+    if observed.mdep.spec.serving.autoscaling:
         return ()
     found = (_live(observed, "HorizontalPodAutoscaler", model) for model in kept)
     return tuple(delete_object(body) for body in found if body)
@@ -146,14 +144,14 @@ def remove_variants(
     return tuple(actions)
 
 
-def ledger_config_map(deployment: ModelDeployment, ledger: Ledger) -> Manifest:
+def ledger_config_map(mdep: ModelDeployment, ledger: Ledger) -> Manifest:
     """Build the ConfigMap that keeps the counts over restarts of the operator."""
     head = manifest(
         "v1",
         "ConfigMap",
-        name=bounded(f"{deployment.metadata.name}-ledger"),
-        namespace=deployment.metadata.namespace,
-        labels=deployment_labels(deployment, "ledger"),
-        owners=owner(deployment),
+        name=bounded(f"{mdep.metadata.name}-ledger"),
+        namespace=mdep.metadata.namespace,
+        labels=deployment_labels(mdep, "ledger"),
+        owners=owner(mdep),
     )
     return head | {"data": {LEDGER: dump_ledger(ledger)}}

@@ -71,12 +71,12 @@ def plan_route(observed: Observed, state: State, kept: Sequence[str] = ()) -> Ro
     weights = {s.model: s.weight for s in shares}
     as_decided = {s.model: s.weight for s in state.traffic} == weights
     models = [*weights, *(m for m in kept if m not in weights)]
-    service = observed.children.get(("Service", observed.deployment.metadata.name), {})
+    service = observed.children.get(("Service", observed.mdep.metadata.name), {})
     return RoutePlan(
         decision=state.traffic_sequence if as_decided else 0,
         backends=tuple(Backend(m, weights.get(m, 0), observed.variant(m).addresses) for m in models),
         cluster_ip=service.get("spec", {}).get("clusterIP"),
-        affinity_header=affinity_header(observed.deployment),
+        affinity_header=affinity_header(observed.mdep),
     )
 
 

@@ -70,7 +70,7 @@ class Onlooker:
         )
         return Observed(
             now=self.now,
-            deployment=ModelDeployment.parse(body),
+            mdep=ModelDeployment.parse(body),
             uid="uid-churn",
             models=self.models,
             variants={champion: ObservedVariant(champion, desired=2, ready=2)},
