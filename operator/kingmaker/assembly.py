@@ -17,7 +17,7 @@ from kingmaker.adapters.clock import SystemClock, tick
 from kingmaker.adapters.cluster import KubernetesCluster
 from kingmaker.adapters.connection import connect
 from kingmaker.adapters.election import Candidate, Terms
-from kingmaker.adapters.feeds import Feeds
+from kingmaker.adapters.feeds import Feeds, Recorded
 from kingmaker.adapters.kinds import kinds
 from kingmaker.adapters.lease import Elector, LeaseStore
 from kingmaker.adapters.management import Management
@@ -119,13 +119,13 @@ async def _assemble(
         dropped=lambda: profiles.dropped,
     )
     loop = Loop(reconciler, clock, observe=metrics.observe)
-    feeds = _feeds(client, store, options.namespaces, loop)
+    feeds = _feeds(client, store, options.namespaces, loop, reconciler.records)
     watcher = Watcher(options.namespaces, feeds.seen, on_break=feeds.list_again)
     stack.push_async_callback(watcher.close)
     return _Parts(routers, reconciler, loop, feeds, watcher, metrics)
 
 
-def _feeds(client: KubeClient, store: Store, namespaces: Sequence[str], loop: Loop) -> Feeds:
+def _feeds(client: KubeClient, store: Store, namespaces: Sequence[str], loop: Loop, records: Recorded) -> Feeds:
     """Have what changes in the store reconciled, from the moment on at which its namespace is known completely."""
 
     def changed(change: Change) -> None:
@@ -140,7 +140,7 @@ def _feeds(client: KubeClient, store: Store, namespaces: Sequence[str], loop: Lo
             loop.add(key)
 
     store.listen(changed)
-    return Feeds(client, store, namespaces, synced=synced)
+    return Feeds(client, store, namespaces, synced=synced, recorded=records)
 
 
 async def _lead(options: Options, parts: _Parts, elector: Elector | None, stop: asyncio.Event) -> None:

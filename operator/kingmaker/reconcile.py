@@ -35,7 +35,7 @@ from kingmaker.namespaces import Namespaces
 from kingmaker.ports import Clock, Cluster, ClusterError, Key, Profiles, Routers
 from kingmaker.snapshots.deployment import DeploymentSnapshots
 from kingmaker.snapshots.model import observe_model
-from kingmaker.writes import REFUSED_RETRY, Writer
+from kingmaker.writes import REFUSED_RETRY, Writer, is_final
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +59,8 @@ class Reconciler:
         self._namespaces = Namespaces(cluster, self._writer, routers, clock, rules)
         self._snapshots = DeploymentSnapshots(cluster, clock, routers)
         self._counting = Counting(profiles, clock, rules.time_between_looks)
+        self.records = self._snapshots.records
+        """Told by a watch what became of Decisions."""
         self.gauges: dict[Key, Gauges] = {}
         """The newest figures per deployment, for metrics."""
         self._unsaved: dict[Key, tuple[ModelDeployment, Ledger]] = {}
@@ -94,12 +96,13 @@ class Reconciler:
         if plan.record is not None:
             # Should the record be refused, what was decided before goes on: the namespace's router waits for nobody.
             self._routers.set_route(key.namespace, key.name, plan.route_before)
-            self._snapshots.records.forget(key)
-            await self._cluster.create(plan.record)
-            self._snapshots.records.remember(key, plan.record)
+            await self._writer.confirm(about)
+            await self.records.commit(plan.record)
             spec = plan.record["spec"]
             logger.info("%s: decision %d, %s: %s", key, spec["sequence"], spec["action"], spec["message"])
         self._routers.set_route(key.namespace, key.name, plan.route)
+        if plan.record is None and any(map(is_final, plan.actions)):
+            await self._writer.confirm(about)
         refusals = await self._writer.act(plan.actions, key.namespace, about)
         if plan.store_ledger:
             refusals += await self._store_ledger(key, observed.mdep, plan.ledger or observed.ledger)
@@ -198,6 +201,8 @@ class Reconciler:
         plan = decide_model(observed, self._rules.settings)
         if plan.actions:
             await self._namespaces.check_jobs_policy(key.namespace)
+        if any(map(is_final, plan.actions)):
+            await self._writer.confirm(body)
         refusals = await self._writer.act(plan.actions, key.namespace, body)
         if plan.status is not None:
             await self._writer.write_status(body, plan.status)

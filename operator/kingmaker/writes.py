@@ -50,6 +50,18 @@ class Writer:
                     await self.emit(about, Event("Warning", "Refused", str(refused)))
         return refusals
 
+    async def confirm(self, about: Body) -> None:
+        """Look at an object before a step that can't be undone: what is known of it may be of a moment ago.
+
+        Raises:
+            ConflictError: It is gone, or another one, or people want something else by now.
+            ClusterError: The API server can't be asked.
+        """
+        meta = about["metadata"]
+        live = await self._cluster.get_live(about["kind"], meta["namespace"], meta["name"])
+        if live is None or _wish(live) != _wish(about):
+            raise ConflictError(f"{about['kind']} {meta['name']} has changed meanwhile: it is decided about anew")
+
     async def _carry_out(self, action: Action, namespace: str) -> None:
         match action:
             case Create(body):
@@ -110,3 +122,22 @@ class Writer:
         await self._cluster.emit(
             about, type_=event.type, reason=event.reason, message=event.message, now=self._clock.now()
         )
+
+
+def is_final(action: Action) -> bool:
+    """Whether an action makes, or removes, an object; what is only changed can be changed back."""
+    match action:
+        case Create() | Delete():
+            return True
+        case Apply(_, is_new):
+            return is_new
+        case HandOver():
+            return False
+        case _:
+            assert_never(action)
+
+
+def _wish(body: Body) -> tuple[object, ...]:
+    """What tells whether an object is the same, and people still want of it what they wanted."""
+    meta = body["metadata"]
+    return meta["uid"], meta.get("generation"), bool(meta.get("deletionTimestamp"))

@@ -1,7 +1,7 @@
 """Keeps the store in step with the API server.
 
 What the operator makes comes by a reflector for each kind. What people apply comes by kopf's watch, told to `seen`.
-That watch has two gaps (docs/decisions/0009): it says nothing of what was deleted while it was down, and not when its
+That watch has two gaps (docs/decisions/0010): it says nothing of what was deleted while it was down, and not when its
 first list is complete. So these two kinds are listed beside it: at the start, whenever kopf lists them again, and
 whenever any watch here broke, for then kopf's may have broken as well. The store compares keys; what kopf told
 meanwhile stays.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from kingmaker.adapters.kinds import CHILDREN, PEOPLES, RESOURCES
 from kingmaker.kube.client import Document, KubeClient
@@ -61,6 +61,40 @@ class Feed:
         self._store.drop(self.kind, self._type(self.kind, item))
 
 
+class Recorded(Protocol):
+    """Who remembers Decisions. They are too many to be kept here, and only the newest of each deployment matter."""
+
+    def made(self, uid: str, sequence: int) -> None:
+        """Take in that the deployment with this uid has a Decision with this number."""
+
+    def removed(self, uid: str, sequence: int) -> None:
+        """Take in that the Decision with this number is gone."""
+
+    def missed(self) -> None:
+        """Take in that for a while nobody told what became of Decisions."""
+
+
+class RecordFeed:
+    """Tells of Decisions from now on; what was there before is read by who needs it."""
+
+    def __init__(self, recorded: Recorded) -> None:
+        """Take who is told."""
+        self._recorded = recorded
+
+    def replace(self, items: Sequence[Document], version: str) -> None:
+        """A watch begins, and nobody knows what happened before."""
+        del items, version
+        self._recorded.missed()
+
+    def put(self, item: Document) -> None:
+        """Tell of a Decision."""
+        self._recorded.made(item["spec"]["deploymentUid"], int(item["spec"]["sequence"]))
+
+    def drop(self, item: Document) -> None:
+        """Tell that a Decision was deleted."""
+        self._recorded.removed(item["spec"]["deploymentUid"], int(item["spec"]["sequence"]))
+
+
 class Lister:
     """Lists a collection whenever somebody asked for it; who asks during a list gets the next one."""
 
@@ -96,7 +130,13 @@ class Feeds:
     """All of them."""
 
     def __init__(
-        self, client: KubeClient, store: Store, namespaces: Sequence[str], *, synced: Callable[[str], None]
+        self,
+        client: KubeClient,
+        store: Store,
+        namespaces: Sequence[str],
+        *,
+        synced: Callable[[str], None],
+        recorded: Recorded | None = None,
     ) -> None:
         """Take where from and where to.
 
@@ -105,6 +145,7 @@ class Feeds:
             store: Fed from now on.
             namespaces: Which to watch; all when there is none.
             synced: Told of each namespace that is complete, once; of the empty name when all are.
+            recorded: Told of Decisions.
         """
         self._store = store
         self._on_synced = synced
@@ -122,6 +163,10 @@ class Feeds:
             for kind, selector in CHILDREN.items()
             for scope in scopes
         ]
+        if recorded:
+            path = RESOURCES["Decision"].path
+            feed = RecordFeed(recorded)
+            self._reflectors += [Reflector(client, path(scope), feed, is_tail=True) for scope in scopes]
 
     async def run(self) -> None:
         """Feed the store until cancelled."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
-from kingmaker.kube.client import Document, KubeClient
+from kingmaker.kube.client import Document, KubeClient, Listing
 from kingmaker.kube.errors import ApiError, UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ class Reflector:
         *,
         params: Mapping[str, str] | None = None,
         on_break: Callable[[], None] = lambda: None,
+        is_tail: bool = False,
     ) -> None:
         """Take what to follow and where it goes.
 
@@ -52,12 +53,14 @@ class Reflector:
             copy: Told everything, in the order of the watch.
             params: Selectors.
             on_break: Called whenever the watch was lost or refused, before it is opened anew.
+            is_tail: Follow from now on; what is there already is not read, and the list is told as an empty one.
         """
         self._client = client
         self._path = path
         self._params = dict(params or {})
         self._copy = copy
         self._on_break = on_break
+        self._is_tail = is_tail
         self._version = ""
         self._pause = _FIRST_PAUSE
 
@@ -66,7 +69,7 @@ class Reflector:
         while True:
             try:
                 if not self._version:
-                    listing = await self._client.list(self._path, self._params)
+                    listing = await self._list()
                     self._copy.replace(listing.items, listing.version)
                     self._version = listing.version
                 await self._follow()
@@ -79,6 +82,12 @@ class Reflector:
                 self._on_break()
                 self._pause = min(2 * self._pause, _LONGEST_PAUSE)
             await asyncio.sleep(self._pause)
+
+    async def _list(self) -> Listing:
+        if not self._is_tail:
+            return await self._client.list(self._path, self._params)
+        page = await self._client.get(self._path, {**self._params, "limit": "1"})
+        return Listing([], str(page["metadata"]["resourceVersion"]))
 
     async def _follow(self) -> None:
         query = {**self._params, "resourceVersion": self._version, "timeoutSeconds": str(WATCH_SECONDS)}

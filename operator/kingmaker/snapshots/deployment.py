@@ -63,11 +63,12 @@ class DeploymentSnapshots:
         self.records = Records(cluster)
         self._models: dict[str, tuple[str, Model]] = {}
         self._pruned: dict[Key, int] = {}
+        self._uids: dict[Key, str] = {}
 
     def forget(self, key: Key) -> None:
         """Drop what is remembered about a deployment that is gone."""
         self._pruned.pop(key, None)
-        self.records.forget(key)
+        self.records.forget(self._uids.pop(key, ""))
 
     async def observe(self, key: Key) -> Snapshot | None:
         """Read the snapshot of one deployment; None when it does not exist or is being deleted.
@@ -80,8 +81,9 @@ class DeploymentSnapshots:
             return None
         deployment = ModelDeployment.parse(body)
         meta = deployment.metadata
+        self._uids[key] = meta.uid
         latest, children, pods = await asyncio.gather(
-            self.records.latest(key, deployment),
+            self.records.latest(deployment),
             self._children(key.namespace, meta.uid),
             self._cluster.list("Pod", key.namespace, {DEPLOYMENT_UID: meta.uid}),
         )

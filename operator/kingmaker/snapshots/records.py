@@ -9,7 +9,7 @@ from kingmaker.api import ModelDeployment
 from kingmaker.core.manifests.names import decision_name
 from kingmaker.core.manifests.objects import DEPLOYMENT_UID
 from kingmaker.core.state import State, load_state
-from kingmaker.ports import Body, Cluster, Key
+from kingmaker.ports import Body, Cluster
 
 logger = logging.getLogger(__name__)
 
@@ -23,38 +23,66 @@ class Latest:
 
 
 class Records:
-    """Reads Decisions, and remembers of each deployment what the newest says: nobody else than this process adds one.
+    """Reads and writes Decisions.
 
-    Whoever is about to add one says `forget` before and `remember` after it: what became of a creation that failed is
-    read anew. A new leader is a new process.
+    The newest state of each deployment is remembered: nobody but this process makes records, and a watch tells
+    (`made`, `removed`, `missed`) when somebody's hand did.
     """
 
     def __init__(self, cluster: Cluster) -> None:
         """Take the port."""
         self._cluster = cluster
-        self._known: dict[Key, tuple[str, State]] = {}
+        self._newest: dict[str, State] = {}
+        self._reading: set[str] = set()
+        """Deployments whose records are being read, and nothing was told of them since that began."""
 
-    def remember(self, key: Key, record: Body) -> None:
-        """Take in that this record was added."""
-        self._known[key] = (record["spec"]["deploymentUid"], _state(record))
+    async def commit(self, record: Body) -> None:
+        """Create a record: from then on its state holds.
 
-    def forget(self, key: Key) -> None:
-        """Read anew what the newest record says."""
-        self._known.pop(key, None)
+        Raises:
+            ClusterError: It may have been created all the same; the next `latest` looks.
+        """
+        uid = record["spec"]["deploymentUid"]
+        self._newest.pop(uid, None)
+        await self._cluster.create(record)
+        self._newest[uid] = _state(record)
 
-    async def latest(self, key: Key, deployment: ModelDeployment) -> Latest:
-        """Give the state of the newest record. Status tells where to look; without it all records are read.
+    def made(self, uid: str, sequence: int) -> None:
+        """Take in that the deployment with this uid has a record with this number."""
+        if uid in self._newest and self._newest[uid].sequence < sequence:
+            del self._newest[uid]
+        self._reading.discard(uid)
+
+    def removed(self, uid: str, sequence: int) -> None:
+        """Take in that the record with this number is gone; only of the newest one it matters."""
+        if uid in self._newest and self._newest[uid].sequence <= sequence:
+            del self._newest[uid]
+        self._reading.discard(uid)
+
+    def missed(self) -> None:
+        """Take in that for a while nobody told what became of the records."""
+        self._newest.clear()
+        self._reading.clear()
+
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered of a deployment that is gone."""
+        self._newest.pop(uid, None)
+
+    async def latest(self, deployment: ModelDeployment) -> Latest:
+        """Give the state of the newest record. It is read once: status tells where to look, else all records are read.
 
         Raises:
             ValueError: The record can't be read: what was decided is not known, so nothing may be.
         """
-        uid, state = self._known.get(key, ("", State()))
-        if uid == deployment.metadata.uid:
-            return Latest(state)
-        latest = await self._read(deployment)
-        if not latest.taken:
-            self._known[key] = (deployment.metadata.uid, latest.state)
-        return latest
+        meta = deployment.metadata
+        if meta.uid in self._newest:
+            return Latest(self._newest[meta.uid])
+        self._reading.add(meta.uid)
+        found = await self._read(deployment)
+        if meta.uid in self._reading and not found.taken:
+            self._newest[meta.uid] = found.state
+        self._reading.discard(meta.uid)
+        return found
 
     async def _read(self, deployment: ModelDeployment) -> Latest:
         meta = deployment.metadata

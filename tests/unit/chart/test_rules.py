@@ -36,7 +36,7 @@ def test_spec_belongs_to_people() -> None:
 
 
 def test_a_decision_is_never_changed() -> None:
-    assert verbs("kingmaker.dev", "decisions") == {"get", "list", "create", "delete"}
+    assert verbs("kingmaker.dev", "decisions") == {"get", "list", "watch", "create", "delete"}
 
 
 def test_no_permission_is_named_twice() -> None:
