@@ -12,7 +12,8 @@ from typing import Any, Final
 import yaml
 
 from benchmarks.scale.system import REPLICAS, Collection, Document, Seat
-from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.errors import ApiError
 from kingmaker_laptop import bootstrap
 from support.controlplane import CRDS, ControlPlane
 from support.fakecounts import baseline_document

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.scale.system import Collection, Controller, Document, Seat, System
-from kingmaker.kube.client import ApiError, KubeClient
+from kingmaker.kube.client import KubeClient
+from kingmaker.kube.errors import ApiError
 from kingmaker.kube.kubeconfig import Connection, read_kubeconfig
-from kingmaker.kube.reflector import Reflector
+from kingmaker.kube.reflector import LocalCopy, Reflector
 from kingmaker_laptop.addresses import Addresses
 from kingmaker_laptop.home import Home
 from kingmaker_laptop.ports import read_ports
@@ -97,7 +98,7 @@ class Site:
 
     async def written_bytes(self) -> float:
         """Give the bytes of all writes that the API server has taken from anybody, nodes and leases apart."""
-        headers, tls = {"Authorization": f"Bearer {self.connection.token}"}, self.connection.tls or True
+        headers, tls = await self.connection.headers(), self.connection.tls or True
         async with self.node.session.get(f"{self.client.server}/metrics", headers=headers, ssl=tls) as response:
             text = await response.text()
         name = "apiserver_request_body_size_bytes_sum"
@@ -178,7 +179,7 @@ async def watching(
 ) -> AsyncIterator[None]:
     """Watch a collection while the block runs, which begins when all that is there was told."""
     synced = asyncio.Event()
-    reflector = Reflector(client, collection.path, params=collection.params, on_change=on_change, on_sync=synced.set)
+    reflector = Reflector(client, collection.path, LocalCopy(on_change, synced.set), params=collection.params)
     running = asyncio.create_task(reflector.run())
     try:
         await asyncio.wait_for(synced.wait(), 60)
