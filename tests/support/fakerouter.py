@@ -49,6 +49,7 @@ class FakeRouter:
         self.received_bytes = 0
         """All responses together."""
         self._scopes: dict[str, str] = {}
+        self._is_led = False
         self._asked: dict[str, set[str]] = {}
         self._sizes: dict[tuple[str, str], int] = {}
         self._splits: dict[str, bytes | Split] = {}
@@ -94,6 +95,7 @@ class FakeRouter:
 
     def _take(self, response: Any) -> None:
         held = self.versions[response.type_url]
+        self._is_led |= response.type_url == SRDS
         for resource in response.resources:
             held[resource.name] = resource.version
             self._sizes[response.type_url, resource.name] = resource.ByteSize()
@@ -113,7 +115,7 @@ class FakeRouter:
     @property
     def is_configured(self) -> bool:
         """Whether it would take requests: it has a listener and a table for each host."""
-        return SRDS in self._asked and bool(self.versions[LDS]) and self._tables <= self.versions[RDS].keys()
+        return self._is_led and bool(self.versions[LDS]) and self._tables <= self.versions[RDS].keys()
 
     @property
     def _tables(self) -> set[str]:

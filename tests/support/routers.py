@@ -104,8 +104,8 @@ class Router:
         except (aiohttp.ClientError, TimeoutError):
             return False
 
-    async def until_ready(self, client: aiohttp.ClientSession) -> None:
-        deadline = asyncio.get_running_loop().time() + 20
+    async def until_ready(self, client: aiohttp.ClientSession, *, seconds: float = 20) -> None:
+        deadline = asyncio.get_running_loop().time() + seconds
         while not await self.is_ready(client):
             assert asyncio.get_running_loop().time() < deadline, f"router {self.pod} is not ready"
             await asyncio.sleep(0.02)
@@ -130,10 +130,12 @@ def expand_arguments(container: RouterContainer, *, address: str, pod: str) -> l
 
 
 @asynccontextmanager
-async def routing(pod: str, address: str, xds_port: int, *, xds_host: str = "127.0.0.1") -> AsyncIterator[Router]:
-    """Run a router."""
+async def routing(
+    pod: str, address: str, xds_port: int, *, xds_host: str = "127.0.0.1", api_type: str = "DELTA_GRPC"
+) -> AsyncIterator[Router]:
+    """Run a router; with the API type GRPC one of a release that spoke state-of-the-world xDS."""
     container = router_container(xds_host=xds_host, xds_port=xds_port, concurrency=1, drain_seconds=2)
-    arguments = expand_arguments(container, address=address, pod=pod)
+    arguments = [a.replace("DELTA_GRPC", api_type) for a in expand_arguments(container, address=address, pod=pod)]
     process = await asyncio.create_subprocess_exec(*_TIED, ENVOY, *arguments)
     try:
         yield Router(pod, address, container, process)
