@@ -55,12 +55,15 @@ async def measure_stand_in(deployments: int = 1000, changes: int = 200) -> Route
     async with AsyncExitStack() as stack:
         bench = await stack.enter_async_context(_bench(deployments))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        configured = asyncio.Event()
-        router = FakeRouter("router-0", bench.address, xds_port=bench.port, folder=folder, on_configured=configured.set)
+        changed = asyncio.Event()
+        router = FakeRouter("router-0", bench.address, xds_port=bench.port, folder=folder, on_change=changed.set)
         began = time.perf_counter()
         running = asyncio.create_task(router.run())
         try:
-            await configured.wait()
+            while not router.is_configured:
+                changed.clear()
+                await changed.wait()
+            await bench.until_acknowledged(1)
             first = (time.perf_counter() - began) * _MS
             sent = router.received_bytes
             times = await bench.change(changes)
