@@ -12,7 +12,7 @@ FLAGS = re.findall(r"^ +- (--[a-z-]+)=", TEMPLATE, flags=re.MULTILINE)
 
 
 def sample(flag: str) -> str:
-    chosen = {"--leader-elect": "true", "--image-pull-policy": "Never"}
+    chosen = {"--leader-elect": "true", "--image-pull-policy": "Never", "--verify-memory": "8Gi"}
     if flag in chosen:
         return chosen[flag]
     return "5" if flag.endswith(("-port", "-replicas", "-seconds", "-interval")) else "x"
