@@ -23,6 +23,7 @@ async def test_the_whole_loop_uses_all_rights_and_asks_for_no_other(audit: Audit
         await retrain(loop)
         await complain_twice(loop)
         await decide_often(loop)
+        await leave(loop)
     rights = granted(yaml.safe_load((CHART / "files" / "rules.yaml").read_text()))
     rights |= granted(yaml.safe_load((CHART / "files" / "lease-rules.yaml").read_text()))
     used = audit.used()
@@ -102,6 +103,14 @@ async def decide_often(loop: Loop) -> None:
         await loop.operator.create(loop.path("decisions"), body)
     while len(numbers := await loop.decisions()) == numbers[-1]:
         await split(loop, 10 + numbers[-1] % 20)
+
+
+async def leave(loop: Loop) -> None:
+    """Delete what people applied; the namespace loses what it had once."""
+    for plural in ("modeldeployments", "models"):
+        for item in (await loop.client.get(loop.path(plural)))["items"]:
+            await loop.client.delete(f"{loop.path(plural)}/{item['metadata']['name']}", {})
+    await eventually(lambda: equals(loop.exists("api/v1", "serviceaccounts/kingmaker-workload"), False))
 
 
 async def split(loop: Loop, weight: int) -> None:

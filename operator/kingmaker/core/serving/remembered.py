@@ -26,6 +26,8 @@ def remembered_route(
     if state.champion is None:
         return None
     decided = {share.model: share.weight for share in state.traffic} or {state.champion.name: 100}
+    if min(decided.values()) < 0 or sum(decided.values()) > 100:
+        decided = {state.champion.name: 100}
     weights = {model: weight if _answers(variants, model) else 0 for model, weight in decided.items()}
     heirs = [state.champion.name, *([state.previous.name] if state.previous else [])]
     heir = next((name for name in heirs if _answers(variants, name)), state.champion.name)

@@ -61,3 +61,9 @@ def test_with_no_pod_at_all_the_split_stays_whole() -> None:
 
 def test_pods_without_weight_can_be_asked_for_by_name() -> None:
     assert weights(route_of(ALONE, a=1, shadow=1)) == {"a": 100, "shadow": 0}
+
+
+def test_a_split_that_is_none_is_the_champions() -> None:
+    for shares in ((Share("a", 90), Share("b", 20)), (Share("a", 120), Share("b", -20))):
+        state = State(sequence=1, champion=Champion("a", "d", SINCE), traffic=shares)
+        assert weights(route_of(state, a=1, b=1)) == {"a": 100, "b": 0}
