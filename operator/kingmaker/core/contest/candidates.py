@@ -45,7 +45,12 @@ def is_ready(model: Model) -> bool:
 
 
 def unready_message(observed: Observed, name: str) -> str:
-    """Say why a model can't be used yet."""
+    """Say why a model can't be used yet.
+
+    Args:
+        model: The Model, None when there is none of that name.
+        name: Its name.
+    """
     model = observed.models.get(name)
     if why := observed.unreadable.get(name):
         return f"Model {name} can't be read: {why}"
@@ -103,7 +108,12 @@ def _enrolled(observed: Observed, state: State) -> Iterator[Candidate]:
 
 
 def is_still_enrolled(observed: Observed, name: str) -> bool:
-    """Whether a model that entered by itself still may: people can take the rule, or the label, away."""
+    """Whether a model that entered by itself still may: people can take the rule, or the label, away.
+
+    Args:
+        observed: The snapshot, with the spec and the Models as they are now.
+        name: The Model's name.
+    """
     model = observed.models.get(name)
     return model is not None and (_is_selected(observed, model) or is_own_retraining(observed, model))
 
@@ -114,13 +124,23 @@ def _age(model: Model) -> tuple[float, str]:
 
 
 def champion_family(observed: Observed, state: State) -> str:
-    """The family whose models may compete here; empty before there is a champion."""
+    """The family whose models may compete here; empty before there is a champion.
+
+    Args:
+        observed: The snapshot.
+        state: Who holds the seat.
+    """
     champion = observed.models.get(state.champion.name) if state.champion else None
     return champion.spec.family if champion else ""
 
 
 def is_own_retraining(observed: Observed, model: Model) -> bool:
-    """Whether the model came out of this very deployment's retraining; it competes whatever the selector says."""
+    """Whether the model came out of this very deployment's retraining; it competes whatever the selector says.
+
+    Args:
+        observed: The snapshot of the deployment.
+        model: Any Model of its namespace.
+    """
     lineage = model.spec.lineage
     trigger = lineage.triggered_by if lineage else None
     same_name = trigger is not None and trigger.model_deployment == observed.mdep.metadata.name

@@ -32,7 +32,14 @@ def needed_pods(observed: Observed, state: State, policy: ContestPolicy, model: 
 
 
 def is_available(observed: Observed, state: State, policy: ContestPolicy, model: str) -> bool:
-    """Whether enough pods answer for the variant's next step: all of them, where their number is fixed."""
+    """Whether enough pods answer for the variant's next step: all of them, where their number is fixed.
+
+    Args:
+        observed: The snapshot.
+        state: Who holds the seat, and who competes in which stage.
+        policy: The stages.
+        model: The variant's Model.
+    """
     pods = observed.variant(model)
     return pods.desired > 0 and pods.ready >= needed_pods(observed, state, policy, model) and bool(pods.endpoints)
 
@@ -42,6 +49,11 @@ def can_carry(observed: Observed, state: State, share: Share) -> bool:
 
     With a fixed number of pods that is the weight's share of it. With autoscaling it is half of what that share of the
     champion's pods would be: an autoscaler doubles the champion at once, and the challenger needs time to follow.
+
+    Args:
+        observed: The snapshot.
+        state: Who holds the seat.
+        share: The weight that the variant was given.
     """
     if not share.weight:
         return True
@@ -55,6 +67,10 @@ def may_shrink(state: State, model: str) -> bool:
     """Whether a variant may lose pods for want of load.
 
     While challengers answer, the champion keeps what it had: should one of them fail, it takes all requests at once.
+
+    Args:
+        state: Who holds the seat, and who answers beside it.
+        model: The variant's Model.
     """
     is_champion = bool(state.champion and state.champion.name == model)
     return not (is_champion and any(s.weight for s in state.traffic if s.model != model))

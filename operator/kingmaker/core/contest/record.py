@@ -97,7 +97,13 @@ def _begin_run(contest: Contest, share: Share, champion_weight: int, sequence: i
 
 
 def enter_stage(contest: Contest, stage: str, now: datetime) -> Contest:
-    """Put a contest into a stage; `settle` gives the run its number and split."""
+    """Put a contest into a stage; `settle` gives the run its number and split.
+
+    Args:
+        contest: The contest.
+        stage: Name of the stage that it enters.
+        now: The time, aware.
+    """
     kept = tuple(r for r in contest.runs if r.decision)
     return replace(contest, runs=(*kept, StageRun(stage, 0, now, 0, 0)))
 

@@ -34,7 +34,12 @@ class Wish:
 
 
 def next_allowed_at(spec: Retraining, state: State) -> datetime | None:
-    """Give the time before which no run begins: the cooldown, doubled for every lost candidate; None without runs."""
+    """Give the time before which no run begins: the cooldown, doubled for every lost candidate; None without runs.
+
+    Args:
+        spec: The spec's block.
+        state: Which runs there were, and how many candidates lost since one won.
+    """
     if not state.runs:
         return None
     doublings = min(state.lost_runs, 20)

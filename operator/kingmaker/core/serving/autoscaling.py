@@ -21,7 +21,13 @@ _BY_URGENCY = (
 
 
 def judge_autoscaling(observed: Observed, scaling: Autoscaling, models: tuple[str, ...]) -> Verdict:
-    """Sum up what the variants' autoscalers say: the gravest of it, of the first model that it is said of."""
+    """Sum up what the variants' autoscalers say: the gravest of it, of the first model that it is said of.
+
+    Args:
+        observed: The snapshot.
+        scaling: The spec's block.
+        models: Models whose pods shall run, the champion first.
+    """
     verdicts = [_judge(observed, scaling, model) for model in models]
     if not verdicts:
         return ConditionStatus.UNKNOWN, Reason.AUTOSCALER_PENDING, "no model has pods yet"

@@ -120,7 +120,12 @@ def _write(live: Body | None, body: Manifest) -> Action | None:
 
 
 def remove_autoscalers(observed: Observed, kept: Iterable[str]) -> tuple[Action, ...]:
-    """Delete the autoscalers of variants whose number of pods is fixed now; it comes before the number is written."""
+    """Delete the autoscalers of variants whose number of pods is fixed now; it comes before the number is written.
+
+    Args:
+        observed: The snapshot.
+        kept: Models whose pods shall run.
+    """
     if observed.mdep.spec.serving.autoscaling:
         return ()
     found = (_live(observed, "HorizontalPodAutoscaler", model) for model in kept)
@@ -145,7 +150,12 @@ def remove_variants(
 
 
 def ledger_config_map(mdep: ModelDeployment, ledger: Ledger) -> Manifest:
-    """Build the ConfigMap that keeps the counts over restarts of the operator."""
+    """Build the ConfigMap that keeps the counts over restarts of the operator.
+
+    Args:
+        mdep: Whose counts they are.
+        ledger: The counts.
+    """
     head = manifest(
         "v1",
         "ConfigMap",

@@ -48,6 +48,10 @@ def observe_variants(objects: Mapping[tuple[str, str], Body], pods: Iterable[Bod
     """Sum up the Deployments, Services and pods of every variant, by model name.
 
     Pods may outlive their Deployment: what somebody deletes by hand answers until its pods are gone.
+
+    Args:
+        objects: What belongs to the deployment, by (kind, name).
+        pods: Its serving pods.
     """
     by_model: dict[str, list[Body]] = {}
     for pod in pods:
@@ -94,7 +98,12 @@ def _stalled(deployment: Body, trouble: Trouble | None) -> str:
 
 
 def job_state(job: Body, pods: Iterable[Body]) -> ObservedJob:
-    """Sum up a Job and what its last pod said when it ended."""
+    """Sum up a Job and what its last pod said when it ended.
+
+    Args:
+        job: The Job.
+        pods: Pods among which its own are.
+    """
     meta = job["metadata"]
     conditions = {c["type"]: c for c in job.get("status", {}).get("conditions") or () if c["status"] == "True"}
     failed = conditions.get("Failed", {})

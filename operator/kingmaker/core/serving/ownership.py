@@ -29,7 +29,12 @@ def owns_replicas(live: Body) -> bool:
 
 
 def is_ours(live: Body, wanted: Body) -> bool:
-    """Whether an object belongs to who wants to write it: they share an owner, or it is the namespace's own."""
+    """Whether an object belongs to who wants to write it: they share an owner, or it is the namespace's own.
+
+    Args:
+        live: The object that is there.
+        wanted: The object that shall be there, with its owners.
+    """
     if not _owners(wanted):
         return is_managed(live)
     return bool(_owners(live) & _owners(wanted))
@@ -41,13 +46,23 @@ def is_managed(live: Body) -> bool:
 
 
 def is_being_collected(live: Body, wanted: Body) -> bool:
-    """Whether an object belonged to an earlier owner of the same kind and name: it is about to go."""
+    """Whether an object belonged to an earlier owner of the same kind and name: it is about to go.
+
+    Args:
+        live: The object that is there.
+        wanted: The object that shall be there, with its owners.
+    """
     names = {(o["kind"], o["name"]) for o in wanted["metadata"].get("ownerReferences") or ()}
     return any((o["kind"], o["name"]) in names for o in live["metadata"].get("ownerReferences") or ())
 
 
 def taken_message(kind: str, name: str) -> str:
-    """Say what to do about an object of somebody else."""
+    """Say what to do about an object of somebody else.
+
+    Args:
+        kind: Kind of the object.
+        name: Its name.
+    """
     return f"{kind} {name} exists and is somebody else's: delete or rename it, or choose another name for yours"
 
 

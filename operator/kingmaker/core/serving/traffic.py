@@ -37,7 +37,12 @@ def assess_traffic(contests: ContestAssessment) -> TrafficAssessment:
 
 
 def previous_is_warm(observed: Observed, state: State) -> bool:
-    """Whether the dethroned champion is still within its rollback window."""
+    """Whether the dethroned champion is still within its rollback window.
+
+    Args:
+        observed: The snapshot, for the time.
+        state: Who was dethroned, and until when it stays.
+    """
     return bool(state.previous and state.previous.until and observed.now < state.previous.until)
 
 

@@ -49,7 +49,12 @@ class ModelPlan:
 
 
 def decide_model(observed: ObservedModel, settings: Settings) -> ModelPlan:
-    """Decide what shall happen about one Model. A spec never changes, so a verdict on it is final."""
+    """Decide what shall happen about one Model. A spec never changes, so a verdict on it is final.
+
+    Args:
+        observed: The Model, its verify Job, and where it serves.
+        settings: How the operator was started.
+    """
     model, job = observed.model, observed.job
     status = model.status.model_copy(update={"observed_generation": model.metadata.generation, "roles": observed.roles})
     actions: tuple[Action, ...] = ()
