@@ -26,7 +26,6 @@ from kingmaker.adapters.profiles import PodProfiles
 from kingmaker.adapters.storedcluster import StoredCluster
 from kingmaker.core.decide import Rules
 from kingmaker.core.manifests.addresses import host_port
-from kingmaker.core.manifests.router import RouterContainer
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.handlers.interest import concerned, everybody
 from kingmaker.handlers.watcher import Watcher
@@ -181,12 +180,11 @@ def rules_of(options: Options) -> Rules:
     """Give what decisions depend on of how the operator was started."""
     names = {field.name for field in fields(Settings)} & set(Options.model_fields)
     settings = Settings(**{name: getattr(options, name) for name in names})
-    envoy = router_container(
+    router = router_container(
         xds_host=options.xds_host,
         xds_port=options.xds_port,
         drain_seconds=max(1, options.pre_stop_seconds),
         max_heap_bytes=_ROUTER_HEAP,
     )
-    router = RouterContainer(envoy.args, envoy.lifecycle, envoy.startup_probe)
     intervals = (options.evaluation_interval, options.contest_interval, options.ledger_interval)
     return Rules(settings, router, *(timedelta(seconds=seconds) for seconds in intervals))

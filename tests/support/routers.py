@@ -16,9 +16,10 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from kingmaker.core.manifests.router import RouterContainer
 from kingmaker.core.plan import Backend, RoutePlan
 from kingmaker.routing.ads import AdsServer, RouterState
-from kingmaker.routing.bootstrap import RouterContainer, router_container
+from kingmaker.routing.bootstrap import router_container
 
 ENVOY = Path(sys.executable).with_name("envoy")
 NAMESPACE = "team"

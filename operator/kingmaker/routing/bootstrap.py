@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from dataclasses import dataclass
 from typing import Any, Final
 
+from kingmaker.core.manifests.router import RouterContainer
 from kingmaker.routing.listener import connection_manager
 
 MANAGEMENT_PORT: Final = 8082
@@ -15,24 +15,6 @@ _ADMIN: Final = "admin"
 _XDS: Final = "kingmaker"
 _STARTUP_SECONDS: Final = 7 * 24 * 3600
 _MAX_CONNECTIONS: Final = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class RouterContainer:
-    """The fields of the router's container that belong to Envoy.
-
-    Attributes:
-        args: Of the command `envoy`; `$(POD_IP)`, `$(POD_NAME)` and `$(POD_NAMESPACE)` come from the environment.
-        lifecycle: Lets connections end before Envoy gets SIGTERM, on which it exits at once.
-        startup_probe: Succeeds once the operator has configured the router. Until then no port is open, and a liveness
-            probe would have routers die of the operator's absence.
-        grace_seconds: What the pod's `terminationGracePeriodSeconds` must be at least.
-    """
-
-    args: tuple[str, ...]
-    lifecycle: dict[str, Any]
-    startup_probe: dict[str, Any]
-    grace_seconds: int
 
 
 def router_container(

@@ -34,14 +34,17 @@ class RouterContainer:
     """How Envoy is started and stopped; the routing layer knows.
 
     Attributes:
-        args: Its arguments as they are; `$(POD_IP)`, `$(POD_NAME)` and `$(POD_NAMESPACE)` are filled in.
-        lifecycle: The container's lifecycle, instead of sleeping before it stops.
-        startup_probe: What to wait for before liveness is asked: a router without configuration listens nowhere.
+        args: Of the command `envoy`; `$(POD_IP)`, `$(POD_NAME)` and `$(POD_NAMESPACE)` come from the environment.
+        lifecycle: Lets connections end before Envoy gets SIGTERM, on which it exits at once; None only sleeps.
+        startup_probe: Succeeds once the operator has configured the router. Until then no port is open, and a liveness
+            probe would have routers die of the operator's absence.
+        grace_seconds: What the pod's `terminationGracePeriodSeconds` must be at least.
     """
 
     args: tuple[str, ...]
     lifecycle: Mapping[str, Any] | None = None
     startup_probe: Mapping[str, Any] | None = None
+    grace_seconds: int = 0
 
 
 def deployment_service(mdep: ModelDeployment) -> Manifest:
