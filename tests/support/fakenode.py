@@ -101,13 +101,16 @@ class FakeNode:
         if pod["spec"]["restartPolicy"] == "Never":
             await self._write(pod, _finished(pod, address))
             return
-        if pod["metadata"]["labels"]["app.kubernetes.io/component"] == "router":
+        meta = pod["metadata"]
+        component = meta["labels"]["app.kubernetes.io/component"]
+        if component == "router":
             await self._start_router(pod, address)
             return
-        meta = pod["metadata"]
-        self.traffic.add(address, serving_pod(meta["name"], meta["namespace"], _arguments(pod)))
-        site = self._sites[pod["metadata"]["uid"]] = web.TCPSite(self._runner, address, MANAGEMENT_PORT)
-        await site.start()
+        if component == "serving":
+            self.traffic.add(address, serving_pod(meta["name"], meta["namespace"], _arguments(pod)))
+            site = self._sites[meta["uid"]] = web.TCPSite(self._runner, address, MANAGEMENT_PORT)
+            await site.start()
+        # Others are the chart's own: the operator's pods, which start nothing here.
         await self._write(pod, _running(pod, address, is_ready=True))
 
     async def _start_router(self, pod: Pod, address: str) -> None:
@@ -179,6 +182,8 @@ async def fake_node(client: KubeClient, *, network: str, xds_port: int, folder: 
         yield node
         assert not running.done(), running.exception()
     finally:
+        if running.done():
+            print(f"the stand-in node ended: {running.exception()!r}")
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await _cordon(client, others, cordoned=False)

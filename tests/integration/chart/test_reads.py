@@ -21,7 +21,7 @@ async def test_looking_at_counts_reads_and_writes_nothing(audit: Audit, tmp_path
     async with running_loop(audit.plane, tmp_path) as loop:
         await loop.model("a", "a")
         await loop.seat()
-        await eventually(lambda: equals(loop.traffic(), "100"), 60)
+        await eventually(lambda: equals(loop.traffic(), "100"), 120)
         await quiet(audit)
         before, passes = len(audit.events()), await counted(loop)
         await asyncio.sleep(IDLE_SECONDS)
