@@ -1,8 +1,12 @@
 """What a namespace shares goes when nobody is left who shares it, whatever happens meanwhile, and not before."""
 
+import pytest
+
 from support.fakenode import FakeNode
 
 from .conftest import ROUTER, WORKLOAD, Home, Operating, a_deployment, a_model
+
+pytestmark = pytest.mark.timeout(300)
 
 SEVERAL = [a_deployment(f"a{number}") for number in range(1, 13)]
 

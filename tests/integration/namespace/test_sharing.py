@@ -2,15 +2,20 @@
 
 import json
 
+import pytest
+
 from support.routers import eventually
 
 from .conftest import ROUTER, WORKLOAD, Home, Operating, a_deployment, a_model
+
+pytestmark = pytest.mark.timeout(300)
 
 NAMES = {name.replace(" ", "/") for name in ROUTER | WORKLOAD}
 
 
 def owners(home: Home) -> set[str]:
-    return {owner["name"] for name in NAMES for owner in _read(home, name)["metadata"].get("ownerReferences", ())}
+    items = json.loads(home.kubectl("get", *NAMES, "-o", "json"))["items"]
+    return {owner["name"] for item in items for owner in item["metadata"].get("ownerReferences", ())}
 
 
 def _read(home: Home, name: str) -> dict:
