@@ -123,7 +123,7 @@ class DriftStatus(ApiModel):
     )
     """Features that differ, the strongest first, at most 20."""
     since: Timestamp | None = None
-    """When this state began."""
+    """When this state began; not told while it is Unknown."""
 
 
 class RetrainingStatus(ApiModel):

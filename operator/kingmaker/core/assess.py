@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kingmaker.core.contest.assessment import ContestAssessment, assess_contests
+from kingmaker.core.counts.data_monitor import DataMonitor
 from kingmaker.core.counts.ledger import Ledger
-from kingmaker.core.monitoring.evaluate import finding_of
+from kingmaker.core.monitoring.evaluate import finding_of, what_is_said
 from kingmaker.core.observed import Observed
 from kingmaker.core.retraining.assessment import RetrainingAssessment, assess_retraining
 from kingmaker.core.serving.traffic import TrafficAssessment, assess_traffic
@@ -19,11 +20,11 @@ from kingmaker.core.state import State
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What follows from one snapshot and one state. `ledger` has this pass's counts in it, and what monitoring says."""
+    """What follows from one snapshot and one state. `monitor` is what is to be told of the champion's data."""
 
     observed: Observed
     state: State
-    ledger: Ledger
+    monitor: DataMonitor
     contests: ContestAssessment
     traffic: TrafficAssessment
     retraining: RetrainingAssessment
@@ -42,7 +43,7 @@ def assess(observed: Observed, state: State, ledger: Ledger) -> Assessment:
     return Assessment(
         observed=observed,
         state=state,
-        ledger=ledger,
+        monitor=what_is_said(ledger.watch, observed, state),
         contests=contests,
         traffic=assess_traffic(contests),
         retraining=assess_retraining(observed, state, finding),

@@ -156,12 +156,12 @@ def _promotion_pending(assessed: Assessment) -> Statement:
 
 
 def _model_drift_detected(assessed: Assessment) -> Statement:
-    watch = assessed.ledger.watch
+    watch = assessed.monitor
     return Statement(watch.drift_status, watch.drift_reason, watch.drift_message)
 
 
 def _data_quality_broken(assessed: Assessment) -> Statement:
-    watch = assessed.ledger.watch
+    watch = assessed.monitor
     return Statement(watch.quality_status, watch.quality_reason, watch.quality_message)
 
 

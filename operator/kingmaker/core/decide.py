@@ -68,7 +68,8 @@ def decide(observed: Observed, rules: Rules) -> Plan:
         route=after.traffic.route,
         ledger=ledger if ledger is not observed.ledger else None,
         store_ledger=is_due(ledger, now=observed.now, interval=rules.ledger_interval, decided=record is not None),
-        status=_changed_status(after),
+        # After a decision the next pass follows at once, and knows what routers made of it.
+        status=None if record else _changed_status(after),
         events=(_event(record),) if record else (),
         requeue_at=_requeue_at(after, rules, decided=record is not None),
         gauges=_gauges(after),

@@ -9,6 +9,7 @@ from kingmaker.api import (
     ChampionStatus,
     ContestStatus,
     DecisionRef,
+    DriftState,
     DriftStatus,
     ModelDeploymentStatus,
     PreviousChampion,
@@ -28,7 +29,7 @@ from kingmaker.core.wording import split
 
 def build_status(assessed: Assessment) -> ModelDeploymentStatus:
     """Give the status that describes what was assessed."""
-    observed, state, watch = assessed.observed, assessed.state, assessed.ledger.watch
+    observed, state = assessed.observed, assessed.state
     meta = observed.mdep.metadata
     return ModelDeploymentStatus(
         observed_generation=meta.generation,
@@ -42,9 +43,7 @@ def build_status(assessed: Assessment) -> ModelDeploymentStatus:
         contest=_contest(assessed),
         queue=tuple(c.model for c in assessed.contests.candidates)[:50],
         rejected=tuple(RejectedModel(name=j.name, digest=j.digest, reason=j.reason) for j in state.judged),
-        drift=DriftStatus(state=watch.state, features=watch.features[:20], since=watch.since)
-        if watch.since and state.champion
-        else None,
+        drift=_drift(assessed),
         retraining=_retraining(assessed),
         last_decision_ref=DecisionRef(name=decision_name(meta.name, state.sequence)) if state.sequence else None,
     )
@@ -53,6 +52,15 @@ def build_status(assessed: Assessment) -> ModelDeploymentStatus:
 def _champion(state: State) -> ChampionStatus | None:
     seat = state.champion
     return ChampionStatus(name=seat.name, digest=seat.digest, since=seat.since) if seat else None
+
+
+def _drift(assessed: Assessment) -> DriftStatus | None:
+    monitor = assessed.monitor
+    if assessed.state.champion is None or not monitor.has_baseline:
+        return None
+    # Since when nothing is known changes with every restart, and says nothing.
+    since = monitor.since if monitor.state is not DriftState.UNKNOWN else None
+    return DriftStatus(state=monitor.state, features=monitor.features[:20], since=since)
 
 
 def _previous(assessed: Assessment) -> PreviousChampion | None:

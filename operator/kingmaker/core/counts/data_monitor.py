@@ -48,6 +48,15 @@ class DataMonitor:
     persistent_since: datetime | None = None
     broken_since: datetime | None = None
 
+    def is_about(self, model_digest: str) -> bool:
+        """Whether this was found in the data of the model with this digest."""
+        return self.windows is not None and self.windows.model == model_digest
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether there is something to compare with: a champion whose baseline could be read."""
+        return self.drift_reason not in (Reason.NO_BASELINE, Reason.CHAMPION_UNAVAILABLE)
+
     @property
     def drift_status(self) -> ConditionStatus:
         """The condition ModelDriftDetected; missing data is Unknown, never False."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 from zlib import crc32
 
 from kingmaker.api import ConditionStatus, DriftState, ModelDeployment, Reason
@@ -91,14 +92,36 @@ def watched_cells(observed: Observed, state: State) -> CellsOf | None:
 
 def finding_of(watch: DataMonitor, mdep: ModelDeployment, champion: Champion | None) -> DriftFinding:
     """Sum up what monitoring says of the present champion's data; nothing while it still speaks of a predecessor's."""
-    windows, retraining = watch.windows, mdep.spec.retraining
-    if windows is None or champion is None or windows.model != champion.digest:
+    retraining = mdep.spec.retraining
+    if champion is None or not watch.is_about(champion.digest):
         return DriftFinding()
     rule = retraining.persistence if retraining else None
     persistent = rule is not None and persisted(watch.history, of=rule.of, needed=rule.needed)
     return DriftFinding(
         persistent, watch.features, watch.window, watch.broken, watch.persistent_since, watch.broken_since
     )
+
+
+def what_is_said(watch: DataMonitor, observed: Observed, state: State) -> DataMonitor:
+    """Give what is to be told of the champion's data; until it was looked at, what the first look without rows says.
+
+    So a new champion's status need not be written once more when its pods are looked at for the first time.
+
+    Args:
+        watch: What monitoring remembers; it may still speak of a predecessor, or of nobody.
+        observed: The snapshot.
+        state: Who is champion.
+    """
+    champion = state.champion
+    model = observed.models.get(champion.name) if champion else None
+    if champion is None or model is None or watch.is_about(champion.digest):
+        return watch
+    if model.spec.baseline is None:
+        reason, message = _without_baseline(observed, state)
+        return DataMonitor(drift_reason=reason, drift_message=message, quality_reason=reason, quality_message=message)
+    if watch.windows is None and watch.drift_message == _UNREAD:
+        return watch
+    return DataMonitor(drift_message=_LEAD[DriftState.UNKNOWN], quality_message=_UNKNOWN_QUALITY)
 
 
 def drift_policy(mdep: ModelDeployment) -> DriftPolicy:
@@ -134,7 +157,7 @@ def _without_baseline(observed: Observed, state: State) -> tuple[Reason, str]:
         return Reason.CHAMPION_UNAVAILABLE, "no model holds the seat yet"
     model = observed.models.get(state.champion.name)
     if model and model.spec.baseline:
-        return Reason.CHAMPION_UNAVAILABLE, "the champion's baseline could not be read from its pods yet"
+        return Reason.CHAMPION_UNAVAILABLE, _UNREAD
     return Reason.NO_BASELINE, "the champion's Model has no baseline: package it with one to have its data watched"
 
 
@@ -173,6 +196,10 @@ _LEAD = {
 }
 
 
+_UNKNOWN_QUALITY: Final = "too few rows, or too little of the window's time observed, to judge data quality"
+_UNREAD: Final = "the champion's baseline could not be read from its pods yet"
+
+
 def _with_quality(watch: DataMonitor, verdict: QualityVerdict) -> DataMonitor:
     broken = tuple(dict.fromkeys(f.name for f in verdict.features))
     match verdict.state:
@@ -184,6 +211,6 @@ def _with_quality(watch: DataMonitor, verdict: QualityVerdict) -> DataMonitor:
             message = "values are where the baseline has them"
             status, reason = ConditionStatus.FALSE, Reason.DATA_QUALITY_GOOD
         case QualityState.UNKNOWN:
-            message = "too few rows, or too little of the window's time observed, to judge data quality"
+            message = _UNKNOWN_QUALITY
             status, reason = ConditionStatus.UNKNOWN, Reason.TOO_FEW_ROWS
     return replace(watch, broken=broken, quality_status=status, quality_reason=reason, quality_message=message)

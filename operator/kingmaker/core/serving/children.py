@@ -48,7 +48,9 @@ def wanted_children(contests: ContestAssessment, kept: Iterable[str], settings: 
     """
     observed, state = contests.observed, contests.state
     yield deployment_service(observed.mdep)
-    yield _shadow(observed, state)
+    # Its pods do without until there is a champion, so it is not made to be written anew a moment later.
+    if state.champion or ("ConfigMap", shadow_name(observed.mdep.metadata.name)) in observed.children:
+        yield _shadow(observed, state)
     for name in kept:
         model = observed.models.get(name)
         # Where the Model was deleted, pods that serve go on as they are.

@@ -144,6 +144,7 @@ def model_roles(deployments: Iterable[Body], model: str) -> tuple[RoleStatus, ..
         RoleStatus(model_deployment=body["metadata"]["name"], role=Role(variant["role"]))
         for body in sorted(deployments, key=lambda b: b["metadata"]["name"])
         for variant in body.get("status", {}).get("variants") or ()
-        if variant["name"] == model
+        # Who is to be the first champion challenges nobody.
+        if variant["name"] == model and (variant["role"] != Role.CHALLENGER or body["status"].get("champion"))
     )
     return tuple(islice(found, MOST_ROLES))

@@ -155,6 +155,8 @@ def test_roles_come_from_the_deployments_status() -> None:
     bodies = [
         {"metadata": {"name": "z"}, "status": {"variants": [variant, {"name": "b", "role": "Challenger"}]}},
         {"metadata": {"name": "y"}, "status": {}},
+        # It is to become the first champion: it challenges nobody.
+        {"metadata": {"name": "w"}, "status": {"variants": [{"name": "a", "role": "Challenger"}]}},
         {"metadata": {"name": "x"}, "status": {"variants": [variant]}},
     ]
     assert [(r.model_deployment, str(r.role)) for r in model_roles(bodies, "a")] == [
