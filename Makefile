@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup quickstart demo test unit integration e2e images test-cluster kind kind-down lint generate verify bench bench-scale lock clean
+.PHONY: help setup quickstart demo test unit integration scale e2e kills images test-cluster kind kind-down lint generate verify bench bench-scale lock clean
 
 help: ## Say what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,16 +18,25 @@ demo: setup ## Watch a model being served, challenged, promoted, harmed, rolled 
 quickstart: setup ## Train the quickstart's two small models and write their manifests
 	@$(BIN)/python examples/quickstart/build.py
 
-test: unit integration e2e ## Prove it all
+test: unit integration scale e2e kills ## Prove it all
+
+# Two workers; tests/support/rooms.py says which files stay together, and which begin.
+IN_ROOMS := -n 2 --dist loadfile --no-loadscope-reorder
 
 unit: setup ## Pure tests, under a minute
 	$(BIN)/pytest tests/unit -n 2 --cov=kingmaker.core --cov-report=term:skip-covered --cov-fail-under=95
 
 integration: setup ## Against a real API server, real Envoy, real ONNX Runtime
-	$(BIN)/pytest tests/integration -n 2 --dist loadfile
+	$(BIN)/pytest tests/integration --ignore=tests/integration/scale $(IN_ROOMS)
 
-e2e: setup ## The demo, and the operator killed twenty times in it
-	$(BIN)/pytest tests/e2e
+scale: setup ## Hundreds of deployments on one operator
+	$(BIN)/pytest tests/integration/scale
+
+e2e: setup ## The demo as a person runs it
+	$(BIN)/pytest tests/e2e --ignore=tests/e2e/test_operator_kills.py
+
+kills: setup ## The operator killed twenty times in the demo
+	$(BIN)/pytest tests/e2e/test_operator_kills.py
 
 IMAGES ?= kingmaker/{}:test
 BUILD ?= docker build -t
@@ -36,7 +45,11 @@ images: setup ## Build the images that the cluster tests need, by BUILD
 	PYTHONPATH=tests $(BIN)/python -m support.testimages '$(IMAGES)' $(BUILD)
 
 test-cluster: setup ## In real containers: the cluster of KUBECONFIG, images IMAGES that it has or can pull
-	KINGMAKER_IMAGES='$(IMAGES)' $(BIN)/pytest tests/cluster -s
+	@# What enforces policies for test_reach enforces all of them, for everybody: it comes last and alone.
+	status=0; export KINGMAKER_IMAGES='$(IMAGES)'; \
+	$(BIN)/pytest tests/cluster --ignore=tests/cluster/test_reach.py $(IN_ROOMS) -rP || status=1; \
+	$(BIN)/pytest tests/cluster/test_reach.py -s || status=1; \
+	exit $$status
 
 kind: images ## The same on three nodes that kind makes with Docker
 	kind create cluster --name kingmaker --config tests/cluster/kind.yaml --kubeconfig .kind.kubeconfig

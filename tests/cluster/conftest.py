@@ -1,6 +1,6 @@
 """Real containers on the cluster of $KUBECONFIG. `make test-cluster` says what has to be there.
 
-Everything is installed once per session: the chart, a store for models, a pod with clients, and the models of the demo.
+Everything is installed once for all workers: the chart, a store for models, a pod with clients, the demo's models.
 """
 
 import os
@@ -16,6 +16,7 @@ from kingmaker_laptop.demo.scenario import EXAMPLE
 from support.clients import NAMESPACE as CLIENTS
 from support.clients import POD, Clients
 from support.cluster import Cluster
+from support.once import once
 from support.release import NAMESPACE as SYSTEM
 from support.release import TENANTS, Images, Release
 from support.store import Store, secret
@@ -41,13 +42,16 @@ def cluster(images: Images) -> Cluster:
 @pytest.fixture(scope="session")
 def release(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
     """The chart, installed for all tenants."""
-    for namespace in (SYSTEM, *TENANTS):
-        cluster.create_namespace(namespace)
-    for namespace in TENANTS:
-        cluster.apply(secret(namespace))
     release = Release(cluster, images, tmp_path_factory.mktemp("release"))
-    seconds = release.install(*TENANTS)
-    print(f"\nhelm install --wait: {seconds:.1f} s")
+
+    def install(_: Path) -> None:
+        for namespace in (SYSTEM, *TENANTS):
+            cluster.create_namespace(namespace)
+        for namespace in TENANTS:
+            cluster.apply(secret(namespace))
+        print(f"\nhelm install --wait: {release.install(*TENANTS):.1f} s")
+
+    once(tmp_path_factory, "release", install)
     yield release
     print(release.logs())
 
@@ -55,17 +59,24 @@ def release(cluster: Cluster, images: Images, tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's models and rows, made once."""
-    folder = tmp_path_factory.mktemp("built") / "models"
-    subprocess.run([sys.executable, str(EXAMPLE / "build.py"), "--out", str(folder)], check=True, capture_output=True)
-    return folder
+
+    def build(folder: Path) -> None:
+        command = [sys.executable, str(EXAMPLE / "build.py"), "--out", str(folder / "models")]
+        subprocess.run(command, check=True, capture_output=True)
+
+    return once(tmp_path_factory, "built", build) / "models"
 
 
 @pytest.fixture(scope="session")
-def clients(cluster: Cluster, images: Images, built: Path) -> Clients:
+def clients(cluster: Cluster, images: Images, built: Path, tmp_path_factory: pytest.TempPathFactory) -> Clients:
     """A pod that asks, and a store with the models."""
-    store = Store(cluster, images)
-    store.start()
     clients = Clients(cluster, images)
-    clients.start()
-    store.upload(built, namespace=CLIENTS, by=POD)
+
+    def start(_: Path) -> None:
+        store = Store(cluster, images)
+        store.start()
+        clients.start()
+        store.upload(built, namespace=CLIENTS, by=POD)
+
+    once(tmp_path_factory, "clients", start)
     return clients

@@ -1,16 +1,21 @@
-"""Fixtures of all integration tests: one control plane per session (per worker with xdist), one namespace per test."""
+"""Fixtures of all integration tests: one control plane per run, one namespace per test."""
 
 import secrets
 from collections.abc import Iterator
 
 import pytest
 
-from support.controlplane import CRDS, ControlPlane, running_control_plane
+from support.controlplane import ControlPlane, running_control_plane, with_crds
+from support.rooms import ask
 
 
 @pytest.fixture(scope="session")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A real API server with its controllers and scheduler; no node, no operator, no CRDs."""
+def control_plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A real API server with its controllers and scheduler; no node, no operator, no CRDs. All workers share it."""
+    keeper = getattr(request.config, "workerinput", {}).get("keeper")
+    if keeper:
+        yield ask(keeper, "control plane")
+        return
     with running_control_plane(tmp_path_factory.mktemp("controlplane")) as running:
         yield running
 
@@ -18,9 +23,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 @pytest.fixture(scope="session")
 def crds(control_plane: ControlPlane) -> ControlPlane:
     """The control plane, with the project's CRDs served."""
-    control_plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
-    return control_plane
+    return with_crds(control_plane)
 
 
 @pytest.fixture

@@ -100,5 +100,12 @@ def running_control_plane(folder: Path, *flags: str, without: str = "crds,node,o
         shutil.rmtree(folder)
 
 
+def with_crds(plane: ControlPlane) -> ControlPlane:
+    """Have the project's CRDs served."""
+    plane.kubectl("apply", "--server-side", "-f", str(CRDS))
+    plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
+    return plane
+
+
 def _die_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -16,7 +16,7 @@ import pytest
 from kingmaker.kube.client import KubeClient
 from kingmaker.kube.kubeconfig import read_kubeconfig
 from kingmaker_laptop.serviceurl import service_url
-from support.controlplane import CRDS, ControlPlane, running_control_plane
+from support.controlplane import ControlPlane, running_control_plane, with_crds
 from support.models import packaged
 from support.requests import a_request
 
@@ -107,9 +107,7 @@ class Seat:
 def bare_laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """Everything of `kingmaker up` but the operator."""
     with running_control_plane(tmp_path_factory.mktemp("laptop"), without="crds,operator") as plane:
-        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-        plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
-        yield plane
+        yield with_crds(plane)
 
 
 @pytest.fixture(scope="session")

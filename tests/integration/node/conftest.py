@@ -5,8 +5,15 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from support.controlplane import ControlPlane
+from support.controlplane import ControlPlane, running_control_plane
 from support.processnode import Api, ProcessNode, connected
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """One of its own: on the one that all share pods start nowhere."""
+    with running_control_plane(tmp_path_factory.mktemp("controlplane")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

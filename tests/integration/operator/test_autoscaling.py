@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from kingmaker.kube.client import KubeClient
 from kingmaker.kube.kubeconfig import read_kubeconfig
 from kingmaker.kube.reflector import LocalCopy, Reflector
 from kingmaker_laptop.addresses import Addresses
-from support.controlplane import ControlPlane
+from support.controlplane import ControlPlane, running_control_plane, with_crds
 from support.fakenode import fake_node
 from support.operatorprocess import OperatorProcess, running_operator
 
@@ -84,6 +84,19 @@ class Seat:
         seen = self.numbers.setdefault(body["metadata"]["name"].removeprefix("seat-"), [])
         if not gone and seen[-1:] != [body["spec"]["replicas"]]:
             seen.append(body["spec"]["replicas"])
+
+
+@pytest.fixture(scope="module")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """One of its own: on the one that all share pods start nowhere."""
+    with running_control_plane(tmp_path_factory.mktemp("controlplane")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def crds(control_plane: ControlPlane) -> ControlPlane:
+    """The same, with the project's CRDs served."""
+    return with_crds(control_plane)
 
 
 @pytest.fixture
