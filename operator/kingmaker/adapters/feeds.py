@@ -1,7 +1,7 @@
 """Keeps the store in step with the API server.
 
 What the operator makes comes by a reflector for each kind. What people apply comes by kopf's watch, told to `seen`.
-That watch has two gaps (docs/decisions/0010): it says nothing of what was deleted while it was down, and not when its
+That watch has two gaps (docs/decisions/0011): it says nothing of what was deleted while it was down, and not when its
 first list is complete. So these two kinds are listed beside it: at the start, whenever kopf lists them again, and
 whenever any watch here broke, for then kopf's may have broken as well. The store compares keys; what kopf told
 meanwhile stays.
