@@ -44,6 +44,10 @@ class KingmakerController:
         """Give the end of its log."""
         return self.operator.log.read_text()[-4000:]
 
+    async def is_up(self) -> bool:
+        """Whether its metrics are served."""
+        return bool(await self.operator.exposition())
+
     async def kill(self) -> None:
         """Kill it; return when it is gone."""
         self.operator.process.kill()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from benchmarks.scale.figures import Figure, figure, percentile
-from benchmarks.scale.site import READS, WRITES, Requests, Site, at_once, say, until, watching
+from benchmarks.scale.site import POLL, READS, WRITES, Requests, Site, at_once, say, until, watching
 from benchmarks.scale.system import REPLICAS, Document, Seat
 from support.processes import cpu_seconds, memory_mebibytes
 
@@ -37,6 +37,9 @@ class Ready:
 async def become_ready(site: Site) -> Ready:
     """Create all seats and wait until each says that it is ready for requests."""
     ready: dict[tuple[str, str], float] = {}
+    while not await site.running.is_up():
+        site.running.check()
+        await asyncio.sleep(POLL)
     site.requests.new()
     cpu = cpu_seconds(site.running.pid)
 

@@ -66,6 +66,9 @@ class Controller(Protocol):
     def log_tail(self) -> str:
         """Give the end of its log."""
 
+    async def is_up(self) -> bool:
+        """Whether it has started."""
+
     async def kill(self) -> None:
         """Kill it as the kernel would; return when it is gone."""
 
