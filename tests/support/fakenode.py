@@ -160,11 +160,15 @@ class FakeNode:
         self.ready_pods += status["phase"] == "Succeeded" or status["containerStatuses"][0]["ready"]
 
     async def _profile(self, request: web.Request) -> web.Response:
-        return web.Response(text=self.traffic.profile(_address(request)))
+        address = _address(request)
+        if address not in self.traffic.pods:
+            # Its connections outlive a pod.
+            raise web.HTTPNotFound
+        return web.Response(text=self.traffic.profile(address))
 
     async def _baseline(self, request: web.Request) -> web.Response:
-        pod = self.traffic.pods[_address(request)]
-        if not pod.baseline_digest:
+        pod = self.traffic.pods.get(_address(request))
+        if pod is None or not pod.baseline_digest:
             raise web.HTTPNotFound
         return web.Response(body=baseline_document(pod.model))
 

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import kopf
+from typing_extensions import override
 
 Seen = Callable[[str, str | None, dict[str, Any]], None]
 """Told the kind, the type of the event (None: an item of a list) and the object."""
 
 _GROUP: Final = "kingmaker.dev"
 _VERSION: Final = "v1alpha1"
+
+
+class _NoDifferences(kopf.DiffBaseStorage):
+    """Remembers nothing of objects. kopf would copy each whole, for handlers of changes, at every event."""
+
+    @override
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[kopf.FieldSpec] | None = None) -> kopf.BodyEssence:
+        """Give nothing to compare."""
+        return kopf.BodyEssence({})
+
+    @override
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        """Know nothing of before."""
+        return None
+
+    @override
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Write nothing."""
 
 
 def register(registry: kopf.OperatorRegistry, seen: Seen) -> None:
@@ -33,6 +52,7 @@ def register(registry: kopf.OperatorRegistry, seen: Seen) -> None:
 def configure(settings: kopf.OperatorSettings) -> None:
     """Make kopf a quiet watcher: nothing posted, nothing stored."""
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = _NoDifferences()
     settings.scanning.disabled = True
     settings.watching.connect_timeout = 5
     settings.watching.server_timeout = 300
