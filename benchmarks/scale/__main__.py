@@ -122,7 +122,7 @@ async def _compared(system: System, folder: Path, count: int, namespaces: int) -
 async def _ratio(system: System, folder: Path, count: int, namespaces: int, ready: steps.Ready, made: Made) -> Figure:
     where = folder / f"floor-{count}-{namespaces}"
     async with open_site(system, where, seats(count, namespaces), controlled=False) as site:
-        floor = await apply_all(site, made, seconds=_FLOOR_SECONDS)
+        floor, floor_cpu = await apply_all(site, made, seconds=_FLOOR_SECONDS)
     place = "1 namespace" if namespaces == 1 else f"{namespaces} namespaces"
     return figure(
         f"ready ÷ floor, {count} in {place}",
@@ -130,6 +130,7 @@ async def _ratio(system: System, folder: Path, count: int, namespaces: int, read
         seconds=round(ready.seconds, 2),
         floor_seconds=round(floor, 2),
         cpu=ready.cpu,
+        floor_cpu=floor_cpu,
         objects=len(made.objects),
         pods=made.pods,
         writes_per_deployment=ready.per_seat(WRITES, count),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.scale.applied import as_written
-from benchmarks.scale.site import POLL, Site, at_once, insist, say
+from benchmarks.scale.site import POLL, Site, at_once, insist, say, spent
 from benchmarks.scale.system import Document
 
 _FIRST: Final = frozenset({"ServiceAccount"})
@@ -38,14 +38,14 @@ async def record(site: Site) -> Made:
     return Made([(path, body) for _, path, body in found], await site.node.ready_pods())
 
 
-async def apply_all(site: Site, made: Made, *, seconds: float) -> float:
-    """Apply all of it with server-side apply and wait for the pods; give the seconds that took.
+async def apply_all(site: Site, made: Made, *, seconds: float) -> tuple[float, dict[str, float]]:
+    """Apply all of it with server-side apply and wait for the pods; give the seconds that took, and everybody's CPU.
 
     Raises:
         TimeoutError: The pods do not come up in time.
     """
     bodies = [(f"{path}?fieldManager=floor&force=true", body) for path, body in made.objects]
-    began = time.monotonic()
+    began, cpu = time.monotonic(), site.cpu()
     await at_once(lambda one: insist(lambda: site.client.patch(*one, kind=_APPLY)), bodies)
     say(f"  {len(bodies)} objects applied after {time.monotonic() - began:.1f} s")
     while (ready := await site.node.ready_pods()) < made.pods:
@@ -53,5 +53,6 @@ async def apply_all(site: Site, made: Made, *, seconds: float) -> float:
             raise TimeoutError(f"{ready} of {made.pods} pods are up after {seconds:.0f} s")
         await asyncio.sleep(POLL)
     took = time.monotonic() - began
-    say(f"  {ready} pods came up after {took:.1f} s")
-    return took
+    used = spent(cpu, site.cpu())
+    say(f"  {ready} pods came up after {took:.1f} s, CPU {used}")
+    return took, used

@@ -21,9 +21,11 @@ from kingmaker.kube.reflector import LocalCopy, Reflector
 from kingmaker_laptop.addresses import Addresses
 from kingmaker_laptop.home import Home
 from kingmaker_laptop.ports import read_ports
+from kingmaker_laptop.processes import load
 from support.audit import Audit, audited_control_plane
 from support.nodeprocess import NodeProcess, running_node
 from support.operatorprocess import sum_of
+from support.processes import cpu_seconds
 
 AT_ONCE: Final = 32
 """Requests of the benchmark that are under way at one time."""
@@ -86,6 +88,15 @@ class Site:
         await self.running.kill()
         self.controller = await self._start()
         return self.running
+
+    def cpu(self) -> dict[str, float]:
+        """Give the CPU seconds of everybody since the start of each."""
+        records = Home(self.requests.audit.plane.folder).records.glob("kube-*.json")
+        found = {path.stem: record.pid for path in records if (record := load(path))}
+        found |= {"node": self.node.process.pid}
+        if self.controller:
+            found["controller"] = self.controller.pid
+        return {name: cpu_seconds(pid) for name, pid in found.items()} | {"benchmark": time.process_time()}
 
     async def create(self, objects: Iterable[tuple[str, Document]]) -> None:
         """Create objects, as fast as the API server takes them."""
@@ -158,6 +169,11 @@ async def insist(request: Callable[[], Awaitable[Any]]) -> None:
             say(f"  once more: {error}")
             again = True
             await asyncio.sleep(1)
+
+
+def spent(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """Give the difference of two looks at everybody's CPU seconds."""
+    return {name: round(seconds - before.get(name, 0.0), 1) for name, seconds in after.items()}
 
 
 async def at_once(do: Callable[[Any], Any], things: Iterable[Any]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from benchmarks.scale.figures import Figure, figure, percentile
-from benchmarks.scale.site import POLL, READS, WRITES, Requests, Site, at_once, say, until, watching
+from benchmarks.scale.site import POLL, READS, WRITES, Requests, Site, at_once, say, spent, until, watching
 from benchmarks.scale.system import REPLICAS, Document, Seat
 from support.processes import cpu_seconds, memory_mebibytes
 
@@ -22,10 +22,10 @@ _WEIGHT: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """How all seats became ready: seconds, the controller's CPU seconds, and what it asked of the API server."""
+    """How all seats became ready: seconds, everybody's CPU seconds, and what the controller asked of the API server."""
 
     seconds: float
-    cpu: float
+    cpu: dict[str, float]
     requests: Counter[tuple[str, str]]
 
     def per_seat(self, verbs: frozenset[str], seats: int) -> dict[str, float]:
@@ -41,7 +41,7 @@ async def become_ready(site: Site) -> Ready:
         site.running.check()
         await asyncio.sleep(POLL)
     site.requests.new()
-    cpu = cpu_seconds(site.running.pid)
+    cpu = site.cpu()
 
     def on_change(body: Document, gone: bool) -> None:
         if not gone and site.system.is_ready(body):
@@ -54,9 +54,9 @@ async def become_ready(site: Site) -> Ready:
         total = len(site.seats)
         await until(lambda: len(ready) == total, site, lambda: f"{len(ready)} of {total} ready", seconds=_READY_SECONDS)
     took = max(ready.values()) - began
-    found = Ready(took, cpu_seconds(site.running.pid) - cpu, site.requests.new())
+    found = Ready(took, spent(cpu, site.cpu()), site.requests.new())
     writes = sum(count for (verb, _), count in found.requests.items() if verb in WRITES)
-    say(f"  all ready after {took:.1f} s, {found.cpu:.1f} s of CPU, {writes / total:.1f} writes each")
+    say(f"  all ready after {took:.1f} s, {writes / total:.1f} writes each, CPU {found.cpu}")
     return found
 
 
