@@ -16,6 +16,7 @@ from kingmaker.routing.resources import CDS, EDS, LDS, RDS, SRDS
 from kingmaker.routing.tables import DECISION_HEADER
 
 _AGAIN_SECONDS = 0.25
+_LONGEST_PAUSE = 2.0
 _OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
 
 
@@ -70,13 +71,17 @@ class FakeRouter:
     async def run(self) -> None:
         """Go on until cancelled; a stream that ends is opened again."""
         async with _relay(self._socket, self._address, self._port):
+            pause = _AGAIN_SECONDS
             while True:
+                before = self.received_bytes
                 self._asked.clear()
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     # An operator that does not know the pod yet refuses; one that was killed is not there.
                     async with grpc.aio.insecure_channel(f"unix:{self._socket}", options=_OPTIONS) as channel:
                         await self._follow(channel)
-                await asyncio.sleep(_AGAIN_SECONDS)
+                # As the routers' bootstrap says: tens of them that ask in vain keep a processor busy.
+                pause = _AGAIN_SECONDS if self.received_bytes > before else min(2 * pause, _LONGEST_PAUSE)
+                await asyncio.sleep(pause)
 
     async def _follow(self, channel: grpc.aio.Channel) -> None:
         call = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel).DeltaAggregatedResources()
