@@ -181,7 +181,9 @@ async def _relay(path: Path, address: str, port: int) -> AsyncIterator[None]:
         except OSError:
             writer.close()
             return
-        await asyncio.gather(copy(reader, here), copy(there, writer))
+        # asyncio complains of connections that are cut when the program ends.
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(copy(reader, here), copy(there, writer))
 
     server = await asyncio.start_unix_server(connect, path)
     try:

@@ -46,6 +46,8 @@ class Traffic:
     routers: dict[str, dict[str, FakeRouter]] = field(default_factory=lambda: defaultdict(dict))
     """By namespace, by pod uid."""
     expectations: list[Expectation] = field(default_factory=list)
+    looks: int = 0
+    """How often a pod was asked for its counts."""
     _seats: dict[Seat, list[FakePod]] = field(default_factory=lambda: defaultdict(list))
     _rates: dict[Seat, float] = field(default_factory=dict)
     _rate: float = 0.0
@@ -72,6 +74,7 @@ class Traffic:
     def profile(self, address: str) -> str:
         """Give what the pod with this address has counted by now."""
         pod = self.pods[address]
+        self.looks += 1
         self._advance(pod)
         return pod.counts.render()
 

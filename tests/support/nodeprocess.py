@@ -68,6 +68,10 @@ class NodeProcess:
         """Give the size of what each router of a namespace knows."""
         return list(await self._ask("configuration", namespace=namespace))
 
+    async def looks(self) -> int:
+        """Count how often a pod was asked for its counts."""
+        return int(await self._ask("looks"))
+
     async def ready_pods(self) -> int:
         """Count the pods that came up or succeeded since the node began, as far as the API server was told."""
         return int(await self._ask("ready"))
@@ -131,6 +135,7 @@ def _control(node: FakeNode) -> web.Application:
     on("met", lambda given: traffic.expectations[given["number"]].met)
     on("received", lambda given: traffic.received_bytes(given["namespace"]))
     on("configuration", lambda given: traffic.configuration_bytes(given["namespace"]))
+    on("looks", lambda given: traffic.looks)
     on("ready", lambda given: node.ready_pods)
     return application
 
