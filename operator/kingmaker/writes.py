@@ -122,13 +122,15 @@ class Writer:
 
 
 def is_final(action: Action) -> bool:
-    """Whether an action makes, or removes, an object; what is only changed can be changed back."""
+    """Whether an action can't be undone: a Job that ran, a Model that is there for everybody, what was deleted.
+
+    What is applied can be applied otherwise, and goes with its owner: a child that is made for one that is gone already
+    is collected.
+    """
     match action:
         case Create() | Delete():
             return True
-        case Apply(_, is_new):
-            return is_new
-        case HandOver():
+        case Apply() | HandOver():
             return False
         case _:
             assert_never(action)
