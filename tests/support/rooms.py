@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from xdist.scheduler.loadfile import LoadFileScheduling
 
-INTEGRATION, CLUSTER = "tests/integration/", "tests/cluster/"
+INTEGRATION = "tests/integration/"
 ROOMS = {
     # One control plane with the chart, and another one that is audited.
     f"{INTEGRATION}chart/": "chart",
@@ -27,12 +27,6 @@ ROOMS = {
     f"{INTEGRATION}operator/test_autoscaling.py": "autoscaling",
     # A whole laptop, whose operator is killed.
     f"{INTEGRATION}operator/": "operator",
-    # Operators are killed, the release is upgraded; beside it what merely uses them.
-    f"{CLUSTER}test_hostile.py": "upheaval",
-    f"{CLUSTER}test_nodes.py": "upheaval",
-    f"{CLUSTER}test_release.py": "upheaval",
-    f"{CLUSTER}test_upgrade.py": "upheaval",
-    CLUSTER: "use",
 }
 LONG = ("install", "election", "laptop", "operator", "node", "chart")
 """Folders that begin first, else one of them ends alone."""

@@ -19,8 +19,6 @@ API = "tests/integration/api/test_objects.py"
         ("tests/integration/operator/test_serving.py::test_b", "operator"),
         ("tests/integration/operator/test_autoscaling.py::test_c", "autoscaling"),
         ("tests/integration/node/test_proxy.py::test_d", "node"),
-        ("tests/cluster/test_upgrade.py::test_e", "upheaval"),
-        ("tests/cluster/test_storage.py::test_f", "use"),
     ],
 )
 def test_a_file_is_a_room_unless_it_shares_one(nodeid: str, expected: str) -> None:
