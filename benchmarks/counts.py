@@ -39,7 +39,7 @@ MODEL, REFERENCE = digest("a"), digest("b")
 
 def a_column(name: str) -> Feature:
     names = ("below", *map(str, range(8)), "above", "missing", "infinite")
-    cells = tuple(Cell(n, 100 * n.isdigit(), rare=not n.isdigit(), upper=float(i)) for i, n in enumerate(names))
+    cells = tuple(Cell(n, 100 * n.isdigit(), rare=not n.isdigit()) for n in names)
     return Feature(name, Kind.NUMERIC, cells)
 
 

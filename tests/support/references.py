@@ -1,6 +1,7 @@
 """Baselines made from samples, and samples counted into their cells, as packaging and serving do it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -17,17 +18,25 @@ LENGTH = timedelta(seconds=21)
 """A window's length; slots of 7 seconds do not divide a day, so they begin at odd times, as in life."""
 
 
-def a_numeric_feature(name: str, sample: Floats, cells: int = 10) -> Feature:
+@dataclass(frozen=True, slots=True)
+class SampledFeature(Feature):
+    """A numeric column that knows where its cells lie: `lowest` bounds `below`, `edges` the ordinary ones."""
+
+    lowest: float = 0.0
+    edges: tuple[float, ...] = ()
+
+
+def a_numeric_feature(name: str, sample: Floats, cells: int = 10) -> SampledFeature:
     edges = np.unique(np.quantile(sample, np.linspace(0, 1, cells + 1)[1:], method="inverted_cdf"))
     per_cell = np.bincount(np.searchsorted(edges, sample), minlength=len(edges))
-    ordinary = [Cell(str(i), int(c), upper=float(e)) for i, (e, c) in enumerate(zip(edges, per_cell, strict=True))]
-    below = Cell("below", 0, rare=True, upper=float(np.nextafter(sample.min(), -np.inf)))
-    others = (Cell(rare, 0, rare=True) for rare in ("above", "missing", "infinite"))
-    return Feature(name, Kind.NUMERIC, (below, *ordinary, *others))
+    ordinary = [Cell(str(number), int(count)) for number, count in enumerate(per_cell)]
+    below, *others = (Cell(rare, 0, rare=True) for rare in ("below", "above", "missing", "infinite"))
+    lowest = float(np.nextafter(sample.min(), -np.inf))
+    return SampledFeature(name, Kind.NUMERIC, (below, *ordinary, *others), lowest, tuple(edges.tolist()))
 
 
 def a_categorical_feature(name: str, counts: Sequence[int]) -> Feature:
-    ordinary = [Cell(f"c{i}", c, value=f"value {i}") for i, c in enumerate(counts)]
+    ordinary = [Cell(f"c{i}", c) for i, c in enumerate(counts)]
     rare = [Cell("unseen", 0, rare=True), Cell("missing", 0, rare=True)]
     return Feature(name, Kind.CATEGORICAL, (*ordinary, *rare))
 
@@ -38,12 +47,12 @@ def a_baseline(sample: Floats, digest: str = "sha256:b") -> Baseline:
 
 
 def count_column(feature: Feature, values: Floats) -> tuple[int, ...]:
-    cells = {cell.name: cell for cell in feature.cells}
-    edges = np.array([cell.upper for cell in feature.cells if not cell.rare])
+    assert isinstance(feature, SampledFeature)
+    edges = np.array(feature.edges)
     finite = values[np.isfinite(values)]
     # Cell 0 is `below`, the last one `above`.
     place = np.searchsorted(edges, finite) + 1
-    place[finite <= cells["below"].upper] = 0
+    place[finite <= feature.lowest] = 0
     found = np.bincount(place, minlength=len(edges) + 2).tolist()
     return (*found, int(np.isnan(values).sum()), int(np.isinf(values).sum()))
 

@@ -95,8 +95,8 @@ def test_operator_and_server_read_the_same_baseline(tmp_path: Path, classifier: 
     assert [feature.name for feature in theirs.features] == NAMES
     for left, right in zip(columns, theirs.columns, strict=True):
         assert left is not None
-        assert [(cell.name, cell.count, cell.upper) for cell in left.cells] == [
-            (cell.name, cell.count, cell.upper) for cell in right.cells
+        assert [(cell.name, cell.count, cell.rare) for cell in left.cells] == [
+            (cell.name, cell.count, cell.rare) for cell in right.cells
         ]
         assert right.rows == 400
 

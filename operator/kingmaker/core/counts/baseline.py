@@ -11,16 +11,17 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NotRequired
 
 from pydantic import BaseModel, Field, Strict, ValidationError
+from typing_extensions import TypedDict
 
 FORMAT: Final = "kingmaker.dev/baseline/v1"
 MAXIMUM_BYTES: Final = 4 * 1024 * 1024
 """Largest document that is read."""
 
-_Name = Annotated[str, Field(min_length=1)]
 _Count = Annotated[int, Strict(), Field(ge=0)]
 _Flag = Annotated[bool, Strict()]
 _Edge = Annotated[float, Strict(), Field(allow_inf_nan=False)]
@@ -35,21 +36,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell and how many reference rows fell into it.
+    """One cell and how many reference rows fell into it. Where it lies is the server's to know, which counts into it.
 
-    `rare` cells hold what a healthy column has (almost) none of: missing, infinite, unseen, below, above. `upper` and
-    `lower` bound a numeric cell (closed above), `value` names a category, `wrong` counts the reference rows that the
-    model got wrong; None where the document says nothing.
+    `rare` cells hold what a healthy column has (almost) none of: missing, infinite, unseen, below, above.
     """
 
-    name: _Name
-    count: _Count
-    rare: _Flag = False
-    upper: _Edge | None = None
-    lower: _Edge | None = None
-    atom: _Flag = False
-    value: str | bool | int | float | None = None
-    wrong: _Count | None = None
+    name: str
+    count: int
+    rare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +99,27 @@ def read_baseline(raw: bytes, *, digest: str) -> Baseline:
         message = f"baseline has digest {found}, expected {digest}; fetch it again or correct spec.baseline.digest"
         raise ValueError(message)
     try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        message = f"baseline is not JSON: {error}; package the model again"
-        raise ValueError(message) from error
-    return parse_baseline(document, digest=digest)
+        document = _Document.model_validate_json(raw)
+    except ValidationError as error:
+        raise ValueError(_complaint(error)) from error
+    return _baseline(document, digest)
+
+
+class _Cell(TypedDict):
+    """A cell as the document has it.
+
+    `upper` and `lower` bound a numeric cell (closed above), `value` names a category, `wrong` counts the reference rows
+    that the model got wrong.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    count: _Count
+    rare: NotRequired[_Flag]
+    upper: NotRequired[_Edge | None]
+    lower: NotRequired[_Edge | None]
+    atom: NotRequired[_Flag]
+    value: NotRequired[str | bool | int | float | None]
+    wrong: NotRequired[_Count | None]
 
 
 class _Column(BaseModel):
@@ -117,7 +127,7 @@ class _Column(BaseModel):
 
     name: str = ""
     kind: Kind
-    cells: Annotated[tuple[Cell, ...], Field(min_length=1)]
+    cells: Annotated[list[_Cell], Field(min_length=1)]
 
 
 class _Document(BaseModel):
@@ -140,6 +150,10 @@ def parse_baseline(document: object, *, digest: str) -> Baseline:
         read = _Document.model_validate(document)
     except ValidationError as error:
         raise ValueError(_complaint(error)) from error
+    return _baseline(read, digest)
+
+
+def _baseline(read: _Document, digest: str) -> Baseline:
     features = tuple(_feature(column, column.name, f"features[{i}]") for i, column in enumerate(read.features))
     _no_repeats((f.name for f in features), "feature names")
     for feature in features:
@@ -155,6 +169,8 @@ def _output(column: _Column | None, name: str) -> Feature | None:
 
 def _complaint(error: ValidationError) -> str:
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return f"baseline is not JSON: {first['ctx']['error']}; package the model again"
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
     found = "missing" if first["type"] == "missing" else json.dumps(first["input"], default=repr)[:80]
     return f"baseline{place} is {found}: {first['msg']}; package the model again"
@@ -165,19 +181,26 @@ def _feature(column: _Column, name: str, place: str) -> Feature:
         message = f"baseline.{place} has no name; package the model again"
         raise ValueError(message)
     place = f"{place} ({name!r})"
-    _no_repeats((c.name for c in column.cells), f"{place}: cell names")
-    feature = Feature(name, column.kind, column.cells)
-    if feature.kind is Kind.NUMERIC:
-        _check_order(feature, place)
+    _no_repeats((cell["name"] for cell in column.cells), f"{place}: cell names")
+    if column.kind is Kind.NUMERIC:
+        _check_order(column.cells, place)
+    cells = tuple(_shared_cell(cell["name"], cell["count"], cell.get("rare", False)) for cell in column.cells)
+    feature = Feature(name, column.kind, cells)
     if feature.rows == 0:
         message = f"{place}: every cell counts 0, expected the reference rows"
         raise ValueError(message)
     return feature
 
 
-def _check_order(feature: Feature, place: str) -> None:
-    ordinary = [cell for cell in feature.cells if not cell.rare]
-    edges = [cell.upper for cell in ordinary if cell.upper is not None]
+@lru_cache(maxsize=65_536)
+def _shared_cell(name: str, count: int, rare: bool) -> Cell:
+    """One cell for all that are alike: columns are cut into cells of the same size, under the same names."""
+    return Cell(name, count, rare)
+
+
+def _check_order(cells: Iterable[_Cell], place: str) -> None:
+    ordinary = [cell for cell in cells if not cell.get("rare")]
+    edges = [upper for cell in ordinary if (upper := cell.get("upper")) is not None]
     if len(edges) != len(ordinary):
         message = f"{place}: a cell that is not rare has no upper edge; numeric cells need one each"
         raise ValueError(message)
