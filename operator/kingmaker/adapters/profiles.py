@@ -23,10 +23,17 @@ logger = logging.getLogger(__name__)
 PORT: Final = 8082
 _TIMEOUT: Final = 2.0
 """Seconds for one pod. A pod that is slower is left out of this evaluation; its counts come with the next."""
+_KEPT_SECONDS: Final = 5.0
 _LIMIT: Final = 4 * 2**20
 _AT_ONCE: Final = 64
 _BASELINES_AT_ONCE: Final = 8
 """Pods that are asked for the same document at one time: it may have 4 MiB."""
+
+
+def pod_session() -> aiohttp.ClientSession:
+    """Open a session for pods: connections last from look to look in a contest; at other times there would be many."""
+    connector = aiohttp.TCPConnector(keepalive_timeout=_KEPT_SECONDS)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
 class PodProfiles:

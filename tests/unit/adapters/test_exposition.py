@@ -126,6 +126,21 @@ def test_without_an_identity_nothing_is_read(content: bytes) -> None:
         ExpositionReader().read("uid", content, {})
 
 
+def test_what_a_pod_says_again_is_not_read_again() -> None:
+    reader = ExpositionReader()
+    first = reader.read("uid", an_exposition(), {})
+    assert reader.read("uid", an_exposition(), {}) is first
+    more = reader.read("uid", an_exposition('requests_total{decision="1",outcome="ok"} 6'), {})
+    assert more.counts.by_decision == {1: DecisionCounts(Arm(answered=6))}
+    assert reader.read("another", an_exposition(), {}).counts.pod_uid == "another"
+
+
+def test_once_its_baseline_is_known_the_same_words_are_read_again() -> None:
+    reader = ExpositionReader()
+    assert reader.read("uid", an_exposition(), {}).counts.cells is None
+    assert reader.read("uid", an_exposition(), {BASELINE.digest: BASELINE}).counts.cells is not None
+
+
 def test_the_counts_of_another_pod_are_not_taken() -> None:
     reader = ExpositionReader()
     assert reader.read("uid", an_exposition(), {}, pod="a-1")

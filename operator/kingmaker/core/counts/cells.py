@@ -31,6 +31,12 @@ def _shared(widths: tuple[int, ...]) -> tuple[int, ...]:
     return widths
 
 
+@lru_cache(maxsize=4096)
+def _edges(widths: tuple[int, ...]) -> NDArray[np.intp]:
+    """Where columns begin, and where the last one ends."""
+    return np.concatenate(([0], np.cumsum(np.array(widths, dtype=np.intp)))).astype(np.intp)
+
+
 def widths_of(baseline: Baseline) -> tuple[int, ...]:
     """Cells per column of a baseline."""
     return _shared(tuple(len(column.cells) for column in baseline.columns))
@@ -65,9 +71,10 @@ class CellCounts:
     @property
     def column_rows(self) -> CellVector:
         """Rows counted per column."""
-        sums = np.concatenate(([0], np.cumsum(self.vector)))
-        ends = np.cumsum(np.array(self.widths, dtype=np.intp))
-        return np.diff(sums[np.concatenate(([0], ends))])
+        sums = np.zeros(len(self.vector) + 1, dtype=np.int64)
+        np.cumsum(self.vector, out=sums[1:])
+        at = sums[_edges(self.widths)]
+        return at[1:] - at[:-1]
 
     @property
     def rows(self) -> int:

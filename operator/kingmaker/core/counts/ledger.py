@@ -96,6 +96,8 @@ def _fold_process(before: Seen | None, look: ProcessCounts, totals: dict[int, De
     if before and before.start == look.start and current == earlier:
         return before
     for decision, counts in current.items():
+        if counts == earlier.get(decision):
+            continue
         new = counts.since(earlier.get(decision, _NOTHING))
         totals[decision] = totals.get(decision, _NOTHING) + new
         # The highest that was ever said: a count that falls and rises again is not counted a second time.

@@ -107,6 +107,8 @@ class _Fold:
             self._gap = True
             return
         start, last = self._known.get(look.pod_uid, ("", self._before.counted))
+        if start == look.start and vector is last.vector:
+            return
         if start == look.start:
             # The highest that was ever said: a count that falls and rises again is not counted a second time.
             vector = np.maximum(vector, last.vector)
