@@ -11,8 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Final
 
-import aiohttp
-
+from kingmaker import garbage
 from kingmaker.adapters.clock import SystemClock, tick
 from kingmaker.adapters.cluster import KubernetesCluster
 from kingmaker.adapters.connection import connect
@@ -22,7 +21,7 @@ from kingmaker.adapters.kinds import kinds
 from kingmaker.adapters.lease import Elector, LeaseStore
 from kingmaker.adapters.management import Management
 from kingmaker.adapters.metrics import OperatorMetrics
-from kingmaker.adapters.profiles import PodProfiles
+from kingmaker.adapters.profiles import PodProfiles, pod_session
 from kingmaker.adapters.storedcluster import StoredCluster
 from kingmaker.core.decide import Rules
 from kingmaker.core.manifests.addresses import host_port
@@ -66,6 +65,7 @@ async def serve(options: Options) -> None:
     Raises:
         OSError: A port can't be listened on.
     """
+    garbage.postpone()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -100,7 +100,7 @@ async def _assemble(
     client = await stack.enter_async_context(await connect(options.kubeconfig or None, permit=permit))
     store = Store(kinds())
     cluster = StoredCluster(KubernetesCluster(client), store)
-    session = await stack.enter_async_context(aiohttp.ClientSession())
+    session = await stack.enter_async_context(pod_session())
     clock = SystemClock()
 
     def on_router_change(namespace: str, deployment: str) -> None:
@@ -117,7 +117,7 @@ async def _assemble(
         transitions=lambda: elector.epoch if elector else 0,
         dropped=lambda: profiles.dropped,
     )
-    loop = Loop(reconciler, clock, observe=metrics.observe)
+    loop = Loop(reconciler, clock, observe=metrics.observe, patience=reconciler.patience)
     feeds = _feeds(client, store, options.namespaces, loop, reconciler.records)
     watcher = Watcher(options.namespaces, feeds.seen, on_break=feeds.list_again)
     stack.push_async_callback(watcher.close)
@@ -135,6 +135,7 @@ def _feeds(client: KubeClient, store: Store, namespaces: Sequence[str], loop: Lo
 
     def synced(namespace: str) -> None:
         logger.info("read completely: %s", namespace or "all namespaces")
+        garbage.settle()
         for key in everybody(store, namespace):
             loop.add(key)
 
@@ -148,7 +149,7 @@ async def _lead(options: Options, parts: _Parts, elector: Elector | None, stop: 
         logger.info("running; routers at port %s, metrics at port %s", options.xds_port, options.metrics_port)
         async with asyncio.TaskGroup() as group:
             lease = group.create_task(elector.keep()) if elector else None
-            running = (parts.loop.run(), parts.feeds.run(), parts.watcher.run())
+            running = (parts.loop.run(), parts.feeds.run(), parts.watcher.run(), garbage.collect())
             work = [group.create_task(task) for task in running]
             await stop.wait()
             logger.info("stopping")

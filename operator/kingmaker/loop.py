@@ -1,8 +1,13 @@
-"""The queue between events and reconciles: deduplicated, serial per key, with back-off and requeue-after."""
+"""The queue between events and reconciles: deduplicated, serial per key, with back-off and requeue-after.
+
+Who has least patience goes first: a namespace that gets 1,000 new deployments at once must not keep a look at a contest
+waiting. Patience ends, so nobody waits for ever.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -23,6 +28,8 @@ _TIMEOUT: Final = 60.0
 
 Reconcile = Callable[[Key], Awaitable[datetime | None]]
 Observer = Callable[[Key, float, BaseException | None], None]
+Patience = Callable[[Key], float]
+"""Gives the seconds for which a key lets others go first that come later than itself."""
 
 
 class Loop:
@@ -33,12 +40,21 @@ class Loop:
     keys which failed together don't come back together.
     """
 
-    def __init__(self, reconcile: Reconcile, clock: Clock, *, observe: Observer | None = None) -> None:
+    def __init__(
+        self,
+        reconcile: Reconcile,
+        clock: Clock,
+        *,
+        observe: Observer | None = None,
+        patience: Patience = lambda _: 0.0,
+    ) -> None:
         """Take the function to run; `observe` is told of every run (key, seconds, error)."""
         self._reconcile = reconcile
         self._clock = clock
         self._observe = observe
-        self._queue: asyncio.Queue[Key] = asyncio.Queue()
+        self._patience = patience
+        self._queue: asyncio.PriorityQueue[tuple[float, int, Key]] = asyncio.PriorityQueue()
+        self._numbers = itertools.count()
         self._queued: set[Key] = set()
         self._running: set[Key] = set()
         self._again: set[Key] = set()
@@ -52,7 +68,8 @@ class Loop:
         elif key not in self._queued:
             self._cancel_timer(key)
             self._queued.add(key)
-            self._queue.put_nowait(key)
+            latest = asyncio.get_running_loop().time() + self._patience(key)
+            self._queue.put_nowait((latest, next(self._numbers), key))
 
     @property
     def depth(self) -> int:
@@ -67,7 +84,7 @@ class Loop:
 
     async def _work(self) -> None:
         while True:
-            key = await self._queue.get()
+            _, _, key = await self._queue.get()
             self._queued.discard(key)
             self._running.add(key)
             try:

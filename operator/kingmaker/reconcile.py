@@ -32,7 +32,7 @@ from kingmaker.core.serving.remembered import remembered_route
 from kingmaker.core.serving.verification import decide_model
 from kingmaker.counting import Counting
 from kingmaker.namespaces import Namespaces
-from kingmaker.ports import Clock, Cluster, ClusterError, Key, Profiles, Routers
+from kingmaker.ports import Body, Clock, Cluster, ClusterError, Key, Profiles, Routers
 from kingmaker.snapshots.deployment import DeploymentSnapshots
 from kingmaker.snapshots.model import observe_model
 from kingmaker.writes import REFUSED_RETRY, Writer, is_final
@@ -41,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 _OLD: Final = timedelta(seconds=0.2)
 """Age of a snapshot from which on another one is read, when pods were asked for their counts in between."""
+
+_PATIENCE: Final = {"Namespace": 0.0, "Model": 10.0, "ModelDeployment": 60.0}
+"""Seconds by kind, while nothing is served yet: in the order in which they need one another."""
 
 _STORED_AT_ONCE: Final = 16
 """Ledgers that are stored at one time when the operator ends."""
@@ -83,16 +86,21 @@ class Reconciler:
             await self._say_failed(key, error)
             raise
 
+    def patience(self, key: Key) -> float:
+        """Give the seconds for which others may go first; none for who answers requests."""
+        known = self.gauges.get(key)
+        return 0.0 if known and known.weights else _PATIENCE[key.kind]
+
     async def _reconcile_deployment(self, key: Key) -> datetime | None:
-        observed = await self._observe(key)
-        if observed is None:
+        found = await self._observe(key)
+        if found is None:
             self._forget(key)
             return None
+        observed, about = found
         plan = decide(observed, self._rules)
         if plan.ledger is not None:
             # What was counted was counted, whatever becomes of the plan.
             self._remember(key, observed.mdep, plan.ledger)
-        about = observed.mdep.manifest()
         if plan.record is not None:
             # Should the record be refused, what was decided before goes on: the namespace's router waits for nobody.
             self._routers.set_route(key.namespace, key.name, plan.route_before)
@@ -114,8 +122,8 @@ class Reconciler:
         retry = self._clock.now() + REFUSED_RETRY if refusals else None
         return min((t for t in (plan.requeue_at, retry) if t), default=None)
 
-    async def _observe(self, key: Key) -> Observed | None:
-        """Read a snapshot and what pods counted; None when the deployment is gone."""
+    async def _observe(self, key: Key) -> tuple[Observed, Body] | None:
+        """Read a snapshot, with its ModelDeployment as it is, and what pods counted; None when that is gone."""
         snapshot = await self._snapshots.observe(key)
         if snapshot is None:
             return None
@@ -127,7 +135,7 @@ class Reconciler:
             snapshot = await self._snapshots.observe(key)
             if snapshot is None or snapshot.observed.uid != seen.uid:
                 return await self._observe(key) if snapshot else None
-        return replace(
+        observed = replace(
             snapshot.observed,
             now=self._clock.now(),
             ledger=look.ledger,
@@ -136,6 +144,7 @@ class Reconciler:
             scraped_at=look.scraped_at,
             baselines=look.baselines,
         )
+        return observed, snapshot.body
 
     async def _store_ledger(self, key: Key, deployment: ModelDeployment, ledger: Ledger) -> list[str]:
         stored = replace(ledger, stored=self._clock.now(), unsaved=False)

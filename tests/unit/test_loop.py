@@ -94,6 +94,32 @@ async def test_one_that_hangs_keeps_no_other_waiting() -> None:
         await until(lambda: B in runs.began)
 
 
+async def test_who_has_least_patience_goes_first() -> None:
+    runs = Runs()
+    runs.gate.set()
+    late = Key("Model", "ns", "late")
+    loop = Loop(runs, CLOCK, patience={A: 60.0, B: 0.0, late: 59.0}.__getitem__)
+    for key in (A, B, late):
+        loop.add(key)
+    async with running(loop):
+        await until(lambda: len(runs.began) == 3)
+    assert runs.began == [B, late, A]
+
+
+async def test_who_waited_as_long_as_its_patience_lasts_goes_before_who_comes_now() -> None:
+    runs = Runs()
+    runs.gate.set()
+    patience = {A: 0.01, B: 0.0}
+    loop = Loop(runs, CLOCK, patience=patience.__getitem__)
+    loop.add(A)
+    began = asyncio.get_running_loop().time()
+    await until(lambda: asyncio.get_running_loop().time() > began + 2 * patience[A])
+    loop.add(B)
+    async with running(loop):
+        await until(lambda: len(runs.began) == 2)
+    assert runs.began == [A, B]
+
+
 async def test_no_more_run_at_once_than_there_are_workers() -> None:
     runs = Runs()
     loop = Loop(runs, CLOCK)

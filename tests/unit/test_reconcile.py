@@ -77,7 +77,8 @@ def a_site(**changes: Any) -> Site:
 
 
 async def observe(site: Site) -> Any:
-    return await Reconciler(site, site, site, site, RULES)._observe(KEY)
+    found = await Reconciler(site, site, site, site, RULES)._observe(KEY)
+    return found[0] if found else None
 
 
 async def test_pods_that_came_and_went_while_counts_were_waited_for_are_seen() -> None:

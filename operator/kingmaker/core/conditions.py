@@ -53,14 +53,19 @@ def conditions(assessed: Assessment) -> tuple[Condition, ...]:
 
 
 def _condition(before: Condition | None, kind: ConditionType, said: Statement, observed: Observed) -> Condition:
+    message, generation = said.message[:4096], observed.mdep.metadata.generation
+    told = (said.status, said.reason, message, generation)
+    if before and (before.status, before.reason, before.message, before.observed_generation) == told:
+        # Mostly nothing changed, and making one anew takes longer than looking.
+        return before
     since: datetime = before.last_transition_time if before and before.status == said.status else observed.now
     return Condition(
         type=kind,
         status=said.status,
         reason=said.reason,
-        message=said.message[:4096],
+        message=message,
         last_transition_time=since,
-        observed_generation=observed.mdep.metadata.generation,
+        observed_generation=generation,
     )
 
 

@@ -158,4 +158,4 @@ class Observed:
 
     def variant(self, model: str) -> ObservedVariant:
         """The pods of a model; an empty variant when there are none."""
-        return self.variants.get(model, ObservedVariant(model))
+        return self.variants.get(model) or ObservedVariant(model)

@@ -22,6 +22,7 @@ from kingmaker.core.serving.observe import job_state, observe_variants
 from kingmaker.core.serving.remembered import remembered_route
 from kingmaker.core.state import State
 from kingmaker.ports import Body, Clock, Cluster, Key, Routing
+from kingmaker.snapshots.parsed import Parsed
 from kingmaker.snapshots.records import Records, name_and_uid
 
 logger = logging.getLogger(__name__)
@@ -39,14 +40,15 @@ _CHILD_KINDS: Final = (
 _PRUNED_EVERY: Final = 20
 """Decisions between two looks for records beyond the retention."""
 
-_MOST_MODELS: Final = 10_000
-"""Parsed Models that are kept."""
-
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was read: the value that is decided on, without counts, the pods that have them, and the stored ledger."""
+    """What was read: the value that is decided on, without counts, the pods that have them, and the stored ledger.
 
+    `body` is the ModelDeployment as the API server gives it.
+    """
+
+    body: Body
     observed: Observed
     serving: list[Body]
     stored: Body | None
@@ -61,7 +63,8 @@ class DeploymentSnapshots:
         self._clock = clock
         self._routers = routers
         self.records = Records(cluster)
-        self._models: dict[str, tuple[str, Model]] = {}
+        self._models = Parsed(Model)
+        self._deployments = Parsed(ModelDeployment)
         self._pruned: dict[Key, int] = {}
         self._uids: dict[Key, str] = {}
 
@@ -79,7 +82,7 @@ class DeploymentSnapshots:
         body = await self._cluster.get("ModelDeployment", key.namespace, key.name)
         if body is None or body["metadata"].get("deletionTimestamp"):
             return None
-        deployment = ModelDeployment.parse(body)
+        deployment = self._deployments.of(body)
         meta = deployment.metadata
         self._uids[key] = meta.uid
         latest, children, pods = await asyncio.gather(
@@ -106,7 +109,7 @@ class DeploymentSnapshots:
             taken=(*_taken(deployment, service), *latest.taken),
             expired=await self._expired(key, deployment, latest.state),
         )
-        return Snapshot(observed, serving, children.get(("ConfigMap", bounded(f"{key.name}-ledger"))))
+        return Snapshot(body, observed, serving, children.get(("ConfigMap", bounded(f"{key.name}-ledger"))))
 
     async def last_route(self, key: Key) -> RoutePlan | None:
         """Give what was decided last of who answers, with the pods of now, of a deployment that can't be decided about.
@@ -153,7 +156,7 @@ class DeploymentSnapshots:
         for body in bodies:
             name = body["metadata"]["name"]
             try:
-                models[name] = self._parse(body)
+                models[name] = self._models.of(body)
             except ValueError as error:
                 unreadable[name] = " ".join(str(error).split())
         return models, unreadable
@@ -175,17 +178,6 @@ class DeploymentSnapshots:
         if not old:
             self._pruned[key] = state.sequence
         return tuple(name_and_uid(r) for r in old)
-
-    def _parse(self, body: Body) -> Model:
-        meta = body["metadata"]
-        known = self._models.get(meta["uid"])
-        if known and known[0] == meta["resourceVersion"]:
-            return known[1]
-        model = Model.parse(body)
-        if len(self._models) > _MOST_MODELS:
-            self._models.clear()
-        self._models[meta["uid"]] = (meta["resourceVersion"], model)
-        return model
 
 
 def _named(deployment: ModelDeployment, state: State) -> list[str]:

@@ -21,11 +21,14 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import override
 
 from kingmaker.core.counts.baseline import Baseline, Cell, Feature
 from kingmaker.core.counts.windows import WindowCounts, Windows, mark_broken, window_counts
+from kingmaker.core.identity import Same
 from kingmaker.core.statistics.cells import rare_p_value
+
+_REMEMBERED: Final = 2048
+"""Baselines of which is remembered which of their cells are rare."""
 
 _OUTSIDE: Final = frozenset({"below", "above"})
 
@@ -117,30 +120,13 @@ class _RareCells:
     """The most that is tolerated of a column's rows: the reference's share and what the policy allows on top."""
 
 
-class _Same:
-    """A baseline by its identity: to hash or compare all of its cells takes longer than what is remembered saves."""
-
-    __slots__ = ("baseline",)
-
-    def __init__(self, baseline: Baseline) -> None:
-        self.baseline = baseline
-
-    @override
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.baseline is self.baseline
-
-    @override
-    def __hash__(self) -> int:
-        return id(self.baseline)
-
-
 def _rare_cells(baseline: Baseline, policy: QualityPolicy) -> _RareCells:
-    return _rare_cells_of(_Same(baseline), policy)
+    return _rare_cells_of(Same(baseline), policy)
 
 
-@lru_cache(maxsize=128)
-def _rare_cells_of(same: _Same, policy: QualityPolicy) -> _RareCells:
-    baseline = same.baseline
+@lru_cache(maxsize=_REMEMBERED)
+def _rare_cells_of(same: Same[Baseline], policy: QualityPolicy) -> _RareCells:
+    baseline = same.value
     cells: list[tuple[Feature, Cell]] = []
     places: list[int] = []
     columns: list[int] = []

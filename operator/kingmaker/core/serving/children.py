@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final
 
 from kingmaker.api import Model, ModelDeployment
@@ -11,6 +12,7 @@ from kingmaker.core.contest.assessment import ContestAssessment
 from kingmaker.core.contest.capacity import may_shrink
 from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.counts.storage import dump_ledger
+from kingmaker.core.identity import Same
 from kingmaker.core.manifests.addresses import host_port
 from kingmaker.core.manifests.autoscaler import autoscaler
 from kingmaker.core.manifests.names import bounded, shadow_name, variant_name
@@ -37,6 +39,9 @@ from kingmaker.core.state import State
 VARIANT_KINDS: Final = ("HorizontalPodAutoscaler", "Service", "PodDisruptionBudget", "NetworkPolicy", "Deployment")
 """Kinds of which every variant has an object under its name. The Deployment goes last: a variant is found by it."""
 
+_REMEMBERED: Final = 2048
+"""Variants whose objects are remembered from pass to pass. Live bodies and manifests are never changed."""
+
 
 def wanted_children(contests: ContestAssessment, kept: Iterable[str], settings: Settings) -> Iterator[Manifest]:
     """Give every object that this deployment shall have; what its namespace has once is the namespace's own.
@@ -47,7 +52,7 @@ def wanted_children(contests: ContestAssessment, kept: Iterable[str], settings: 
         settings: How the operator was started.
     """
     observed, state = contests.observed, contests.state
-    yield deployment_service(observed.mdep)
+    yield _service(Same(observed.mdep))
     # Its pods do without until there is a champion, so it is not made to be written anew a moment later.
     if state.champion or ("ConfigMap", shadow_name(observed.mdep.metadata.name)) in observed.children:
         yield _shadow(observed, state)
@@ -56,6 +61,11 @@ def wanted_children(contests: ContestAssessment, kept: Iterable[str], settings: 
         # Where the Model was deleted, pods that serve go on as they are.
         if model is not None:
             yield from _variant(contests, model, settings)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _service(mdep: Same[ModelDeployment]) -> Manifest:
+    return deployment_service(mdep.value)
 
 
 def _variant(contests: ContestAssessment, model: Model, settings: Settings) -> Iterator[Manifest]:
@@ -67,15 +77,27 @@ def _variant(contests: ContestAssessment, model: Model, settings: Settings) -> I
     if serving.autoscaling and _live(observed, "Deployment", name) is None:
         # It begins with as many as it needs; the next pass leaves the number to the autoscaler.
         replicas = needed
-    yield variant_deployment(mdep, model, replicas=replicas, settings=settings)
+    deployment, *others = _lasting(Same(mdep), Same(model), replicas, settings)
+    yield deployment
     if serving.autoscaling:
         shrinks = may_shrink(contests.state, name)
         yield autoscaler(mdep, name, serving.autoscaling, floor=needed, may_shrink=shrinks)
-    yield variant_service(mdep, name)
-    yield network_policy(mdep, name, settings=settings)
+    yield from others
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _lasting(
+    deployment: Same[ModelDeployment], served: Same[Model], replicas: int | None, settings: Settings
+) -> tuple[Manifest, ...]:
+    """Give what a variant has as long as nobody changes its specification: mostly that of the pass before."""
+    mdep, name = deployment.value, served.value.metadata.name
     budget = pod_disruption_budget(mdep, name)
-    if budget:
-        yield budget
+    return (
+        variant_deployment(mdep, served.value, replicas=replicas, settings=settings),
+        variant_service(mdep, name),
+        network_policy(mdep, name, settings=settings),
+        *([budget] if budget else ()),
+    )
 
 
 def _live(observed: Observed, kind: str, model: str) -> Body | None:
@@ -118,7 +140,14 @@ def _write(live: Body | None, body: Manifest) -> Action | None:
             return HandOver(body, live["metadata"]["uid"], live["spec"]["replicas"])
         if is_named and not is_owned:
             return Apply(body)
-    return None if contains(live, body) else Apply(body, is_new=live is None)
+    if live is None:
+        return Apply(body, is_new=True)
+    return None if _is_settled(Same(live), Same(body)) else Apply(body)
+
+
+@lru_cache(maxsize=8 * _REMEMBERED)
+def _is_settled(live: Same[Body], wanted: Same[Manifest]) -> bool:
+    return contains(live.value, wanted.value)
 
 
 def remove_autoscalers(observed: Observed, kept: Iterable[str]) -> tuple[Action, ...]:
