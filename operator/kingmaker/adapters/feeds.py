@@ -1,10 +1,10 @@
 """Keeps the store in step with the API server.
 
-What the operator makes comes by a reflector for each kind. What people apply comes by kopf's watch, told to `seen`.
-That watch has two gaps (docs/decisions/0011): it says nothing of what was deleted while it was down, and not when its
-first list is complete. So these two kinds are listed beside it: at the start, whenever kopf lists them again, and
-whenever any watch here broke, for then kopf's may have broken as well. The store compares keys; what kopf told
-meanwhile stays.
+Models come by kopf's watch, told to `seen`; ModelDeployments and what the operator makes, by a reflector for each kind:
+an edit is followed within milliseconds. kopf's watch has two gaps (docs/decisions/0011): it says nothing of what was
+deleted while it was down, and not when its first list is complete. So Models are listed beside it: at the start,
+whenever kopf lists them again, and whenever any watch here broke, for then kopf's may have broken as well. The store
+compares keys; what kopf told meanwhile stays.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from kingmaker.adapters.kinds import CHILDREN, PEOPLES, RESOURCES
+from kingmaker.adapters.kinds import REFLECTED, RESOURCES, TOLD_BY_KOPF
 from kingmaker.kube.client import Document, KubeClient
 from kingmaker.kube.errors import ApiError
 from kingmaker.kube.reflector import Reflector
@@ -45,9 +45,13 @@ class Feed:
         """The collection."""
         return RESOURCES[self.kind].path(self.namespace)
 
+    def shrink(self, item: Document) -> Document:
+        """Keep of an item of a list what the store keeps."""
+        return self._store.kinds[self.kind].trim(self._type(self.kind, item))
+
     def replace(self, items: Sequence[Document], version: str) -> None:
-        """Take a complete list."""
-        self._store.replace(self.kind, self.namespace, [self._type(self.kind, item) for item in items], version)
+        """Take a complete list of items that were shrunk."""
+        self._store.replace(self.kind, self.namespace, items, version)
         if not self._is_synced:
             self._is_synced = True
             self._synced(self.namespace)
@@ -76,6 +80,10 @@ class Recorded(Protocol):
 
 class RecordFeed:
     """Tells of Decisions from now on; what was there before is read by who needs it."""
+
+    def shrink(self, item: Document) -> Document:
+        """Keep all of it."""
+        return item
 
     def __init__(self, recorded: Recorded) -> None:
         """Take who is told."""
@@ -116,14 +124,17 @@ class Lister:
             await self._asked.wait()
             self._asked.clear()
             try:
-                listing = await self._client.list(self._feed.path)
-                self._feed.replace(listing.items, listing.version)
+                await self._list()
                 pause = _PAUSE
             except ApiError as error:
                 logger.warning("list of %s failed: %s", self._feed.path, error)
                 self._asked.set()
                 pause = min(2 * pause, _LONGEST_PAUSE)
             await asyncio.sleep(pause)
+
+    async def _list(self) -> None:
+        listing = await self._client.list(self._feed.path, shrink=self._feed.shrink)
+        self._feed.replace(listing.items, listing.version)
 
 
 class Feeds:
@@ -150,7 +161,7 @@ class Feeds:
         self._store = store
         self._on_synced = synced
         scopes = namespaces or ("",)
-        own = [Feed(store, kind, scope, self._synced) for kind in PEOPLES for scope in scopes]
+        own = [Feed(store, kind, scope, self._synced) for kind in TOLD_BY_KOPF for scope in scopes]
         self._listers = {(feed.kind, feed.namespace): Lister(client, feed) for feed in own}
         self._reflectors = [
             Reflector(
@@ -160,7 +171,7 @@ class Feeds:
                 params={"labelSelector": selector} if selector else {},
                 on_break=self.list_again,
             )
-            for kind, selector in CHILDREN.items()
+            for kind, selector in REFLECTED.items()
             for scope in scopes
         ]
         if recorded:
@@ -177,10 +188,10 @@ class Feeds:
                 group.create_task(reflector.run())
 
     def seen(self, kind: str, event: str | None, body: Document) -> None:
-        """Take what kopf saw of a kind that people apply.
+        """Take what kopf saw.
 
         Args:
-            kind: One of `PEOPLES`.
+            kind: One of `TOLD_BY_KOPF`.
             event: `ADDED`, `MODIFIED` or `DELETED`; None for an item of a list.
             body: The object.
         """
@@ -194,7 +205,7 @@ class Feeds:
                 lister.ask()
 
     def list_again(self) -> None:
-        """Have all that people apply listed: nobody knows what kopf missed."""
+        """Have what kopf tells listed: nobody knows what it missed."""
         for lister in self._listers.values():
             lister.ask()
 

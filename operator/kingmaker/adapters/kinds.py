@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -51,13 +50,15 @@ RESOURCES: Final[Mapping[str, Resource]] = {
     "Event": Resource("v1", "events"),
 }
 
-PEOPLES: Final = ("Model", "ModelDeployment")
-"""What people apply. All of them are watched, by kopf."""
+TOLD_BY_KOPF: Final = ("Model",)
+"""Kinds that kopf watches."""
 
 OURS: Final = ",".join(f"{label}={value}" for label, value in MANAGED.items())
 """Selects what the operator made, pods of its workloads included."""
 
-CHILDREN: Final[Mapping[str, str]] = {
+REFLECTED: Final[Mapping[str, str]] = {
+    # What people want, and whatever the operator made for it: told at once (docs/decisions/0011).
+    "ModelDeployment": "",
     "Deployment": OURS,
     "Job": OURS,
     "HorizontalPodAutoscaler": OURS,
@@ -69,7 +70,7 @@ CHILDREN: Final[Mapping[str, str]] = {
     "ServiceAccount": OURS,
     "Pod": OURS,
 }
-"""Label selector of each kind of what the operator makes. A reflector follows them."""
+"""Label selector of each kind that a reflector follows."""
 
 JOB_NAME: Final = "batch.kubernetes.io/job-name"
 """Label that Kubernetes gives the pods of a Job."""
@@ -95,7 +96,7 @@ def kinds() -> dict[str, Kind]:
     trims = {"Pod": _pod, "Job": _job, "Service": _service}
     found = {
         name: Kind(trims.get(name, _any), labels=_LABELS, selector=MANAGED if selector else {})
-        for name, selector in CHILDREN.items()
+        for name, selector in REFLECTED.items()
     }
     found["Model"] = Kind(_any, {FAMILY: lambda body: (body["spec"]["family"],)}, labels=(DEPLOYMENT_UID,))
     found["ModelDeployment"] = Kind(_any, {REFERS: models_of})
@@ -118,8 +119,7 @@ def _any(body: Document) -> Document:
         meta["managedFields"] = [*_replicas(account)]
     if _APPLIED in (meta.get("annotations") or {}):
         meta["annotations"] = {key: value for key, value in meta["annotations"].items() if key != _APPLIED}
-    shared: Document = _shared(body | {"metadata": meta})
-    return shared
+    return body | {"metadata": meta}
 
 
 def _replicas(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -152,10 +152,3 @@ def _service(body: Document) -> Document:
 
 def _only(part: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: part[name] for name in names if name in part}
-
-
-def _shared(value: Any) -> Any:  # noqa: ANN401  # any JSON value
-    """Give the same value whose fields' names are shared with all other bodies: they would be a third of the memory."""
-    if isinstance(value, dict):
-        return {sys.intern(key): _shared(part) for key, part in value.items()}
-    return [_shared(part) for part in value] if isinstance(value, list) else value

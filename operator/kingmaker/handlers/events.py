@@ -1,4 +1,4 @@
-"""kopf as a source of events: every handler passes on what it sees of what people apply, and does nothing else."""
+"""kopf as a source of events: a handler passes on what it sees of a kind, and does nothing else."""
 
 from __future__ import annotations
 
@@ -34,15 +34,11 @@ class _NoDifferences(kopf.DiffBaseStorage):
 
 
 def register(registry: kopf.OperatorRegistry, seen: Seen) -> None:
-    """Register one event handler per kind. Only `on.event`: anything else would write to the objects."""
+    """Register the event handler. Only `on.event`: anything else would write to the objects."""
 
     @kopf.on.login(registry=registry)
     async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401  # kopf's names
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
-
-    @kopf.on.event(_GROUP, _VERSION, "modeldeployments", registry=registry)
-    async def deployment(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401  # kopf's names
-        seen("ModelDeployment", event["type"], dict(event["object"]))
 
     @kopf.on.event(_GROUP, _VERSION, "models", registry=registry)
     async def model(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401  # kopf's names

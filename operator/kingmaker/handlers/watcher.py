@@ -27,7 +27,7 @@ _IDENTITY: Any = "kingmaker"
 
 
 class Watcher:
-    """Tells what kopf sees of the objects that people apply."""
+    """Tells what kopf sees."""
 
     def __init__(self, namespaces: Sequence[str], seen: Seen, *, on_break: Callable[[], None]) -> None:
         """Take what to watch and who is told, in the loop of `run`.

@@ -22,6 +22,9 @@ _LONGEST_PAUSE: Final = 5.0
 class Copy(Protocol):
     """What a reflector keeps up to date. Nothing here may block."""
 
+    def shrink(self, item: Document) -> Document:
+        """Give of an item of a list what is kept."""
+
     def replace(self, items: Sequence[Document], version: str) -> None:
         """Take a complete list: what is not in it is gone."""
 
@@ -69,9 +72,7 @@ class Reflector:
         while True:
             try:
                 if not self._version:
-                    listing = await self._list()
-                    self._copy.replace(listing.items, listing.version)
-                    self._version = listing.version
+                    self._version = await self._replace()
                 await self._follow()
                 self._pause = _FIRST_PAUSE
             except ApiError as error:
@@ -83,9 +84,15 @@ class Reflector:
                 self._pause = min(2 * self._pause, _LONGEST_PAUSE)
             await asyncio.sleep(self._pause)
 
+    async def _replace(self) -> str:
+        # A function of its own: its variables would keep the whole list for as long as the watch lasts.
+        listing = await self._list()
+        self._copy.replace(listing.items, listing.version)
+        return listing.version
+
     async def _list(self) -> Listing:
         if not self._is_tail:
-            return await self._client.list(self._path, self._params)
+            return await self._client.list(self._path, self._params, shrink=self._copy.shrink)
         page = await self._client.get(self._path, {**self._params, "limit": "1"})
         return Listing([], str(page["metadata"]["resourceVersion"]))
 
@@ -121,6 +128,10 @@ class LocalCopy:
         self._on_change = on_change
         self._on_sync = on_sync
         self._objects: dict[str, Document] = {}
+
+    def shrink(self, item: Document) -> Document:
+        """Keep all of it."""
+        return item
 
     def replace(self, items: Sequence[Document], version: str) -> None:
         """Tell what differs from what is known."""

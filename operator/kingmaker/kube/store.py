@@ -56,7 +56,8 @@ class Kind:
     """How a kind is kept.
 
     Attributes:
-        trim: Leaves out what nobody reads; the body that it is given stays as it is.
+        trim: Leaves out what nobody reads; the body that it is given stays as it is. What was trimmed is not changed by
+            it.
         indices: By name; an object is found by each value that an indexer gives.
         labels: Labels by whose values objects are found.
         selector: Labels that an object must have: no watch tells of others, so they are not kept.
@@ -80,6 +81,10 @@ class Collection:
         self._found: dict[tuple[str, str, str], dict[str, None]] = {}
         self._graves: dict[Name, _Grave] = {}
         self._listed: dict[str, int] = {}
+
+    def trim(self, body: Document) -> Document:
+        """Give of a body what is kept."""
+        return self._how.trim(body)
 
     def __len__(self) -> int:
         """Count the objects."""
