@@ -153,11 +153,19 @@ def build_schema(resource: type[Resource]) -> dict[str, Any]:
     }
     fields |= {name: schema["properties"][name] for name in ("spec", "status") if name in schema["properties"]}
     if "status" in fields:
+        fields["status"] = _without_rules(fields["status"])
         # Clients that wait for Ready see "not observed yet" from the first moment on.
         fields["status"] |= {"default": {"observedGeneration": -1}}
     return {"type": "object", "required": ["spec"], "properties": fields} | {
         key: schema[key] for key in ("description", "x-kubernetes-validations") if key in schema
     }
+
+
+def _without_rules(schema: Any) -> Any:  # noqa: ANN401  # any part of a schema
+    """Leave out the rules of what the operator alone writes: the API server would evaluate them at every write."""
+    if isinstance(schema, dict):
+        return {key: _without_rules(part) for key, part in schema.items() if key != "x-kubernetes-validations"}
+    return [_without_rules(part) for part in schema] if isinstance(schema, list) else schema
 
 
 class _Dumper(yaml.SafeDumper):
