@@ -181,7 +181,8 @@ async def kill(site: Site) -> list[Figure]:
         controller.check()
         if time.monotonic() > end:
             raise TimeoutError("the new controller does not reconcile every deployment")
-        await asyncio.sleep(0.2)
+        # Not oftener: it is the controller that has to say so, of a thousand.
+        await asyncio.sleep(0.5)
     took = time.monotonic() - controller.started
     requests = site.requests.new()
     writes = {f"{v} {r}": n for (v, r), n in requests.items() if v in WRITES}

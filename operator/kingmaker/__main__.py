@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import sys
 
 from pythonjsonlogger.json import JsonFormatter
@@ -26,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.kubeconfig:
         # kopf looks for its credentials there.
         os.environ["KUBECONFIG"] = options.kubeconfig
+    allow_open_files()
     try:
         asyncio.run(serve(options))
     except KeyboardInterrupt:
@@ -34,6 +36,12 @@ def main(argv: list[str] | None = None) -> int:
         logger.error("can't start: %s", error)
         return 1
     return 0
+
+
+def allow_open_files() -> None:
+    """Have as many open files as this process may: each pod that is looked at has a connection."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def configure_logs(level: str) -> None:

@@ -78,18 +78,21 @@ class Counting:
         known = self._recall(key, uid, stored)
         now = self._clock.now()
         digest = self._watch(key, state, models)
+        if not self._between:
+            return Look(known.ledger, baselines=self._baselines_of(digest))
+        between = self._between(state)
+        # Each at a time of its own, from the start on: a new operator does not ask the pods of a whole fleet at once.
+        looked = known.scraped_at or now - (1 - _phase(key)) * between
         # Passes come early by what a timer is late; a tenth of the time is no look too many.
-        due = self._between and (known.scraped_at is None or now >= known.scraped_at + 0.9 * self._between(state))
-        if not self._between or not due:
-            return Look(known.ledger, scraped_at=known.scraped_at, baselines=self._baselines_of(digest))
-        # After a start all are asked at once, and from then on each at a time of its own.
-        scraped_at = now if known.scraped_at else now - _phase(key) * self._between(state)
-        self._remembered[key] = replace(known, scraped_at=scraped_at)
+        due = now >= looked + 0.9 * between
+        self._remembered[key] = known = replace(known, scraped_at=now if due else looked)
+        if not due:
+            return Look(known.ledger, scraped_at=looked, baselines=self._baselines_of(digest))
         await self._read_baseline(key, digest, state, serving)
         baselines = self._baselines_of(digest)
         profiles = await self._profiles.scrape(_addresses(serving), baselines)
         # Whoever else looked meanwhile was told to wait: one pass at a time works on a deployment.
-        return Look(known.ledger, tuple(profiles), True, scraped_at, baselines)
+        return Look(known.ledger, tuple(profiles), True, now, baselines)
 
     def remember(self, key: Key, ledger: Ledger) -> None:
         """Keep a ledger for the next look."""

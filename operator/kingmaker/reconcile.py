@@ -26,7 +26,8 @@ from kingmaker.core.contest.policy import affinity_header
 from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.decide import Rules, decide
 from kingmaker.core.observed import Observed
-from kingmaker.core.plan import Apply, Event, Gauges
+from kingmaker.core.plan import Apply, Event, Gauges, Plan
+from kingmaker.core.quiet import Quiet
 from kingmaker.core.serving.children import ledger_config_map
 from kingmaker.core.serving.remembered import remembered_route
 from kingmaker.core.serving.verification import decide_model
@@ -66,6 +67,7 @@ class Reconciler:
         """Told by a watch what became of Decisions."""
         self.gauges: dict[Key, Gauges] = {}
         """The newest figures per deployment, for metrics."""
+        self._quiet: dict[Key, Quiet] = {}
         self._unsaved: dict[Key, tuple[ModelDeployment, Ledger]] = {}
         """Deployments with counts that are in memory alone."""
 
@@ -97,6 +99,10 @@ class Reconciler:
             self._forget(key)
             return None
         observed, about = found
+        quiet = self._quiet.get(key)
+        if quiet and quiet.holds(observed):
+            looked_at = observed.scraped_at or observed.now
+            return min(quiet.until, looked_at + self._rules.time_between_looks(observed.state))
         plan = decide(observed, self._rules)
         if plan.ledger is not None:
             # What was counted was counted, whatever becomes of the plan.
@@ -119,8 +125,15 @@ class Reconciler:
         for event in plan.events:
             await self._writer.emit(about, event)
         self.gauges[key] = plan.gauges
+        self._settle(key, observed, None if refusals else plan)
         retry = self._clock.now() + REFUSED_RETRY if refusals else None
         return min((t for t in (plan.requeue_at, retry) if t), default=None)
+
+    def _settle(self, key: Key, observed: Observed, plan: Plan | None) -> None:
+        """Remember a snapshot that leads to nothing."""
+        self._quiet.pop(key, None)
+        if plan and plan.quiet_until:
+            self._quiet[key] = Quiet(replace(observed, ledger=plan.ledger or observed.ledger), plan.quiet_until)
 
     async def _observe(self, key: Key) -> tuple[Observed, Body] | None:
         """Read a snapshot, with its ModelDeployment as it is, and what pods counted; None when that is gone."""
@@ -200,6 +213,7 @@ class Reconciler:
         self._snapshots.forget(key)
         self._counting.forget(key)
         self.gauges.pop(key, None)
+        self._quiet.pop(key, None)
         self._unsaved.pop(key, None)
 
     async def _reconcile_model(self, key: Key) -> datetime | None:

@@ -73,13 +73,14 @@ def a_config_map(ledger: Ledger) -> dict[str, Any]:
 
 async def test_pods_are_asked_once_per_evaluation() -> None:
     onlooker = Onlooker()
-    looks = [await onlooker.look(seconds) for seconds in (0, 30, 1, 25, 3)]
-    assert [look.scraped for look in looks] == [True, True, False, False, True]
-    assert [len(look.profiles) for look in looks] == [1, 1, 0, 0, 1]
-    assert looks[3].scraped_at == START + timedelta(seconds=30), "so that the next look is asked for in time"
+    await onlooker.look()
+    looks = [await onlooker.look(seconds) for seconds in (30, 1, 25, 3)]
+    assert [look.scraped for look in looks] == [True, False, False, True]
+    assert [len(look.profiles) for look in looks] == [1, 0, 0, 1]
+    assert looks[2].scraped_at == START + timedelta(seconds=30), "so that the next look is asked for in time"
 
 
-async def test_deployments_that_began_together_are_not_asked_together_for_ever() -> None:
+async def test_deployments_that_began_together_are_not_asked_together() -> None:
     onlooker = Onlooker()
     keys = [Key("ModelDeployment", "ns", f"churn-{n}") for n in range(20)]
     asked = [0] * 31
@@ -87,14 +88,14 @@ async def test_deployments_that_began_together_are_not_asked_together_for_ever()
         for key in keys:
             asked[second] += (await onlooker.look(key=key)).scraped
         onlooker.clock.time += timedelta(seconds=1)
-    assert asked[0] == len(keys)
-    assert sum(asked[1:]) >= len(keys)
-    assert max(asked[1:]) <= 5
+    assert sum(asked) >= len(keys)
+    assert max(asked) <= 5
 
 
 async def test_pods_in_a_contest_are_asked_every_second() -> None:
     onlooker = Onlooker()
-    looks = [await onlooker.look(seconds, state=CONTEST) for seconds in (0, 1, 0.5, 0.5, 1)]
+    await onlooker.look(state=CONTEST)
+    looks = [await onlooker.look(seconds, state=CONTEST) for seconds in (1, 1, 0.5, 0.5, 1)]
     assert [look.scraped for look in looks] == [True, True, False, True, True]
     assert (await onlooker.look(5)).scraped is False, "the contest ended"
 
@@ -102,14 +103,16 @@ async def test_pods_in_a_contest_are_asked_every_second() -> None:
 async def test_the_champions_baseline_is_read_once_and_known_to_the_first_scrape() -> None:
     onlooker = Onlooker()
     await onlooker.look()
-    assert (await onlooker.look(31)).baselines.keys() == {digest("b")}
+    for _ in range(2):
+        assert (await onlooker.look(31)).baselines.keys() == {digest("b")}
     assert onlooker.pods.documents == [digest("b")]
-    assert onlooker.pods.scrapes == [{digest("b")}] * 2
+    assert set(onlooker.pods.scrapes) == {frozenset({digest("b")})}
 
 
 async def test_a_baseline_that_no_pod_gives_is_not_waited_for_at_every_look() -> None:
     onlooker = Onlooker()
     onlooker.pods.have_documents = False
+    await onlooker.look(state=CONTEST)
     looks = [await onlooker.look(1, state=CONTEST) for _ in range(12)]
     assert (sum(look.scraped for look in looks), len(onlooker.pods.documents)) == (12, 1)
     onlooker.pods.have_documents = True
@@ -118,8 +121,9 @@ async def test_a_baseline_that_no_pod_gives_is_not_waited_for_at_every_look() ->
 
 async def test_baselines_that_no_champion_has_are_forgotten() -> None:
     onlooker = Onlooker()
-    await onlooker.look()
-    await onlooker.look(key=OTHER)
+    for seconds in (0, 31):
+        await onlooker.look(seconds)
+        await onlooker.look(key=OTHER)
     await onlooker.look(31, baseline="c")
     assert onlooker.counting._baselines.keys() == {digest("b"), digest("c")}, "the other deployment has it still"
     onlooker.counting.forget(OTHER)

@@ -77,7 +77,11 @@ def a_site(**changes: Any) -> Site:
 
 
 async def observe(site: Site) -> Any:
-    found = await Reconciler(site, site, site, site, RULES)._observe(KEY)
+    """Observe when it is time to look at the pods."""
+    reconciler = Reconciler(site, site, site, site, RULES)
+    await reconciler._observe(KEY)
+    site.time += RULES.evaluation
+    found = await reconciler._observe(KEY)
     return found[0] if found else None
 
 

@@ -23,15 +23,17 @@ logger = logging.getLogger(__name__)
 PORT: Final = 8082
 _TIMEOUT: Final = 2.0
 """Seconds for one pod. A pod that is slower is left out of this evaluation; its counts come with the next."""
-_KEPT_SECONDS: Final = 5.0
+_KEPT_SECONDS: Final = 75.0
 _LIMIT: Final = 4 * 2**20
 _AT_ONCE: Final = 64
 _BASELINES_AT_ONCE: Final = 8
 """Pods that are asked for the same document at one time: it may have 4 MiB."""
+_PATIENCE: Final = 0.2
+"""Seconds after which another pod is asked for it, too."""
 
 
 def pod_session() -> aiohttp.ClientSession:
-    """Open a session for pods: connections last from look to look in a contest; at other times there would be many."""
+    """Open a session for pods. Connections last from look to look: to open one costs more than the rest of a look."""
     connector = aiohttp.TCPConnector(keepalive_timeout=_KEPT_SECONDS)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
@@ -57,15 +59,16 @@ class PodProfiles:
         return [counts for counts in found if counts is not None]
 
     async def baseline(self, pods: Iterable[PodAddress], digest: str) -> Baseline | None:
-        """Read `/baseline` of several pods at once; the first that gives the document with this digest is enough."""
+        """Read `/baseline` of one pod, of others beside it while it does not answer; one right document is enough."""
         waiting = list(pods)
         asked: set[asyncio.Task[Baseline | None]] = set()
         try:
             async with asyncio.timeout(2 * _TIMEOUT):
                 while waiting or asked:
-                    while waiting and len(asked) < _BASELINES_AT_ONCE:
+                    if waiting and len(asked) < _BASELINES_AT_ONCE:
                         asked.add(asyncio.create_task(self._baseline_of(waiting.pop(0), digest)))
-                    done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+                    patience = _PATIENCE if waiting else None
+                    done, asked = await asyncio.wait(asked, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
                     found = next((b for b in (task.result() for task in done) if b is not None), None)
                     if found is not None:
                         return found

@@ -19,6 +19,7 @@ from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.monitoring.evaluate import watch_data, watched_cells
 from kingmaker.core.observed import Observed
 from kingmaker.core.plan import Action, Delete, Event, Gauges, Plan
+from kingmaker.core.quiet import quiet_until
 from kingmaker.core.retraining.runs import conclude_run, retrain, run_actions
 from kingmaker.core.serving.children import remove_autoscalers, remove_variants, wanted_children, write_objects
 from kingmaker.core.serving.traffic import previous_is_warm
@@ -60,18 +61,22 @@ def decide(observed: Observed, rules: Rules) -> Plan:
     before = assess(observed, observed.state, ledger)
     record = _first_record(before) if observed.can_record else None
     after = assess(observed, _state_after(before, record), ledger) if record else before
+    actions = (*_actions(after, rules),)
+    # After a decision the next pass follows at once, and knows what routers made of it.
+    status = None if record else _changed_status(after)
+    is_quiet = not (record or actions or status or _is_waiting(after))
     return Plan(
         state=after.state,
         route_before=before.traffic.route,
         record=record_body(observed, record, after.state) if record else None,
-        actions=(*_actions(after, rules),),
+        actions=actions,
         route=after.traffic.route,
         ledger=ledger if ledger is not observed.ledger else None,
         store_ledger=is_due(ledger, now=observed.now, interval=rules.ledger_interval, decided=record is not None),
-        # After a decision the next pass follows at once, and knows what routers made of it.
-        status=None if record else _changed_status(after),
+        status=status,
         events=(_event(record),) if record else (),
         requeue_at=_requeue_at(after, rules, decided=record is not None),
+        quiet_until=quiet_until(after, ledger) if is_quiet else None,
         gauges=_gauges(after),
     )
 

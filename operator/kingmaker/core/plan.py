@@ -117,4 +117,6 @@ class Plan:
     status: Mapping[str, Any] | None = None
     events: tuple[Event, ...] = ()
     requeue_at: datetime | None = None
+    quiet_until: datetime | None = None
+    """Before that moment the same snapshot leads to nothing; None where this plan does something, or time may."""
     gauges: Gauges = Gauges()

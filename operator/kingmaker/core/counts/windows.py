@@ -99,6 +99,11 @@ class Windows:
         """When the first of the counts began."""
         return self.moment(min((scale.since for scale in self.scales), default=self.last))
 
+    def next_end(self, now: datetime) -> datetime:
+        """Give the moment at which the next slot of any length is complete."""
+        at = self.clock(now)
+        return self.moment(min(((at // s.slot_length) + 1) * s.slot_length for s in self.scales))
+
     def slot_ended(self, since: datetime, now: datetime) -> bool:
         """Whether a slot of any length was completed between two moments: before, nothing new can be said."""
         before, at = self.clock(since), self.clock(now)

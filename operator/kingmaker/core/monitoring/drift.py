@@ -13,8 +13,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from scipy import stats
-
 from kingmaker.core.counts.baseline import Baseline, Feature, Kind
 from kingmaker.core.counts.cells import CellVector
 from kingmaker.core.counts.windows import SLOTS, WindowCounts, Windows, window_counts
@@ -207,8 +205,11 @@ def _compare(feature: Feature, current: CellVector) -> FeatureTest:
 
 
 def _attributed(p_values: Mapping[str, float]) -> list[str]:
-    adjusted = stats.false_discovery_control(list(p_values.values()), method="bh")
-    return [name for name, p in zip(p_values, adjusted, strict=True) if p <= ATTRIBUTION]
+    """Name the features that moved, a part of at most `ATTRIBUTION` of them wrongly (Benjamini & Hochberg 1995)."""
+    ordered = sorted(p_values.values())
+    within = (p for rank, p in enumerate(ordered, 1) if p <= ATTRIBUTION * rank / len(ordered))
+    highest = max(within, default=-1.0)
+    return [name for name, p in p_values.items() if p <= highest]
 
 
 def _feature_drift(

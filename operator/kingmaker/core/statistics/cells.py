@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 MINIMUM_EXPECTED: Final = 5.0
 """Neighbouring cells are merged until the smaller sample expects this many rows in each; X² is not X² below."""
@@ -198,7 +198,7 @@ def overdispersion(history: Sequence[tuple[float, int]]) -> float:
     Returns:
         Median of X² over its median without overdispersion, within 1..10; 1 for fewer than 14 windows.
     """
-    factors = [x2 / float(stats.chi2.median(degrees)) for x2, degrees in history if degrees > 0]
+    factors = [x2 / float(special.chdtri(degrees, 0.5)) for x2, degrees in history if degrees > 0]
     if len(factors) < QUIET_WINDOWS:
         return 1.0
     return min(MAXIMUM_OVERDISPERSION, max(1.0, median(factors)))
@@ -277,8 +277,20 @@ def _chi2_sf(value: float, degrees: int, noncentrality: float) -> float:
         return 1.0
     if noncentrality == 0:
         return float(special.chdtrc(degrees, value))
-    # Far in the tail scipy may round to a little below 0.
-    return min(1.0, max(0.0, float(stats.ncx2.sf(value, degrees, noncentrality))))
+    return _noncentral_sf(value, degrees, noncentrality)
+
+
+def _noncentral_sf(value: float, degrees: int, noncentrality: float) -> float:
+    """P(X >= value), X non-central chi-square: a Poisson mixture of central ones (Johnson, Kotz & Balakrishnan, 29.5).
+
+    `scipy.stats` has it, and would be half of the operator's start and a tenth of its memory. They agree to 1e-9 of the
+    value down to 1e-40.
+    """
+    mean = noncentrality / 2
+    reach = 12 * math.sqrt(mean) + 50
+    terms = np.arange(max(0, math.floor(mean - reach)), math.ceil(mean + reach) + 1)
+    weights = np.exp(special.xlogy(terms, mean) - mean - special.gammaln(terms + 1))
+    return float(min(1.0, (weights * special.chdtrc(degrees + 2 * terms, value)).sum()))
 
 
 def _two_sided_sf(z: float, slack: float) -> float:

@@ -52,6 +52,15 @@ def test_a_window_is_filled_only_when_counting_began_before_it() -> None:
     assert not window_counts(windows, DAY, START + 10 * SECOND).filled
 
 
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_no_slot_ends_before_the_moment_that_is_said_and_one_does_then(phase: int, milliseconds: int) -> None:
+    windows = replace(fresh(NINE, DAY), phase=phase)
+    now = START + timedelta(milliseconds=milliseconds)
+    end = windows.next_end(now)
+    assert not windows.slot_ended(now, end - timedelta(milliseconds=1))
+    assert windows.slot_ended(now, end)
+
+
 def test_missing_scrapes_lower_the_coverage() -> None:
     windows = fresh()
     for second in range(1, 13):

@@ -5,11 +5,22 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
 from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.cells import CellCounts
 from kingmaker.core.counts.windows import Windows, advance, mark_broken
-from kingmaker.core.monitoring.drift import DriftPolicy, DriftVerdict, Severity, judge_drift, persisted
+from kingmaker.core.monitoring.drift import (
+    ATTRIBUTION,
+    DriftPolicy,
+    DriftVerdict,
+    Severity,
+    _attributed,
+    judge_drift,
+    persisted,
+)
 from support.references import LENGTH, START, Floats, a_baseline, a_categorical_feature, a_full_window, count_rows
 
 FEATURES, REFERENCE_ROWS, ROWS = 24, 455, 1500
@@ -208,3 +219,13 @@ def test_lengths_are_said_as_the_api_writes_them() -> None:
 def test_two_of_three_evaluations_persist(history: list[bool], expected: bool) -> None:
     assert persisted(history, of=3, needed=2) is expected
     assert persisted(history, of=0, needed=1) is False
+
+
+@given(st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.05, 1.0]), min_size=1, max_size=30))
+def test_features_are_attributed_as_scipy_controls_false_discoveries(p_values: list[float]) -> None:
+    named = {str(n): p for n, p in enumerate(p_values)}
+    adjusted = stats.false_discovery_control(p_values, method="bh")
+    # Where both differ by rounding alone, either is right.
+    doubtful = {str(n) for n, p in enumerate(adjusted) if abs(p - ATTRIBUTION) < 1e-12}
+    expected = {str(n) for n, p in enumerate(adjusted) if p <= ATTRIBUTION}
+    assert set(_attributed(named)) - doubtful == expected - doubtful

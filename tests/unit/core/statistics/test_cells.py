@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from kingmaker.core.statistics.cells import FeatureTest, compare_cells, overdispersion, per_feature_level, rare_p_value
+from kingmaker.core.statistics.cells import (
+    FeatureTest,
+    _noncentral_sf,
+    compare_cells,
+    overdispersion,
+    per_feature_level,
+    rare_p_value,
+)
 from support.references import a_numeric_feature, count_column
 
 TEN = [100] * 10
@@ -170,3 +177,13 @@ def test_the_budget_of_false_alarms_is_shared_out() -> None:
     tests_per_interval = 3 * 3 * 20 * interval / window
     assert level * tests_per_interval == pytest.approx(1)
     assert per_feature_level(interval=window, window=interval, scales=1, overlap=1, features=2) == 0.025
+
+
+@given(
+    st.integers(1, 60), st.floats(0.001, 1e5), st.floats(-4, 12, allow_subnormal=False).filter(lambda k: abs(k) > 1e-9)
+)
+def test_the_tail_of_the_noncentral_chi_square_is_as_scipy_has_it(degrees: int, noncentrality: float, k: float) -> None:
+    value = degrees + noncentrality + k * np.sqrt(2 * (degrees + 2 * noncentrality))
+    if value > 0:
+        expected = stats.ncx2.sf(value, degrees, noncentrality)
+        assert _noncentral_sf(value, degrees, noncentrality) == pytest.approx(expected, rel=1e-8, abs=1e-30)
