@@ -27,6 +27,7 @@ REQUEST_SECONDS: Final = 15.0
 """Deadline of an ordinary request: far above what a busy laptop needs, below the lease's 40 s."""
 
 _PAGE: Final = 250
+_PAGES_AT_ONCE: Final = 3
 _MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -70,7 +71,7 @@ class KubeClient:
         self._permit = permit
         self._fence = fence
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        self._one_page = asyncio.Lock()
+        self._pages = asyncio.Semaphore(_PAGES_AT_ONCE)
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -113,7 +114,7 @@ class KubeClient:
         items: list[Document] = []
         while True:
             # Whoever starts reads many collections at once, and a page takes up much more room than what is kept of it.
-            async with self._one_page:
+            async with self._pages:
                 page = await self.get(path, query)
                 items += map(shrink, page.pop("items", None) or ())
             following = page["metadata"].get("continue")
