@@ -53,6 +53,9 @@ class Cluster(Protocol):
     async def get_live(self, kind: str, namespace: str, name: str) -> Body | None:
         """Read one object from the API server; None when it does not exist."""
 
+    async def holder(self, kind: str, namespace: str, name: str) -> Body | None:
+        """Give who has a name, whoever made it: from memory where everybody's objects are known, else live."""
+
     async def users_of(self, namespace: str, model: str) -> list[Body]:
         """Give the ModelDeployments that refer to a Model, in spec or in status, as far as known."""
 

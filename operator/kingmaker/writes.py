@@ -79,8 +79,11 @@ class Writer:
 
     async def _create(self, body: Body, namespace: str) -> None:
         """Create what must not exist yet: ours by now is a conflict, which passes, somebody else's a refusal."""
-        await self._check_name(body, namespace)
-        await self._cluster.create(body)
+        try:
+            await self._cluster.create(body)
+        except ConflictError:
+            await self._check_name(body, namespace)
+            raise
 
     async def _check_name(self, body: Body, namespace: str) -> None:
         """Leave alone what has the name of a child and isn't one.
@@ -90,7 +93,7 @@ class Writer:
             RefusedError: It is somebody else's.
         """
         kind, name = body["kind"], body["metadata"]["name"]
-        live = await self._cluster.get_live(kind, namespace, name)
+        live = await self._cluster.holder(kind, namespace, name)
         if live is None or is_ours(live, body):
             return
         if is_being_collected(live, body):

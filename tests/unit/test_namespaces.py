@@ -55,7 +55,7 @@ class Shelf:
         del namespace
         return self.objects.get((kind, name))
 
-    get_live = get
+    get_live = holder = get
 
     async def apply(self, body: Body) -> Body:
         meta = body["metadata"]

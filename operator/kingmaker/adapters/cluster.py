@@ -47,6 +47,10 @@ class KubernetesCluster:
         """Read one object: the same as `get`."""
         return await self.get(kind, namespace, name)
 
+    async def holder(self, kind: str, namespace: str, name: str) -> Body | None:
+        """Read who has a name: the same as `get`."""
+        return await self.get(kind, namespace, name)
+
     async def list_live(self, kind: str, namespace: str, labels: Mapping[str, str] | None = None) -> _Bodies:
         """Read all objects that have these labels: the same as `list`."""
         return await self.list(kind, namespace, labels)

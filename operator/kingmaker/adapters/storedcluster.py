@@ -67,6 +67,12 @@ class StoredCluster:
             self._store.miss(kind, known)
         return found
 
+    async def holder(self, kind: str, namespace: str, name: str) -> Body | None:
+        """Give who has a name: from memory where all of the kind are watched, not only those with our labels."""
+        collection = self._store.kinds.get(kind)
+        is_known = collection is not None and collection.has_all
+        return await (self.get if is_known else self.get_live)(kind, namespace, name)
+
     async def list_live(self, kind: str, namespace: str, labels: Mapping[str, str] | None = None) -> _Bodies:
         """Read all objects that have these labels from the API server."""
         return await self._live.list(kind, namespace, labels)

@@ -82,6 +82,11 @@ class Collection:
         self._graves: dict[Name, _Grave] = {}
         self._listed: dict[str, int] = {}
 
+    @property
+    def has_all(self) -> bool:
+        """Whether objects of everybody are kept, not only those with certain labels."""
+        return not self._how.selector
+
     def trim(self, body: Document) -> Document:
         """Give of a body what is kept."""
         return self._how.trim(body)
