@@ -20,9 +20,8 @@ quickstart: setup ## Train the quickstart's two small models and write their man
 
 test: unit integration scale e2e kills ## Prove it all
 
-# Three workers on two processors, since they wait a lot; tests/support/rooms.py says which files stay together, and
-# which begin.
-IN_ROOMS := -n 3 --dist loadfile --no-loadscope-reorder
+# Two workers; tests/support/rooms.py says which files stay together, and which begin.
+IN_ROOMS := -n 2 --dist loadfile --no-loadscope-reorder
 
 unit: setup ## Pure tests, under a minute
 	$(BIN)/pytest tests/unit -n 2 --cov=kingmaker.core --cov-report=term:skip-covered --cov-fail-under=95

@@ -79,11 +79,8 @@ class Writer:
 
     async def _create(self, body: Body, namespace: str) -> None:
         """Create what must not exist yet: ours by now is a conflict, which passes, somebody else's a refusal."""
-        try:
-            await self._cluster.create(body)
-        except ConflictError:
-            await self._check_name(body, namespace)
-            raise
+        await self._check_name(body, namespace)
+        await self._cluster.create(body)
 
     async def _check_name(self, body: Body, namespace: str) -> None:
         """Leave alone what has the name of a child and isn't one.

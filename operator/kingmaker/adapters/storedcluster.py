@@ -128,5 +128,6 @@ class StoredCluster:
             self._store.put(body["kind"], document, is_own=is_own)
 
     async def _look(self, kind: str, namespace: str, name: str) -> None:
+        # Where it may not be read by itself, its watch tells soon.
         with contextlib.suppress(ApiError):
             await self.get_live(kind, namespace, name)

@@ -6,7 +6,7 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -86,6 +86,16 @@ class CountingCluster(KubernetesCluster):
         return await super().list(kind, namespace, labels)
 
 
+class LateClock:
+    """A clock that can be put forward."""
+
+    def __init__(self) -> None:
+        self.late = timedelta()
+
+    def now(self) -> datetime:
+        return SystemClock().now() + self.late
+
+
 class Case:
     """A new operator, and what it told the routers."""
 
@@ -94,7 +104,8 @@ class Case:
         self.counts = NoCounts()
         self.told = ToldRouters()
         self.cluster = cluster
-        self.reconcile = Reconciler(cluster, self.counts, self.told, SystemClock(), RULES)
+        self.clock = LateClock()
+        self.reconcile = Reconciler(cluster, self.counts, self.told, self.clock, RULES)
 
     async def run(self, name: str, kind: str = "ModelDeployment") -> None:
         await self.reconcile(Key(kind, self.home.name, name))
@@ -214,7 +225,10 @@ async def test_a_ledger_that_cant_be_read_is_begun_anew(case: Case) -> None:
 
 async def test_pods_that_never_answer_keep_no_route_from_the_routers(case: Case) -> None:
     case.serving("a")
+    await case.run("a")
+    case.told.routes.clear()
     case.counts.answers.clear()
+    case.clock.late += RULES.evaluation
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(5):
             await case.run("a")
