@@ -39,8 +39,9 @@ from kingmaker.core.state import State
 VARIANT_KINDS: Final = ("HorizontalPodAutoscaler", "Service", "PodDisruptionBudget", "NetworkPolicy", "Deployment")
 """Kinds of which every variant has an object under its name. The Deployment goes last: a variant is found by it."""
 
-_REMEMBERED: Final = 2048
-"""Variants whose objects are remembered from pass to pass. Live bodies and manifests are never changed."""
+_REMEMBERED: Final = 256
+"""Variants whose objects are remembered from pass to pass: those that are decided about every second, for who is quiet
+is not. Live bodies and manifests are never changed."""
 
 
 def wanted_children(contests: ContestAssessment, kept: Iterable[str], settings: Settings) -> Iterator[Manifest]:
