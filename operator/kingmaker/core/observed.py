@@ -137,7 +137,7 @@ class Observed:
     scraped: bool = False
     """Whether this pass asked the pods for their counts."""
     scraped_at: datetime | None = None
-    """When the pods were asked last; None when they never were."""
+    """When the pods were asked last, or, after a start, from when on their interval counts; None when nobody asks."""
     pod_uids: frozenset[str] = frozenset()
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     taken: tuple[tuple[str, str], ...] = ()
