@@ -71,6 +71,11 @@ def decide_namespace(observed: ObservedNamespace, settings: Settings, router: Ro
 
     Jobs and servers need a ServiceAccount and the Jobs' policy, from the first Model or ModelDeployment on; the router
     is there while there are ModelDeployments.
+
+    Args:
+        observed: The snapshot.
+        settings: How the operator was started.
+        router: What the router's container is told.
     """
     wanted = tuple(_wanted(observed, settings, router))
     ours = {key: body for key, body in observed.shared.items() if is_managed(body)}

@@ -161,7 +161,13 @@ class State:
         return any(j.digest == digest for j in self.judged)
 
     def remember(self, name: str, digest: str, reason: str) -> State:
-        """Add a judged model; the newest verdict on a digest replaces older ones."""
+        """Add a judged model; the newest verdict on a digest replaces older ones.
+
+        Args:
+            name: Name of the Model.
+            digest: Of its artifact.
+            reason: Of the decision that it lost by, or that ended its reign.
+        """
         kept = tuple(j for j in self.judged if j.digest != digest)
         return replace(self, judged=(*kept, Judged(name, digest, reason))[-REJECTED_LIMIT:])
 

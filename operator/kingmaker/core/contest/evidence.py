@@ -34,12 +34,25 @@ def wanted_counts(state: State) -> Mapping[str, frozenset[int]]:
 
 
 def read_arm(totals: Totals, digest: str, decisions: Iterable[int]) -> Arm:
-    """Add up what the model with `digest` did under `decisions`."""
+    """Add up what a model did under some decisions.
+
+    Args:
+        totals: Counts by digest and decision.
+        digest: Of the model.
+        decisions: Their numbers; one of which nothing was counted adds nothing.
+    """
     return sum((counts.arm for counts in _under(totals, digest, decisions)), Arm())
 
 
 def read_shadow(totals: Totals, champion_digest: str, challenger: str, decisions: Iterable[int]) -> Shadow:
-    """Add up what the champion counted about `challenger`'s shadow answers under `decisions`."""
+    """Add up what the champion counted about a challenger's answers to copies, under some decisions.
+
+    Args:
+        totals: Counts by digest and decision.
+        champion_digest: Whose servers sent the copies and compared.
+        challenger: Name of the Model that got them.
+        decisions: Their numbers; one of which nothing was counted adds nothing.
+    """
     counted = _under(totals, champion_digest, decisions)
     return sum((counts.shadows[challenger] for counts in counted if challenger in counts.shadows), Shadow())
 

@@ -121,6 +121,12 @@ def is_due(ledger: Ledger, *, now: datetime, interval: timedelta, decided: bool)
 
     Never when there is nothing new to store. Intervals begin with the phase of the windows, not with the last storing:
     else all deployments whose slots end together were stored together from then on.
+
+    Args:
+        ledger: With the counts of this pass.
+        now: The time of this pass, aware.
+        interval: The longest time for which new counts may be in memory alone.
+        decided: Whether this pass records a decision.
     """
     windows = ledger.watch.windows
     last = ledger.stored or (windows.began if windows else None)

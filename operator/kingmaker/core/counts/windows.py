@@ -76,6 +76,14 @@ class Windows:
         """Go on with `previous` where it belongs to this model and baseline, else start afresh.
 
         Window lengths that are new start empty at the last look; those no longer wanted are forgotten.
+
+        Args:
+            previous: What was kept; None after a start without a stored ledger.
+            model: Digest of the model whose rows are counted.
+            baseline: What they are compared with; it says which cells there are.
+            scales: Wanted window lengths.
+            now: When counting begins, where it begins afresh; aware.
+            phase: Milliseconds, 0 or more, by which the ends of slots are shifted, where it begins afresh.
         """
         empty = CellCounts.empty(baseline)
         belongs = previous is not None and (previous.model, previous.baseline) == (model, baseline.digest)
@@ -145,7 +153,13 @@ def advance(windows: Windows, *, now: datetime, delta: CellCounts, complete: boo
 
 
 def mark_broken(windows: Windows, features: Iterable[str], *, now: datetime) -> Windows:
-    """Remember that the values of `features` are broken now, for as long as any window reaches back to it."""
+    """Remember that the values of features are broken now, for as long as any window reaches back to it.
+
+    Args:
+        windows: What was kept; not modified.
+        features: Names of features.
+        now: The time of this look, aware.
+    """
     at = max(windows.clock(now), windows.last)
     oldest = at - 2 * max((scale.length // _MILLISECOND for scale in windows.scales), default=0)
     broken = {name: time for name, time in windows.broken if time >= oldest} | dict.fromkeys(features, at)

@@ -42,7 +42,13 @@ def model_mount() -> Manifest:
 
 
 def fetch_container(model: Model, *, image: str, settings: Settings) -> Manifest:
-    """Give the init container that downloads: the only one that ever sees the Secret."""
+    """Give the init container that downloads: the only one that ever sees the Secret.
+
+    Args:
+        model: Whose files are fetched, and with which Secret.
+        image: The image that has the fetcher.
+        settings: How the operator was started.
+    """
     spec = model.spec
     args = ["--dir", MODEL_DIR, *_located("model", spec.artifact)]
     for flag, file in (("baseline", spec.baseline), ("examples", spec.examples)):

@@ -57,7 +57,13 @@ def decision_name(deployment: str, sequence: int) -> str:
 
 
 def verify_job_name(model: str, uid: str, digest: str) -> str:
-    """Name the verify Job of exactly this Model: one made anew under an old name never meets the old Job."""
+    """Name the verify Job of exactly this Model: one made anew under an old name never meets the old Job.
+
+    Args:
+        model: Name of the Model.
+        uid: Its uid.
+        digest: Of its artifact.
+    """
     return hashed(f"{model}-verify", short_hash(uid, digest))
 
 

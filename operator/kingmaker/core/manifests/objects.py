@@ -24,7 +24,13 @@ OPERATOR_SELECTOR: Final = {"app.kubernetes.io/part-of": "kingmaker", COMPONENT:
 
 
 def labels(name: str, *, instance: str, component: str) -> dict[str, str]:
-    """Give the recommended labels. The parent's own are never copied: Argo CD tracks what it made by them."""
+    """Give the recommended labels. The parent's own are never copied: Argo CD tracks what it made by them.
+
+    Args:
+        name: What program it is.
+        instance: Whose; cut to what a label holds.
+        component: What it is for.
+    """
     return {
         "app.kubernetes.io/name": name,
         "app.kubernetes.io/instance": bounded(instance),
@@ -34,7 +40,13 @@ def labels(name: str, *, instance: str, component: str) -> dict[str, str]:
 
 
 def deployment_labels(mdep: ModelDeployment, component: str, *, name: str = "kingmaker") -> dict[str, str]:
-    """Give the labels of an object that belongs to one ModelDeployment."""
+    """Give the labels of an object that belongs to one ModelDeployment.
+
+    Args:
+        mdep: The owner.
+        component: What the object is for.
+        name: What program it is.
+    """
     meta = mdep.metadata
     own = {DEPLOYMENT: bounded(meta.name), DEPLOYMENT_UID: meta.uid}
     return labels(name, instance=meta.name, component=component) | own
@@ -62,7 +74,16 @@ def owner(parent: Model | ModelDeployment) -> list[Manifest]:
 def manifest(
     api_version: str, kind: str, *, name: str, namespace: str, labels: dict[str, str], owners: Sequence[Manifest] = ()
 ) -> Manifest:
-    """Give an object's head; the builder adds its body. What has no owners belongs to its namespace as a whole."""
+    """Give an object's head; the builder adds its body.
+
+    Args:
+        api_version: Group and version.
+        kind: Its kind.
+        name: Its name.
+        namespace: Where it lives.
+        labels: Its labels.
+        owners: Owner references; what has none belongs to its namespace as a whole.
+    """
     metadata: Manifest = {"name": name, "namespace": namespace, "labels": labels}
     if owners:
         metadata["ownerReferences"] = list(owners)

@@ -142,7 +142,14 @@ def pod_defaults() -> Manifest:
 
 
 def http_probe(path: str, *, period_seconds: int, failure_threshold: int, timeout_seconds: int = 2) -> Manifest:
-    """Probe the management port; the address is the pod's own, which is what the servers bind to."""
+    """Probe the management port; the address is the pod's own, which is what the servers bind to.
+
+    Args:
+        path: What is asked for.
+        period_seconds: Time between two probes, >= 1.
+        failure_threshold: Failures in a row that count, >= 1.
+        timeout_seconds: Of one probe, >= 1.
+    """
     return {
         "httpGet": {"path": path, "port": "management", "scheme": "HTTP"},
         "periodSeconds": period_seconds,

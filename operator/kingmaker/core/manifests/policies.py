@@ -51,7 +51,13 @@ def router_disruption_budget(namespace: str, *, settings: Settings) -> Manifest 
 
 
 def network_policy(mdep: ModelDeployment, model: str, *, settings: Settings) -> Manifest:
-    """Let routers, fellow servers (shadow batches, feedback) and the operator in; nobody else of the cluster."""
+    """Let routers, fellow servers (shadow batches, feedback) and the operator in; nobody else of the cluster.
+
+    Args:
+        mdep: The owner.
+        model: Name of the Model whose pods it is about.
+        settings: Where the operator and those who scrape are, and what pods may not reach.
+    """
     fellows = _pods(serving_selector(mdep))
     head = manifest(
         "networking.k8s.io/v1",

@@ -62,7 +62,13 @@ def deployment_service(mdep: ModelDeployment) -> Manifest:
 
 
 def router_deployment(namespace: str, *, settings: Settings, router: RouterContainer) -> Manifest:
-    """Build the Deployment of the router that serves all ModelDeployments of a namespace."""
+    """Build the Deployment of the router that serves all ModelDeployments of a namespace.
+
+    Args:
+        namespace: Where.
+        settings: Image, replicas and times.
+        router: What its container is told: arguments and files.
+    """
     own = labels(ROUTER, instance=ROUTER, component="router")
     container = {
         "name": "envoy",

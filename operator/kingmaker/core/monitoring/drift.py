@@ -112,6 +112,12 @@ def judge_drift(baseline: Baseline, windows: Windows, policy: DriftPolicy, *, no
     The alarm of one window is Bonferroni over its features, at a level that keeps to the budget; features are then
     named by Benjamini and Hochberg's rule. Windows of the policy that `windows` does not keep are Unknown. Features
     that were broken during a window are left out of it: their broken rows are no drift.
+
+    Args:
+        baseline: The reference.
+        windows: Counts in the baseline's cells.
+        policy: Tolerances, budget of false alarms, lengths.
+        now: Decides which windows are complete; aware.
     """
     kept = {scale.length for scale in windows.scales}
     all_counts = [window_counts(windows, scale, now) for scale in policy.windows if scale in kept]
@@ -139,7 +145,13 @@ def judge_drift(baseline: Baseline, windows: Windows, policy: DriftPolicy, *, no
 
 
 def what_lacks(counts: WindowCounts, *, min_rows: int, min_coverage: float) -> str:
-    """Say why a window can't be judged; empty when it can."""
+    """Say why a window can't be judged; empty when it can.
+
+    Args:
+        counts: The window.
+        min_rows: Rows that it must hold.
+        min_coverage: Part of its time, 0..1, that must have been observed.
+    """
     if not counts.filled:
         return f"counting began after {counts.until - counts.scale:%Y-%m-%d %H:%M:%S}Z, where the window starts"
     if counts.coverage < min_coverage:
@@ -153,6 +165,11 @@ def persisted(history: Sequence[bool], *, of: int, needed: int) -> bool:
     """Tell whether at least `needed` of the last `of` evaluations (oldest first) were positive.
 
     Fewer than `of` evaluations suffice when enough of them were.
+
+    Args:
+        history: Evaluations, oldest first.
+        of: How many of the newest count; with 0 or less nothing persists.
+        needed: How many of them must be positive.
     """
     return sum(history[-of:]) >= needed if of > 0 else False
 

@@ -91,7 +91,13 @@ def watched_cells(observed: Observed, state: State) -> CellsOf | None:
 
 
 def finding_of(watch: DataMonitor, mdep: ModelDeployment, champion: Champion | None) -> DriftFinding:
-    """Sum up what monitoring says of the present champion's data; nothing while it still speaks of a predecessor's."""
+    """Sum up what monitoring says of the present champion's data; nothing while it still speaks of a predecessor's.
+
+    Args:
+        watch: What monitoring remembers.
+        mdep: Its retraining says for how long drift must persist.
+        champion: Who holds the seat; None: nobody does.
+    """
     retraining = mdep.spec.retraining
     if champion is None or not watch.is_about(champion.digest):
         return DriftFinding()

@@ -87,6 +87,12 @@ def watch_quality(
     Judges the shortest running window, and its two newest slots each alone: values that broke a moment ago would
     drown in a whole window, which would then look drifted before it looks broken.
 
+    Args:
+        baseline: The reference.
+        windows: Counts in the baseline's cells; not modified.
+        policy: What is tolerated.
+        now: The time of this look, aware.
+
     Returns:
         Windows in which `judge_drift` leaves out what is broken, until no window holds broken rows any more; and what
         the newest data says.
@@ -105,7 +111,13 @@ def watch_quality(
 
 
 def judge_quality(baseline: Baseline, counts: WindowCounts, policy: QualityPolicy) -> QualityVerdict:
-    """Judge one window."""
+    """Judge one window.
+
+    Args:
+        baseline: The reference.
+        counts: The window, counted in the baseline's cells.
+        policy: What is tolerated.
+    """
     return _judge(_rare_cells(baseline, policy), counts, policy)
 
 

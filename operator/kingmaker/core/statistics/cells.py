@@ -90,7 +90,13 @@ class FeatureTest:
         return min(1.0, len(parts) * min(parts))
 
     def directions(self, tolerance: float, level: float, *, overdispersion: float = 1.0) -> tuple[str, ...]:
-        """Say how the column moved, in words, strongest first; empty when nothing is significant at `level`."""
+        """Say how the column moved, in words, strongest first; empty when nothing is significant.
+
+        Args:
+            tolerance: Effects up to it are nobody's concern, >= 0.
+            level: P-values up to it are significant, 0..1.
+            overdispersion: How much more counts vary than those of independent rows, >= 1.
+        """
         shape, *ranks = self._p_values(tolerance, overdispersion)
         words = self._rank_words(min(ranks, default=1.0) <= level)
         if not words and shape <= level:
@@ -166,6 +172,12 @@ def rare_p_value(count: int, rows: int, reference_count: int, reference_rows: in
 
     Valid as well for cells outside of the reference's own range, whose reference count is 0 by construction: k of n new
     rows all lie beyond the m old ones with probability below (n/(n+m))^k, which is this p-value.
+
+    Args:
+        count: Rows in the cell, 0..`rows`.
+        rows: Rows of the column.
+        reference_count: Reference rows in the cell, 0..`reference_rows`.
+        reference_rows: Reference rows of the column, >= 1.
     """
     pooled = count + reference_count
     return _binomial_sf(count, pooled, rows / (rows + reference_rows)) if count else 1.0

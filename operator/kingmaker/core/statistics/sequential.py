@@ -134,6 +134,11 @@ def log_e_share(challenger: int, total: int, share: float) -> float:
     Two-sided: a Beta mixture around the designed share, which is a martingale under H0. A value of ln 1000 or more
     means that routing, not chance, made the difference (sample ratio mismatch).
 
+    Args:
+        challenger: Its requests, 0..`total`.
+        total: Requests of both arms.
+        share: The designed probability, strictly between 0 and 1.
+
     Raises:
         ValueError: The counts are negative or out of order, or the share is not between 0 and 1.
     """
@@ -150,10 +155,14 @@ def log_e_rate_above(events: int, trials: int, rate: float) -> float:
     odds are 1.02 to 10 times those of `rate`; the mean of each likelihood ratio rises in the probability and is 1 at
     `rate`.
 
+    Args:
+        events: How often it happened, 0..`trials`.
+        trials: How often it could have.
+        rate: The highest rate of H0, strictly between 0 and 1. One that was measured as 0 is no yardstick: pass its
+            `rate_upper_bound`.
+
     Raises:
-        ValueError: The counts are negative or out of order, or the rate is not strictly between 0 and 1. A rate that
-        was
-            measured as 0 is no yardstick: pass its `rate_upper_bound`.
+        ValueError: The counts are negative or out of order, or the rate is not strictly between 0 and 1.
     """
     _check_part(events, trials)
     if not 0 < rate < 1:
@@ -170,6 +179,11 @@ def rate_lower_bound(events: int, trials: int, alpha: float) -> float:
 
     P(the true rate is ever outside of [lower bound, upper bound]) <= `alpha`, for both bounds together: the rates
     that the Beta(1/2, 1/2) mixture e-process does not reject.
+
+    Args:
+        events: How often it happened, 0..`trials`.
+        trials: How often it could have.
+        alpha: Error budget of both bounds together, strictly between 0 and 1.
 
     Returns:
         A rate in 0..1; 0 without data.
