@@ -101,6 +101,17 @@ async def test_a_baseline_comes_from_whoever_gives_it_first(
     assert [feature.name for feature in found.features] == ["plan"]
 
 
+async def test_where_the_first_pod_gives_it_no_other_is_asked(profiles: PodProfiles) -> None:
+    async def nobody(_: web.Request) -> web.Response:
+        asked.append(2)
+        return web.Response(body=DOCUMENT)
+
+    asked: list[int] = []
+    async with serving(pod_1=gives(DOCUMENT), pod_2=nobody):
+        assert await profiles.baseline([a_pod(1), a_pod(2)], DIGEST) is not None
+    assert asked == []
+
+
 async def test_thirty_pods_that_do_not_answer_cost_no_more_than_two(
     profiles: PodProfiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
