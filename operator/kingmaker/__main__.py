@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import resource
@@ -41,7 +42,9 @@ def main(argv: list[str] | None = None) -> int:
 def allow_open_files() -> None:
     """Have as many open files as this process may: each pod that is looked at has a connection."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    # Some systems name a limit that they do not grant.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def configure_logs(level: str) -> None:
