@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Final, Generic, TypeVar
 
 from typing_extensions import override
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+_REMEMBERED: Final = 256
+"""Objects of which is remembered what a function gave for them: those that are looked at every second."""
 
 
 class Same(Generic[T]):
@@ -32,3 +38,15 @@ class Same(Generic[T]):
     @override
     def __hash__(self) -> int:
         return id(self.value)
+
+
+def by_identity(function: Callable[[T], R]) -> Callable[[T], R]:
+    """Remember what a pure function gave for an object, by the object's identity; neither may be changed."""
+    remembered = lru_cache(maxsize=_REMEMBERED)(lambda same: function(same.value))
+
+    @wraps(function)
+    def call(value: T) -> R:
+        found: R = remembered(Same(value))
+        return found
+
+    return call

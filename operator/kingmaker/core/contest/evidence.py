@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from kingmaker.core.counts.ledger import Totals
-from kingmaker.core.counts.process import LATENCY_EDGES, Arm, DecisionCounts, Shadow
+from kingmaker.core.counts.process import LATENCY_EDGES, NO_ARM, Arm, DecisionCounts, Shadow
 from kingmaker.core.state import State
 
-__all__ = ["Arm", "Shadow", "Totals", "latency_edge", "read_arm", "read_shadow", "wanted_counts"]
+__all__ = ["NO_ARM", "Arm", "Shadow", "Totals", "latency_edge", "read_arm", "read_shadow", "wanted_counts"]
 
 MOST_DECISIONS = 100
 """Decisions per model whose counts are kept, the newest: a contest that goes on for ever has no end of them."""
@@ -41,7 +41,7 @@ def read_arm(totals: Totals, digest: str, decisions: Iterable[int]) -> Arm:
         digest: Of the model.
         decisions: Their numbers; one of which nothing was counted adds nothing.
     """
-    return sum((counts.arm for counts in _under(totals, digest, decisions)), Arm())
+    return sum((counts.arm for counts in _under(totals, digest, decisions)), NO_ARM)
 
 
 def read_shadow(totals: Totals, champion_digest: str, challenger: str, decisions: Iterable[int]) -> Shadow:

@@ -13,7 +13,7 @@ from typing import Final
 
 from kingmaker.api import Reason, Verdict
 from kingmaker.core.contest.checks import Check, VerdictPolicy
-from kingmaker.core.contest.evidence import Arm, latency_edge
+from kingmaker.core.contest.evidence import NO_ARM, latency_edge
 from kingmaker.core.contest.stretches import Stretch, live, wrong_pairs, wrong_rates, wrong_splits
 from kingmaker.core.statistics.sequential import (
     Split,
@@ -77,7 +77,7 @@ def _copy_failures(stretches: Sequence[Stretch], policy: VerdictPolicy) -> float
     """Evidence that copies fail more often than the champion's own requests, which are not copied when they fail."""
     failures = sum(s.shadow.failures for s in stretches)
     copies = failures + sum(s.shadow.compared for s in stretches)
-    champion = sum((s.champion for s in stretches), Arm()) if copies else Arm()
+    champion = sum((s.champion for s in stretches), NO_ARM) if copies else NO_ARM
     if not champion.requests:
         return 0.0
     # The champion's rate is known from as many requests as there are, so its upper bound is the yardstick.
@@ -92,7 +92,7 @@ def _latency(name: str, stretches: Sequence[Stretch], policy: VerdictPolicy) -> 
         return None
     tolerance = float(policy.guardrails.latency.tolerance)
     # The first run sets the edge: one that moved with the counts it is compared with would not be a fixed event.
-    edge = latency_edge(stretches[0].champion) or latency_edge(sum((s.champion for s in stretches), Arm()))
+    edge = latency_edge(stretches[0].champion) or latency_edge(sum((s.champion for s in stretches), NO_ARM))
     n = sum(s.challenger.requests for s in arms)
     rule = f"slower than the champion's 99th percentile at most {tolerance:.2f} times as often"
     if edge is None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from kingmaker.api import Goal, Verdict
 from kingmaker.core.contest.checks import Check, VerdictPolicy
-from kingmaker.core.contest.evidence import Arm, Totals
+from kingmaker.core.contest.evidence import NO_ARM, Arm, Totals
 from kingmaker.core.contest.guardrails import GUARDRAILS, Guardrail, OnFail
 from kingmaker.core.contest.stretches import Stretch, live, read_stretches, wrong_pairs, wrong_rates, wrong_splits
 from kingmaker.core.state import Contest, StageRun
@@ -68,7 +68,7 @@ class Judgement:
     @property
     def champion(self) -> Arm:
         """All that the champion did during the contest."""
-        return sum((s.champion for s in self.stretches), Arm())
+        return sum((s.champion for s in self.stretches), NO_ARM)
 
     def failed(self, on_fail: OnFail) -> GuardrailCheck | None:
         """The first failed guardrail of those whose failure does this."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from kingmaker.api import ModelDeployment
 from kingmaker.core.contest.checks import VerdictPolicy
 from kingmaker.core.contest.steps import ContestPolicy, Stage
+from kingmaker.core.identity import by_identity
 from kingmaker.core.state import Share
 
 
+@by_identity
 def verdict_policy(mdep: ModelDeployment) -> VerdictPolicy:
     """Give the rules by which a challenger is judged."""
     verdict = mdep.spec.contest.verdict
@@ -23,6 +26,7 @@ def verdict_policy(mdep: ModelDeployment) -> VerdictPolicy:
     )
 
 
+@by_identity
 def contest_policy(mdep: ModelDeployment) -> ContestPolicy:
     """Give the rules by which a contest goes on."""
     contest = mdep.spec.contest
@@ -56,7 +60,8 @@ def affinity_header(mdep: ModelDeployment) -> str | None:
     return affinity.header if affinity else None
 
 
-def fixed_shares(mdep: ModelDeployment) -> dict[str, Share]:
+@by_identity
+def fixed_shares(mdep: ModelDeployment) -> Mapping[str, Share]:
     """The splits of challengers that do not follow the stages, by model."""
     return {
         c.model_ref.name: Share(c.model_ref.name, c.weight or 0, c.shadow_percent or 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kingmaker.core.contest.evidence import Arm, Shadow, Totals, read_arm, read_shadow
+from kingmaker.core.contest.evidence import NO_ARM, Arm, Shadow, Totals, read_arm, read_shadow
 from kingmaker.core.state import Contest, StageRun
 from kingmaker.core.statistics.sequential import Pairs, Split
 
@@ -36,7 +36,7 @@ def _read(run: StageRun, contest: Contest, champion_digest: str, totals: Totals)
     return Stretch(
         run,
         read_arm(totals, champion_digest, decisions),
-        read_arm(totals, contest.digest, decisions) if run.is_live else Arm(),
+        read_arm(totals, contest.digest, decisions) if run.is_live else NO_ARM,
         read_shadow(totals, champion_digest, contest.model, decisions) if run.shadow_percent else Shadow(),
     )
 

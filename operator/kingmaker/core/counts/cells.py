@@ -17,6 +17,7 @@ from pydantic_core import CoreSchema, core_schema
 from typing_extensions import override
 
 from kingmaker.core.counts.baseline import Baseline
+from kingmaker.core.identity import by_identity
 
 CellVector = NDArray[np.int64]
 """One count per cell, columns one after the other in the order of `Baseline.columns`; never written to."""
@@ -37,6 +38,7 @@ def _edges(widths: tuple[int, ...]) -> NDArray[np.intp]:
     return np.concatenate(([0], np.cumsum(np.array(widths, dtype=np.intp)))).astype(np.intp)
 
 
+@by_identity
 def widths_of(baseline: Baseline) -> tuple[int, ...]:
     """Cells per column of a baseline."""
     return _shared(tuple(len(column.cells) for column in baseline.columns))

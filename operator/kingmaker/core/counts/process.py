@@ -63,6 +63,8 @@ class Arm:
 
     def __add__(self, other: Arm) -> Arm:
         """Add two stretches of the same model."""
+        if self is NO_ARM or other is NO_ARM:
+            return other if self is NO_ARM else self
         return self._with(other, add)
 
     def since(self, before: Arm) -> Arm:
@@ -122,7 +124,8 @@ class Shadow:
 
 SHADOW_FIELDS: Final = tuple(f.name for f in fields(Shadow))
 
-_NO_ARM: Final = Arm()
+NO_ARM: Final = Arm()
+"""Nothing counted; sums begin with it."""
 _NO_SHADOW: Final = Shadow()
 
 
@@ -130,7 +133,7 @@ _NO_SHADOW: Final = Shadow()
 class DecisionCounts:
     """What was counted under one decision: the model's own requests, and the copies it sent to each challenger."""
 
-    arm: Arm = _NO_ARM
+    arm: Arm = NO_ARM
     shadows: Mapping[str, Shadow] = field(default_factory=dict)
 
     def __add__(self, other: DecisionCounts) -> DecisionCounts:

@@ -13,6 +13,7 @@ from kingmaker.core.counts.cells import CellCounts
 from kingmaker.core.counts.data_monitor import DataMonitor, DriftFinding
 from kingmaker.core.counts.seen_cells import CellDelta, CellsOf
 from kingmaker.core.counts.windows import Windows, advance
+from kingmaker.core.identity import by_identity
 from kingmaker.core.monitoring.drift import DriftPolicy, DriftVerdict, Severity, judge_drift, persisted
 from kingmaker.core.monitoring.quality import QualityPolicy, QualityState, QualityVerdict, watch_quality
 from kingmaker.core.observed import Observed
@@ -130,6 +131,7 @@ def what_is_said(watch: DataMonitor, observed: Observed, state: State) -> DataMo
     return DataMonitor(drift_message=_LEAD[DriftState.UNKNOWN], quality_message=_UNKNOWN_QUALITY)
 
 
+@by_identity
 def drift_policy(mdep: ModelDeployment) -> DriftPolicy:
     """Give the rules of `spec.monitoring.drift`."""
     drift = mdep.spec.monitoring.drift
@@ -143,6 +145,7 @@ def drift_policy(mdep: ModelDeployment) -> DriftPolicy:
     )
 
 
+@by_identity
 def quality_policy(mdep: ModelDeployment) -> QualityPolicy:
     """Give the rules of `spec.monitoring.dataQuality`."""
     monitoring = mdep.spec.monitoring
