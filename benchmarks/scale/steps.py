@@ -182,7 +182,7 @@ async def kill(site: Site) -> list[Figure]:
         if time.monotonic() > end:
             raise TimeoutError("the new controller does not reconcile every deployment")
         # Not oftener: it is the controller that has to say so, of a thousand.
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.25)
     took = time.monotonic() - controller.started
     requests = site.requests.new()
     writes = {f"{v} {r}": n for (v, r), n in requests.items() if v in WRITES}

@@ -16,6 +16,8 @@ _YOUNG: Final = 10_000
 _MIDDLE: Final = 5
 """Times of that, after which what outlived them is looked through as well: ten milliseconds."""
 _NEVER: Final = 1_000_000
+_AT_FIRST: Final = 200_000
+"""The first of these while everything is read: nearly all of what is made then stays."""
 
 _EVERY: Final = 60.0
 """Seconds after which what is older is taken to stay."""
@@ -24,13 +26,14 @@ _ALL_AFTER: Final = 60
 
 
 def postpone() -> None:
-    """Collect the young alone from now on."""
-    gc.set_threshold(_YOUNG, _MIDDLE, _NEVER)
+    """Collect hardly anything until everything is read."""
+    gc.set_threshold(_AT_FIRST, _MIDDLE, _NEVER)
 
 
 def settle() -> None:
-    """Take it that what is there stays: the collector leaves it alone."""
+    """Take it that what is there stays: the collector leaves it alone, and looks at the young from now on."""
     gc.freeze()
+    gc.set_threshold(_YOUNG, _MIDDLE, _NEVER)
 
 
 async def collect() -> None:
