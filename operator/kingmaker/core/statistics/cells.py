@@ -295,8 +295,8 @@ def _chi2_sf(value: float, degrees: int, noncentrality: float) -> float:
 def _noncentral_sf(value: float, degrees: int, noncentrality: float) -> float:
     """P(X >= value), X non-central chi-square: a Poisson mixture of central ones (Johnson, Kotz & Balakrishnan, 29.5).
 
-    `scipy.stats` has it, and would be half of the operator's start and a tenth of its memory. They agree to 1e-9 of the
-    value down to 1e-40.
+    `scipy.stats` has it, but takes the operator 47 MiB and a quarter of a second at its start. They agree to 1e-9 of
+    the value down to 1e-40.
     """
     mean = noncentrality / 2
     reach = 12 * math.sqrt(mean) + 50
