@@ -36,7 +36,7 @@ COPY requirements/serving.lock /tmp/lock
 RUN install-lock /tmp/lock
 COPY serving/kingmaker_serving kingmaker_serving
 RUN add-command kingmaker-serving kingmaker_serving && /opt/venv/bin/python -m compileall -q kingmaker_serving
-RUN ! /opt/venv/bin/python -c 'import kopf' 2>/dev/null && /opt/venv/bin/python -c 'import kingmaker_serving.server'
+RUN ! /opt/venv/bin/python -c 'import kopf' 2>/dev/null && /opt/venv/bin/python -c 'import kingmaker_serving.server.process'
 
 
 FROM installer AS with-training

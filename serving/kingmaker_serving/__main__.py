@@ -172,8 +172,8 @@ def _verify(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _serve(args: argparse.Namespace) -> None:
-    from kingmaker_serving.server import serve  # noqa: PLC0415
-    from kingmaker_serving.settings import Settings  # noqa: PLC0415
+    from kingmaker_serving.engine.settings import Settings  # noqa: PLC0415
+    from kingmaker_serving.server.process import serve  # noqa: PLC0415
 
     serve(Settings.read(args, os.environ))
 
@@ -181,8 +181,8 @@ def _serve(args: argparse.Namespace) -> None:
 def _package(args: argparse.Namespace) -> dict[str, Any]:
     from kingmaker_serving.digest import sha256  # noqa: PLC0415
     from kingmaker_serving.package import package  # noqa: PLC0415
-    from kingmaker_serving.rows import read_table  # noqa: PLC0415
-    from kingmaker_serving.signature import read_task  # noqa: PLC0415
+    from kingmaker_serving.package.rows import read_table  # noqa: PLC0415
+    from kingmaker_serving.protocol.signature import read_task  # noqa: PLC0415
 
     table = read_table(args.data)
     content = args.data.read_bytes()

@@ -15,7 +15,7 @@ from typing_extensions import override
 from kingmaker_serving.deadline import TimeUp, deadline
 from kingmaker_serving.digest import MAX_DOCUMENT_BYTES, too_large
 from kingmaker_serving.errors import Reason, VerbError
-from kingmaker_serving.loading import BASELINE, EXAMPLES, MODEL
+from kingmaker_serving.models.loading import BASELINE, EXAMPLES, MODEL
 from kingmaker_serving.storage.schemes import find_opener
 from kingmaker_serving.storage.secrets import redact
 from kingmaker_serving.storage.stream import LastingError, Opener, PassingError, Stream, plain

@@ -11,8 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from kingmaker_serving.errors import Reason, VerbError
-from kingmaker_serving.loading import MODEL, Digests, load_model
-from kingmaker_serving.signature import check_signature, read_signature, read_task
+from kingmaker_serving.models.loading import MODEL, Digests, load_model
+from kingmaker_serving.protocol.signature import check_signature, read_signature, read_task
 
 _FAILED: Final = 1
 _BASE_BYTES: Final = 2 * 1024**3

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from kingmaker_serving.tokens import Tokens
+from kingmaker_serving.labels.tokens import Tokens
 from support.requests import a_request
 from support.servers import Server, an_address, eventually
 

@@ -11,7 +11,7 @@ from kingmaker.core.counts.baseline import Baseline, Cell, Feature, Kind
 from kingmaker.core.counts.cells import CellCounts
 from kingmaker.core.counts.process import Arm, DecisionCounts
 from kingmaker.core.counts.samples import Dropped
-from kingmaker_serving.profile import Identity, Profile
+from kingmaker_serving.counts.profile import Identity, Profile
 from support.world import digest
 
 MODEL, REFERENCE = digest("a"), digest("b")

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from kingmaker_serving.baseline import read_baseline
+from kingmaker_serving.counts.baseline import read_baseline
 from kingmaker_serving.errors import Reason, VerbError
-from kingmaker_serving.loading import count_features
-from kingmaker_serving.signature import Signature, TensorSpec
+from kingmaker_serving.models.loading import count_features
+from kingmaker_serving.protocol.signature import Signature, TensorSpec
 
 SIGNATURE = Signature(
     inputs=(TensorSpec("x", "FP32", (-1, 2)), TensorSpec("plan", "BYTES", (-1, 1)), TensorSpec("n", "INT8", (-1,))),

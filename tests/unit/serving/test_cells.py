@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kingmaker_serving.baseline import Cell, Column, Kind
-from kingmaker_serving.cells import CellCounts
-from kingmaker_serving.reference import build_column
+from kingmaker_serving.counts.baseline import Cell, Column, Kind
+from kingmaker_serving.counts.cells import CellCounts
+from kingmaker_serving.package.reference import build_column
 
 FLOATS = st.floats(width=32)
 REFERENCES = hnp.arrays(np.float32, st.integers(1, 300), elements=FLOATS | st.sampled_from([0.0, 1.0, -1.0, 2.5]))

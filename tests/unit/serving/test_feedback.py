@@ -2,10 +2,10 @@
 
 import pytest
 
+from kingmaker_serving.counts.profile import Identity, Profile
 from kingmaker_serving.errors import ErrorCode, ServingError
-from kingmaker_serving.feedback import Memory, Value, agree
-from kingmaker_serving.profile import Identity, Profile
-from kingmaker_serving.signature import Task, TaskType
+from kingmaker_serving.labels.memory import Memory, Value, agree
+from kingmaker_serving.protocol.signature import Task, TaskType
 
 CLASSES = Task(TaskType.CLASSIFICATION, "label")
 NUMBERS = Task(TaskType.REGRESSION, "price", error_tolerance="0.5")

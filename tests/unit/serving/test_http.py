@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from kingmaker_serving.engine.runner import Runner
 from kingmaker_serving.errors import ErrorCode, ServingError
-from kingmaker_serving.http import Bodies, DisconnectedError
-from kingmaker_serving.runner import Runner
-from kingmaker_serving.session import Stop
+from kingmaker_serving.models.session import Stop
+from kingmaker_serving.server.http import Bodies, DisconnectedError
 
 
 def receiving(*parts: bytes, stall: bool = False) -> Any:

@@ -5,9 +5,9 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from kingmaker_serving.errors import ErrorCode, Reason, ServingError, VerbError
-from kingmaker_serving.onnxfile import inspect
-from kingmaker_serving.session import ModelSession, Stop
-from kingmaker_serving.signature import TensorSpec
+from kingmaker_serving.models.onnxfile import inspect
+from kingmaker_serving.models.session import ModelSession, Stop
+from kingmaker_serving.protocol.signature import TensorSpec
 from support.onnx_models import a_classifier, a_model, adding, echo, endless, two_inputs
 
 

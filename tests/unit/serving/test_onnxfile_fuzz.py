@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from kingmaker_serving.errors import Reason, VerbError
-from kingmaker_serving.onnxfile import ALLOWED_DOMAINS, inspect
+from kingmaker_serving.models.onnxfile import ALLOWED_DOMAINS, inspect
 from support.onnx_models import a_model
 
 X, Y = ("x", TensorProto.FLOAT, [3]), ("y", TensorProto.FLOAT, [3])

@@ -13,16 +13,16 @@ from kingmaker.adapters.exposition import ExpositionReader
 from kingmaker.api import Model
 from kingmaker.core.counts.baseline import read_baseline as read_as_operator
 from kingmaker.core.counts.cells import CellCounts, widths_of
-from kingmaker_serving.baseline import read_baseline
+from kingmaker_serving.counts.baseline import read_baseline
 from kingmaker_serving.digest import sha256
+from kingmaker_serving.engine.service import Service
+from kingmaker_serving.engine.settings import Settings
 from kingmaker_serving.errors import Reason, VerbError
-from kingmaker_serving.examples import read_examples, run_examples
-from kingmaker_serving.loading import Digests, load_model
-from kingmaker_serving.package import PackageResult, package
-from kingmaker_serving.service import Service
-from kingmaker_serving.session import ModelSession, Stop
-from kingmaker_serving.settings import Settings
-from kingmaker_serving.signature import Task, TaskType
+from kingmaker_serving.models.examples import read_examples, run_examples
+from kingmaker_serving.models.loading import Digests, load_model
+from kingmaker_serving.models.session import ModelSession, Stop
+from kingmaker_serving.package.bundle import PackageResult, package
+from kingmaker_serving.protocol.signature import Task, TaskType
 from support.onnx_models import a_classifier, adding, echo, regression, two_inputs
 
 NAMES = ["age", "income", "visits"]

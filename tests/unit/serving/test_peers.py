@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from kingmaker_serving.errors import ErrorCode, ServingError
-from kingmaker_serving.peers import PATIENCE_SECONDS, ForgottenError, Peers
-from kingmaker_serving.targets import TargetsFile
-from kingmaker_serving.tokens import Token
+from kingmaker_serving.labels.peers import PATIENCE_SECONDS, ForgottenError, Peers
+from kingmaker_serving.labels.targets import TargetsFile
+from kingmaker_serving.labels.tokens import Token
 
 PORT = 8082
 

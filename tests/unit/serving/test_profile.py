@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from kingmaker_serving.baseline import FORMAT, Baseline
-from kingmaker_serving.cells import CellCounts
-from kingmaker_serving.profile import LATENCY_EDGES, PAST, Identity, Profile, sample
-from kingmaker_serving.reference import build_column
+from kingmaker_serving.counts.baseline import FORMAT, Baseline
+from kingmaker_serving.counts.cells import CellCounts
+from kingmaker_serving.counts.profile import LATENCY_EDGES, PAST, Identity, Profile, sample
+from kingmaker_serving.package.reference import build_column
 
 IDENTITY = Identity(
     model="churn-2", model_digest="sha256:a", baseline_digest="sha256:b", pod="pod-1", started=1234.5678

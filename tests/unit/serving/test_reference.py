@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from kingmaker_serving.baseline import Kind
-from kingmaker_serving.reference import build_column
+from kingmaker_serving.counts.baseline import Kind
+from kingmaker_serving.package.reference import build_column
 
 
 def normal(rows: int = 1000) -> np.ndarray:

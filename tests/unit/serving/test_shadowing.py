@@ -7,10 +7,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from kingmaker_serving.lane import LATENCY_PAIRS, MAX_COPIES, Copy, FailedError, Lane
-from kingmaker_serving.profile import Identity, Profile
-from kingmaker_serving.signature import Task, TaskType
-from kingmaker_serving.targets import Target, TargetsFile
+from kingmaker_serving.counts.profile import Identity, Profile
+from kingmaker_serving.labels.targets import Target, TargetsFile
+from kingmaker_serving.protocol.signature import Task, TaskType
+from kingmaker_serving.shadow.lane import LATENCY_PAIRS, MAX_COPIES, Copy, FailedError, Lane
 
 TARGET = Target("churn-2", "sha256:a", "http://127.0.0.1:1", 100)
 CLASSES = Task(TaskType.CLASSIFICATION, "label")

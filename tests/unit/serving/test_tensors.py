@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from kingmaker_serving.errors import ServingError
-from kingmaker_serving.protocol import read_infer
-from kingmaker_serving.signature import NUMPY, Signature, TensorSpec
-from kingmaker_serving.tensors import read_inputs, requested_outputs, write_outputs
+from kingmaker_serving.protocol.messages import read_infer
+from kingmaker_serving.protocol.signature import NUMPY, Signature, TensorSpec
+from kingmaker_serving.protocol.tensors import read_inputs, requested_outputs, write_outputs
 
 
 def a_signature(datatype: str = "FP32", shape: tuple[int, ...] = (-1, 2)) -> Signature:

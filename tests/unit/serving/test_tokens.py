@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kingmaker_serving.tokens import Token, Tokens
+from kingmaker_serving.labels.tokens import Token, Tokens
 
 KEY = b"shared by the pods of a deployment"
 

@@ -12,11 +12,11 @@ import aiohttp
 import msgspec
 import numpy as np
 
-from kingmaker_serving.feedback import Memory, Value, agree
-from kingmaker_serving.profile import Profile
-from kingmaker_serving.protocol import ShadowRequest
-from kingmaker_serving.signature import Task
-from kingmaker_serving.targets import Target
+from kingmaker_serving.counts.profile import Profile
+from kingmaker_serving.labels.memory import Memory, Value, agree
+from kingmaker_serving.labels.targets import Target
+from kingmaker_serving.protocol.messages import ShadowRequest
+from kingmaker_serving.protocol.signature import Task
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ import aiohttp
 import msgspec
 
 from kingmaker_serving.errors import ErrorCode, ServingError
-from kingmaker_serving.targets import Targets, TargetsFile
-from kingmaker_serving.tokens import Token
+from kingmaker_serving.labels.targets import Targets, TargetsFile
+from kingmaker_serving.labels.tokens import Token
 
 PATIENCE_SECONDS: Final = 300.0
 """For so long labels for a pod that nobody named are worth another try: the operator names pods once they settled,

@@ -11,8 +11,8 @@ import numpy as np
 import onnxruntime
 
 from kingmaker_serving.errors import ErrorCode, Reason, ServingError, VerbError
-from kingmaker_serving.onnxfile import OnnxFile, inspect
-from kingmaker_serving.signature import NUMPY, Signature, TensorSpec
+from kingmaker_serving.models.onnxfile import OnnxFile, inspect
+from kingmaker_serving.protocol.signature import NUMPY, Signature, TensorSpec
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from kingmaker_serving.errors import Reason, VerbError
-from kingmaker_serving.signature import FLOATS, NUMPY, Signature, TensorSpec
+from kingmaker_serving.protocol.signature import FLOATS, NUMPY, Signature, TensorSpec
 
 MISSING_WORDS: Final = frozenset({"", "na", "nan", "null", "none"})
 """Texts of a CSV that mean: no value. Only a float tensor can hold that."""

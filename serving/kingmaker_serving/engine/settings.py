@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kingmaker_serving.loading import Digests
-from kingmaker_serving.signature import Task, read_task
+from kingmaker_serving.models.loading import Digests
+from kingmaker_serving.protocol.signature import Task, read_task
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import msgspec
 
 from kingmaker_serving.digest import sha256
 from kingmaker_serving.errors import Reason, VerbError
-from kingmaker_serving.signature import Signature, TensorSpec
+from kingmaker_serving.protocol.signature import Signature, TensorSpec
 
 FORMAT: Final = "kingmaker.dev/baseline/v1"
 BELOW: Final = "below"

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from kingmaker_serving.service import Service
-from kingmaker_serving.shadow import Shadow
+from kingmaker_serving.engine.service import Service
+from kingmaker_serving.shadow.shadowing import Shadow
 
 
 @dataclass(slots=True)

@@ -7,10 +7,10 @@ import msgspec
 import numpy as np
 
 from kingmaker_serving.errors import ErrorCode, Reason, ServingError, VerbError
-from kingmaker_serving.protocol import InferRequest, InputTensor
-from kingmaker_serving.session import ModelSession, Stop
-from kingmaker_serving.signature import Signature
-from kingmaker_serving.tensors import read_inputs, read_tensor, write_outputs
+from kingmaker_serving.models.session import ModelSession, Stop
+from kingmaker_serving.protocol.messages import InferRequest, InputTensor
+from kingmaker_serving.protocol.signature import Signature
+from kingmaker_serving.protocol.tensors import read_inputs, read_tensor, write_outputs
 
 FORMAT: Final = "kingmaker.dev/examples/v1"
 MAX_EXAMPLES: Final = 100

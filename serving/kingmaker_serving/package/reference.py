@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from kingmaker_serving.baseline import ABOVE, BELOW, INFINITE, MISSING, OTHER, UNSEEN, Cell, Column, Kind
-from kingmaker_serving.cells import CellCounts
+from kingmaker_serving.counts.baseline import ABOVE, BELOW, INFINITE, MISSING, OTHER, UNSEEN, Cell, Column, Kind
+from kingmaker_serving.counts.cells import CellCounts
 
 FEATURE_CELLS: Final = 10
 SCORE_CELLS: Final = 20

@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from kingmaker_serving.engine.service import Service
 from kingmaker_serving.errors import ErrorCode, ServingError
-from kingmaker_serving.http import (
+from kingmaker_serving.server.http import (
     TEXT,
     Bodies,
     DisconnectedError,
@@ -16,9 +17,8 @@ from kingmaker_serving.http import (
     json_reply,
     send_reply,
 )
-from kingmaker_serving.metrics import Metrics
-from kingmaker_serving.service import Service
-from kingmaker_serving.state import State
+from kingmaker_serving.server.metrics import Metrics
+from kingmaker_serving.server.state import State
 
 _PATHS: Final = ("/livez", "/readyz", "/metrics", "/profile", "/baseline", "/feedback")
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from kingmaker_serving.baseline import MISSING, OTHER, UNSEEN, Cell, Column, Kind
-from kingmaker_serving.signature import NUMPY
+from kingmaker_serving.counts.baseline import MISSING, OTHER, UNSEEN, Cell, Column, Kind
+from kingmaker_serving.protocol.signature import NUMPY
 
 _FEW_ROWS: Final = 64
 """Up to here one comparison with all edges is faster than a binary search per column."""

@@ -9,15 +9,15 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from kingmaker_serving.baseline import FORMAT, Baseline, Column, read_baseline
+from kingmaker_serving.counts.baseline import FORMAT, Baseline, Column, read_baseline
 from kingmaker_serving.digest import sha256
 from kingmaker_serving.errors import Reason, VerbError
-from kingmaker_serving.examples import write_examples
-from kingmaker_serving.manifest import model_manifest
-from kingmaker_serving.reference import SCORE_CELLS, build_column
-from kingmaker_serving.rows import Table, cast_labels, tensors_from
-from kingmaker_serving.session import ModelSession, Stop
-from kingmaker_serving.signature import Signature, Task, TaskType, TensorSpec, check_task
+from kingmaker_serving.models.examples import write_examples
+from kingmaker_serving.models.session import ModelSession, Stop
+from kingmaker_serving.package.manifest import model_manifest
+from kingmaker_serving.package.reference import SCORE_CELLS, build_column
+from kingmaker_serving.package.rows import Table, cast_labels, tensors_from
+from kingmaker_serving.protocol.signature import Signature, Task, TaskType, TensorSpec, check_task
 
 DECISION_THRESHOLD: Final = 0.5
 """Probability from which a binary classifier says yes; an edge of the score's cells."""

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from kingmaker_serving.errors import ErrorCode, ServingError
-from kingmaker_serving.session import Stop
+from kingmaker_serving.models.session import Stop
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from typing import Final
 
 import aiohttp
 
-from kingmaker_serving.lane import Copy, Lane
-from kingmaker_serving.service import Answer, Service
-from kingmaker_serving.targets import Target, TargetsFile
+from kingmaker_serving.engine.service import Answer, Service
+from kingmaker_serving.labels.targets import Target, TargetsFile
+from kingmaker_serving.shadow.lane import Copy, Lane
 
 logger = logging.getLogger(__name__)
 

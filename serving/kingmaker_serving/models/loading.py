@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from kingmaker_serving.baseline import Column, VerifiedBaseline, read_baseline
-from kingmaker_serving.cells import CellCounts
+from kingmaker_serving.counts.baseline import Column, VerifiedBaseline, read_baseline
+from kingmaker_serving.counts.cells import CellCounts
 from kingmaker_serving.digest import MAX_DOCUMENT_BYTES, read_verified
 from kingmaker_serving.errors import Reason, VerbError
-from kingmaker_serving.examples import read_examples, run_examples
-from kingmaker_serving.session import ModelSession
-from kingmaker_serving.signature import Signature, Task, check_task
+from kingmaker_serving.models.examples import read_examples, run_examples
+from kingmaker_serving.models.session import ModelSession
+from kingmaker_serving.protocol.signature import Signature, Task, check_task
 
 MODEL: Final = "model.onnx"
 BASELINE: Final = "baseline.json"

@@ -8,16 +8,16 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from kingmaker_serving.counts.profile import SHADOW, Identity, Profile
+from kingmaker_serving.engine.runner import Runner
+from kingmaker_serving.engine.settings import Settings
 from kingmaker_serving.errors import ErrorCode, ServingError
-from kingmaker_serving.feedback import Memory, Value
-from kingmaker_serving.loading import LoadedModel, answer_columns, count_answers, count_features
-from kingmaker_serving.profile import SHADOW, Identity, Profile
-from kingmaker_serving.protocol import InferReply, read_feedback, read_infer
-from kingmaker_serving.runner import Runner
-from kingmaker_serving.session import Execution, Stop
-from kingmaker_serving.settings import Settings
-from kingmaker_serving.tensors import read_inputs, requested_outputs, write_outputs
-from kingmaker_serving.tokens import Token, Tokens
+from kingmaker_serving.labels.memory import Memory, Value
+from kingmaker_serving.labels.tokens import Token, Tokens
+from kingmaker_serving.models.loading import LoadedModel, answer_columns, count_answers, count_features
+from kingmaker_serving.models.session import Execution, Stop
+from kingmaker_serving.protocol.messages import InferReply, read_feedback, read_infer
+from kingmaker_serving.protocol.tensors import read_inputs, requested_outputs, write_outputs
 
 _ENCODER: Final = msgspec.json.Encoder()
 

@@ -7,8 +7,11 @@ import time
 from typing import Final
 
 from kingmaker_serving import __version__
+from kingmaker_serving.counts.profile import NONE, SHADOW
+from kingmaker_serving.engine.service import Service
 from kingmaker_serving.errors import ErrorCode, ServingError
-from kingmaker_serving.http import (
+from kingmaker_serving.labels.peers import ForgottenError, Peers
+from kingmaker_serving.server.http import (
     Bodies,
     DisconnectedError,
     Receive,
@@ -20,11 +23,8 @@ from kingmaker_serving.http import (
     json_reply,
     send_reply,
 )
-from kingmaker_serving.peers import ForgottenError, Peers
-from kingmaker_serving.profile import NONE, SHADOW
-from kingmaker_serving.service import Service
-from kingmaker_serving.shadow import Shadow
-from kingmaker_serving.state import State
+from kingmaker_serving.server.state import State
+from kingmaker_serving.shadow.shadowing import Shadow
 
 logger = logging.getLogger(__name__)
 

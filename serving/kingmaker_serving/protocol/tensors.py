@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from kingmaker_serving.errors import ErrorCode, ServingError, invalid_tensor
-from kingmaker_serving.protocol import InferRequest, InputTensor, OutputTensor
-from kingmaker_serving.signature import FLOATS, NUMPY, Signature, TensorSpec
+from kingmaker_serving.protocol.messages import InferRequest, InputTensor, OutputTensor
+from kingmaker_serving.protocol.signature import FLOATS, NUMPY, Signature, TensorSpec
 
 MAX_ELEMENTS: Final = 2**27
 """Elements of one tensor; a larger one does not fit a body anyway."""

@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from kingmaker_serving.baseline import Baseline
-from kingmaker_serving.cells import CellCounts
+from kingmaker_serving.counts.baseline import Baseline
+from kingmaker_serving.counts.cells import CellCounts
 
 LATENCY_EDGES: Final = (
     *(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Final
 
+from kingmaker_serving.counts.profile import Profile
 from kingmaker_serving.errors import ErrorCode, ServingError
-from kingmaker_serving.profile import Profile
-from kingmaker_serving.signature import Task, TaskType
+from kingmaker_serving.protocol.signature import Task, TaskType
 
 CAPACITY_ROWS: Final = 100_000
 Value = str | int | float | bool | None

@@ -14,17 +14,17 @@ import aiohttp
 import uvicorn
 from typing_extensions import override
 
-from kingmaker_serving.app import RequestsApp
+from kingmaker_serving.engine.service import Service
+from kingmaker_serving.engine.settings import Settings
 from kingmaker_serving.errors import Reason, VerbError
-from kingmaker_serving.guard import GuardedProtocol
-from kingmaker_serving.loading import load_model
-from kingmaker_serving.management import ManagementApp
-from kingmaker_serving.peers import Peers
-from kingmaker_serving.service import Service
-from kingmaker_serving.settings import Settings
-from kingmaker_serving.shadow import Shadow
-from kingmaker_serving.state import State
-from kingmaker_serving.targets import TargetsFile
+from kingmaker_serving.labels.peers import Peers
+from kingmaker_serving.labels.targets import TargetsFile
+from kingmaker_serving.models.loading import load_model
+from kingmaker_serving.server.guard import GuardedProtocol
+from kingmaker_serving.server.management import ManagementApp
+from kingmaker_serving.server.requests import RequestsApp
+from kingmaker_serving.server.state import State
+from kingmaker_serving.shadow.shadowing import Shadow
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""What a process counts, in the cells of the baseline."""

@@ -1,0 +1,1 @@
+"""What was predicted, and what turned out to be true."""

@@ -1,0 +1,1 @@
+"""ONNX files: read, loaded in ONNX Runtime, tested by their own examples."""

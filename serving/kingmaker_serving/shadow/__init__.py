@@ -1,0 +1,1 @@
+"""Copies of requests for challengers."""
