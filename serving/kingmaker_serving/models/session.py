@@ -12,7 +12,7 @@ import onnxruntime
 
 from kingmaker_serving.errors import ErrorCode, Reason, ServingError, VerbError
 from kingmaker_serving.models.onnxfile import OnnxFile, inspect
-from kingmaker_serving.protocol.signature import NUMPY, Signature, TensorSpec
+from kingmaker_serving.protocol.signature import Signature, TensorSpec
 
 logger = logging.getLogger(__name__)
 
@@ -132,9 +132,6 @@ def _spec(side: str, name: str, kind: str, shape: Sequence[int | str | None]) ->
     datatype = _DATATYPES.get(kind)
     if datatype is None:
         message = f"{side} {name!r} is a {kind}, which the protocol can't carry; export it as a plain tensor"
-        raise VerbError(Reason.INVALID_MODEL, message)
-    if datatype not in NUMPY:
-        message = f"{side} {name!r} is {datatype}, which has no JSON form; export it as FP32"
         raise VerbError(Reason.INVALID_MODEL, message)
     return TensorSpec(name, datatype, tuple(size if isinstance(size, int) and size >= 0 else -1 for size in shape))
 

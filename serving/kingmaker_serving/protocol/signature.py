@@ -1,6 +1,8 @@
 """What a model takes and gives, and which output means what. Read from arguments, written to replies."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -19,21 +21,48 @@ NUMPY: Final[dict[str, np.dtype]] = {
     "INT16": np.dtype(np.int16),
     "INT32": np.dtype(np.int32),
     "INT64": np.dtype(np.int64),
+    "FP16": np.dtype(np.float16),
+    "BF16": np.dtype(np.uint16),
     "FP32": np.dtype(np.float32),
     "FP64": np.dtype(np.float64),
     "BYTES": np.dtype(object),
 }
-"""Element types that have a JSON form, and how they are held. BYTES are `str` objects."""
+"""The protocol's element types, and how they are held. BYTES are `str` or `bytes` objects. BF16 is held as its bits,
+since numpy has no such type: `protocol.bfloat16` reads them as numbers."""
 
-FLOATS: Final = frozenset({"FP32", "FP64"})
+FLOATS: Final = frozenset({"FP16", "BF16", "FP32", "FP64"})
 
 
-class TensorSpec(msgspec.Struct, frozen=True):
-    """One input or output; -1 in `shape` is any size."""
+class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One input or output.
+
+    -1 in `shape` is any size; a `shape` without dimensions is any shape, as ONNX Runtime takes it: for a scalar, and for
+    a tensor of which the file tells no shape.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
+    optional: bool = False
+    """A request may leave this input out; a reply may lack this output."""
+    classes: tuple[int | str, ...] = ()
+    """What the columns of a classifier's probabilities stand for, in their order; empty where the file does not say."""
+
+    def mismatch(self, shape: Sequence[int]) -> str:
+        """Say why a tensor of this shape is none of these; empty when it is one.
+
+        >>> TensorSpec("x", "FP32", (-1, 30)).mismatch([0, 29])
+        'dimension 1 must be 30, got 29'
+        """
+        wanted = self.shape
+        if any(size < 0 for size in shape):
+            return "no dimension may be negative"
+        if wanted and len(shape) != len(wanted):
+            return f"{len(wanted)} dimensions expected, got {len(shape)}"
+        for index, want in enumerate(wanted):
+            if want not in {-1, shape[index]}:
+                return f"dimension {index} must be {want}, got {shape[index]}"
+        return ""
 
     @override
     def __str__(self) -> str:
@@ -41,19 +70,34 @@ class TensorSpec(msgspec.Struct, frozen=True):
         return f"{self.name} {self.datatype} {list(self.shape)}"
 
 
-class Signature(msgspec.Struct, frozen=True):
-    """The tensors of a model, in its order."""
+class Signature(msgspec.Struct, frozen=True, dict=True):
+    """The tensors of a model, in its order. A request has no more inputs and asks for no more outputs than these."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
+    @cached_property
+    def input_specs(self) -> Mapping[str, TensorSpec]:
+        """Inputs by name."""
+        return {spec.name: spec for spec in self.inputs}
+
+    @cached_property
+    def output_specs(self) -> Mapping[str, TensorSpec]:
+        """Outputs by name."""
+        return {spec.name: spec for spec in self.outputs}
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """Names of the inputs that every request must have."""
+        return frozenset(spec.name for spec in self.inputs if not spec.optional)
+
     def input(self, name: str) -> TensorSpec | None:
         """Find an input by name."""
-        return next((spec for spec in self.inputs if spec.name == name), None)
+        return self.input_specs.get(name)
 
     def output(self, name: str) -> TensorSpec | None:
         """Find an output by name."""
-        return next((spec for spec in self.outputs if spec.name == name), None)
+        return self.output_specs.get(name)
 
 
 class TaskType(StrEnum):
@@ -109,6 +153,8 @@ def read_signature(text: str) -> Signature:
 def check_signature(wanted: Signature, found: Signature) -> None:
     """Compare what a Model promises with what its file has; names, datatypes and shapes must be equal, order may not.
 
+    Inputs that a request may leave out need no promise.
+
     Raises:
         VerbError: SignatureMismatch, naming every tensor that differs.
     """
@@ -120,9 +166,10 @@ def check_signature(wanted: Signature, found: Signature) -> None:
             other = have.get(spec.name)
             if other is None:
                 wrong.append(f"{side} {spec.name!r} is not in the file, which has {sorted(have)}")
-            elif other != spec:
+            elif (other.datatype, other.shape) != (spec.datatype, spec.shape):
                 wrong.append(f"{side} {spec.name!r} is {other.datatype} {list(other.shape)} in the file, not {spec}")
-        wrong += [f"{side} {name!r} of the file is not in the signature" for name in have if name not in promised]
+        lacking = (spec.name for spec in right if spec.name not in promised and not (side == "input" and spec.optional))
+        wrong += [f"{side} {name!r} of the file is not in the signature" for name in lacking]
     if wrong:
         message = "; ".join(wrong) + ". Correct spec.signature, or leave it out to have it discovered"
         raise VerbError(Reason.SIGNATURE_MISMATCH, message)

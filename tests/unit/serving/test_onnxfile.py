@@ -114,9 +114,10 @@ def test_a_sequence_of_maps_says_how_to_convert() -> None:
         ModelSession(a_classifier(seed=1, zipmap=True)[0])
 
 
-def test_half_floats_are_refused_with_what_to_export() -> None:
-    with pytest.raises(VerbError, match="FP16, which has no JSON form; export it as FP32"):
-        ModelSession(echo(TensorProto.FLOAT16))
+def test_half_floats_are_run() -> None:
+    halves = np.array([0.1, np.inf], np.float16)
+    given = ModelSession(echo(TensorProto.FLOAT16)).run({"x": halves}, [], Stop()).outputs["y"]
+    assert (given.dtype, given.tolist()) == (np.float16, halves.tolist())
 
 
 def test_free_dimensions_keep_their_names() -> None:
