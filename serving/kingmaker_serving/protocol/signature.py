@@ -36,8 +36,8 @@ FLOATS: Final = frozenset({"FP16", "BF16", "FP32", "FP64"})
 class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """One input or output.
 
-    -1 in `shape` is any size; a `shape` without dimensions is any shape, as ONNX Runtime takes it: for a scalar, and for
-    a tensor of which the file tells no shape.
+    -1 in `shape` is any size. A `shape` without dimensions is any shape, as ONNX Runtime takes it: for a scalar, and
+    for a tensor of which the file tells no shape.
     """
 
     name: str

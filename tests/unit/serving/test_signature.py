@@ -64,8 +64,9 @@ def test_a_number_becomes_the_nearest_of_sixteen_bits(numbers: np.ndarray) -> No
     bits = from_float32(numbers)
     near = to_float32(bits).astype(np.float64)
     for step in (-1, 1):
-        other = to_float32((bits.astype(np.int32) + step).astype(np.uint16)).astype(np.float64)
-        both = np.isfinite(near) & np.isfinite(other)
+        neighbours = to_float32((bits.astype(np.int32) + step).astype(np.uint16))
+        other = np.where(np.isnan(neighbours), np.float32(0), neighbours).astype(np.float64)
+        both = ~np.isnan(neighbours) & np.isfinite(near) & np.isfinite(other)
         assert (np.abs(near[both] - numbers[both]) <= np.abs(other[both] - numbers[both])).all()
 
 
