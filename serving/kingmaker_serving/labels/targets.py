@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from kingmaker_serving.counts.profile import NONE
+from kingmaker_serving.counts.series import NONE
 
 logger = logging.getLogger(__name__)
 

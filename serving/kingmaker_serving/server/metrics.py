@@ -10,7 +10,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from kingmaker_serving.counts.profile import EDGE_NAMES, Profile, Series
+from kingmaker_serving.counts.profile import EDGE_NAMES, Profile
+from kingmaker_serving.counts.series import Series
 from kingmaker_serving.server.state import State
 
 _WHO: Final = ["model", "model_version"]

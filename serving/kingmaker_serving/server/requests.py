@@ -7,7 +7,8 @@ import time
 from typing import Final
 
 from kingmaker_serving import __version__
-from kingmaker_serving.counts.profile import NONE, SHADOW
+from kingmaker_serving.counts.profile import SHADOW
+from kingmaker_serving.counts.series import NONE
 from kingmaker_serving.engine.service import Service
 from kingmaker_serving.errors import ErrorCode, ServingError
 from kingmaker_serving.labels.peers import ForgottenError, Peers

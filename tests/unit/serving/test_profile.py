@@ -7,7 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kingmaker_serving.counts.baseline import FORMAT, Baseline
 from kingmaker_serving.counts.cells import CellCounts
-from kingmaker_serving.counts.profile import LATENCY_EDGES, PAST, Identity, Profile, sample
+from kingmaker_serving.counts.profile import LATENCY_EDGES, Identity, Profile
+from kingmaker_serving.counts.series import PAST, sample
 from kingmaker_serving.package.reference import build_column
 
 IDENTITY = Identity(
