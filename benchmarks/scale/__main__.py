@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks.common.figures import Figure, failing, print_table, write_json
+from benchmarks.common.progress import say
 from benchmarks.scale import pure, steps
-from benchmarks.scale.figures import Figure, failing, figure, print_table, write_json
+from benchmarks.scale.figures import figure
 from benchmarks.scale.floor import Made, apply_all, record
 from benchmarks.scale.kingmaker_system import Kingmaker
-from benchmarks.scale.site import WRITES, Site, open_site, say
+from benchmarks.scale.site import WRITES, Site, open_site
 from benchmarks.scale.system import System, seats
 
 STEPS: Final = ("decide", "ledger", "ready", "edit", "kill", "idle", "harm", "traffic", "route", "small")

@@ -5,8 +5,9 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from benchmarks.common.progress import say
 from benchmarks.scale.applied import as_written
-from benchmarks.scale.site import POLL, Site, at_once, insist, say, spent
+from benchmarks.scale.site import POLL, Site, at_once, insist, spent
 from benchmarks.scale.system import Document
 
 _FIRST: Final = frozenset({"ServiceAccount"})

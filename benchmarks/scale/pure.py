@@ -9,7 +9,8 @@ from datetime import timedelta
 from functools import cache
 from typing import Final
 
-from benchmarks.scale.figures import Figure, figure
+from benchmarks.common.figures import Figure
+from benchmarks.scale.figures import figure
 from kingmaker.adapters.exposition import ExpositionReader
 from kingmaker.api import ModelDeployment
 from kingmaker.core.counts.baseline import Baseline, read_baseline

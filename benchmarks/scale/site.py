@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import ipaddress
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.common.progress import say
 from benchmarks.scale.system import Collection, Controller, Document, Seat, System
 from kingmaker.kube.client import KubeClient
 from kingmaker.kube.errors import ApiError
@@ -33,11 +33,6 @@ POLL: Final = 0.02
 """Seconds between two looks at a condition that nobody tells of."""
 WRITES: Final = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 READS: Final = frozenset({"get", "list"})
-
-
-def say(text: str) -> None:
-    """Tell who waits what is being done."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 @dataclass

@@ -7,8 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from benchmarks.scale.figures import Figure, figure, percentile
-from benchmarks.scale.site import POLL, READS, WRITES, Requests, Site, at_once, say, spent, until, watching
+from benchmarks.common.figures import Figure, percentile
+from benchmarks.common.progress import say
+from benchmarks.scale.figures import figure
+from benchmarks.scale.site import POLL, READS, WRITES, Requests, Site, at_once, spent, until, watching
 from benchmarks.scale.system import REPLICAS, Document, Seat
 from support.processes import cpu_seconds, memory_mebibytes
 

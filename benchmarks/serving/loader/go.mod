@@ -1,0 +1,3 @@
+module kingmaker/benchmarks/loader
+
+go 1.26

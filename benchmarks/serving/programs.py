@@ -1,0 +1,96 @@
+"""The programs that the benchmark needs: load generators, and the peers in environments of their own."""
+
+import hashlib
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from benchmarks.common.progress import say
+from benchmarks.serving.process import BenchError
+from kingmaker_laptop.binary import cache_folder
+from kingmaker_laptop.locks import locked
+from kingmaker_laptop.progress import Progress
+from kingmaker_laptop.toolchain import find_toolchain
+from support.goprogram import ensure_program
+
+HERE: Final = Path(__file__).parent
+PEERS: Final = HERE / "peers"
+_LOADER: Final = HERE / "loader"
+
+
+def wrk() -> Path:
+    """Give wrk.
+
+    Raises:
+        BenchError: It is not installed.
+    """
+    found = shutil.which("wrk")
+    if not found:
+        raise BenchError("there is no `wrk` on this machine: `apt-get install wrk`, or what your system calls it")
+    return Path(found)
+
+
+@cache
+def serve_has(option: str) -> bool:
+    """Whether `kingmaker-serving serve` has an option."""
+    command = [sys.executable, "-m", "kingmaker_serving", "serve", "--help"]
+    return option in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+@cache
+def ghz() -> Path:
+    """Give ghz, built the first time."""
+    return ensure_program("ghz")
+
+
+@cache
+def loader() -> Path:
+    """Give our own loader, built the first time."""
+    sources = [*sorted(_LOADER.glob("*.go")), _LOADER / "go.mod"]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    folder = cache_folder() / "bin"
+    binary = folder / f"loader-{digest}-{platform.machine()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / "build.lock"):
+        if not binary.exists():
+            _build(binary)
+    return binary
+
+
+def _build(binary: Path) -> None:
+    with Progress(sys.stderr, "loader") as progress:
+        toolchain = find_toolchain(cache_folder() / "toolchain", progress)
+        with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
+            made = Path(scratch, "loader")
+            command = [str(toolchain.go), "build", "-trimpath", "-o", str(made), "."]
+            _run(command, cwd=_LOADER, env=toolchain.environment)
+            shutil.move(made, binary)
+        progress.finish(f"built {binary}")
+
+
+def environment(peer: str, folder: Path) -> Path:
+    """Give the folder of programs of a peer's environment, installed below `folder` the first time, minutes."""
+    lock = PEERS / peer / "requirements.lock"
+    made = folder / f"{peer}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    programs, stamp = made / "bin", made / ".installed"
+    if stamp.exists():
+        return programs
+    say(f"installing {peer} into {made}, once")
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / f"{peer}.lock"):
+        _run([sys.executable, "-m", "venv", "--clear", str(made)])
+        pip = [str(programs / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        _run([*pip, "--no-deps", "--require-hashes", "--only-binary=:all:", "-r", str(lock)])
+        stamp.touch()
+    return programs
+
+
+def _run(command: list[str], **options: object) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    if done.returncode:
+        raise BenchError(f"{' '.join(command)}: {done.stderr[-3000:]}")
