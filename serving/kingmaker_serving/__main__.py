@@ -108,8 +108,10 @@ def _add_serve(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
     verb.add_argument("--drain-seconds", type=_seconds, default=45.0, help="at most, for requests in flight at SIGTERM")
     verb.add_argument("--deadline-seconds", type=_seconds, default=30.0, help="for one request")
     verb.add_argument("--body-seconds", type=_seconds, default=10.0, help="for a request's body to arrive")
-    verb.add_argument("--workers", type=_positive, default=min(4, os.cpu_count() or 1), help="runs at the same time")
+    verb.add_argument("--workers", type=_positive, help="runs at the same time (default: processors, 4 at most)")
     verb.add_argument("--threads", type=_positive, default=1, help="threads of one run")
+    verb.add_argument("--batch-max-rows", type=_positive, default=64, help="of several requests in one run")
+    verb.add_argument("--batch-max-delay", type=_seconds, default=0.0, metavar="SECONDS", help="to wait for others")
     verb.add_argument("--queue", type=_positive, help="requests that may wait for a worker (default: 32 per worker)")
     return verb
 

@@ -29,18 +29,20 @@ class ErrorCode(Enum):
 class ServingError(Exception):
     """A request that gets no answer. The message goes to the client: no paths, no internal names."""
 
-    def __init__(self, code: ErrorCode, message: str, *, retry_seconds: int = 1) -> None:
+    def __init__(self, code: ErrorCode, message: str, *, retry_seconds: int = 1, allow: str = "") -> None:
         """Take what the answer says.
 
         Args:
             code: Decides the status.
             message: A sentence for whoever sent the request.
             retry_seconds: With status 503, how long to wait before the next try.
+            allow: With status 405, the methods that are answered, as the header `allow` lists them.
         """
         super().__init__(message)
         self.code = code
         self.message = message
         self.retry_seconds = retry_seconds
+        self.allow = allow
 
 
 class Reason(StrEnum):

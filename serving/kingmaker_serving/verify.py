@@ -55,7 +55,7 @@ def verify(
         "opset": session.file.opset,
         "producer": session.file.producer,
         **msgspec.to_builtins(session.signature),
-        "examples": loaded.examples,
+        "examples": len(loaded.samples),
     }
     if loaded.baseline is not None:
         document = loaded.baseline.document

@@ -5,7 +5,7 @@ tens of microseconds.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -103,12 +103,14 @@ class Profile:
         """Count an infer request: outcome ok, client_error or server_error."""
         self.requests.add(decision, outcome)
 
-    def count_answer(self, decision: str, *, rows: int, seconds: float) -> None:
-        """Count an answered request, with the server's time from its first byte to the answer's last."""
-        self.requests.add(decision, "ok")
-        self.rows.add(decision, count=rows)
-        self.latency.add(decision, EDGE_NAMES[bisect_left(LATENCY_EDGES, seconds)])
-        self.seconds += seconds
+    def count_answers(self, answers: Sequence[tuple[str, int, float]]) -> None:
+        """Count answered requests: decision, rows, and the seconds from the first byte to the answer's last."""
+        for decision, rows, seconds in answers:
+            admitted = self.admit(decision)
+            self.requests.add(admitted, "ok")
+            self.rows.add(admitted, count=rows)
+            self.latency.add(admitted, EDGE_NAMES[bisect_left(LATENCY_EDGES, seconds)])
+            self.seconds += seconds
 
     def count_cells(self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
         """Count the values that a model saw and said."""

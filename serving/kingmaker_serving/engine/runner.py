@@ -1,63 +1,184 @@
-"""Work that needs the processor, on a bounded number of threads, with a bounded queue and a deadline."""
+"""When jobs run: on the event loop what takes microseconds, on a few threads what takes longer, never too many."""
 
 import asyncio
-from collections.abc import Callable
+import logging
+import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final
 
+from kingmaker_serving.engine.job import OUT_OF_TIME, Job
+from kingmaker_serving.engine.pace import Pace
+from kingmaker_serving.engine.together import Batch, Outcome, form_batch, run_batch, settle
+from kingmaker_serving.engine.watch import Watch
 from kingmaker_serving.errors import ErrorCode, ServingError
-from kingmaker_serving.models.session import Stop
+from kingmaker_serving.models.session import ModelSession, Stop
 
-T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+QUICK_SECONDS: Final = 0.001
+"""A run expected to be over by then is not worth a thread: handing work over and back costs a tenth of that, and the
+interpreter's lock more. Longer, and other connections would notice."""
+_SLOW_SECONDS: Final = 0.05
+"""A run on the loop that took this long shows that the model's time depends on more than rows: it gets threads."""
 
 
 class Runner:
-    """A few workers and a queue. What does not fit is refused at once: waiting longer would help nobody."""
+    """One model's runs. Requests that come at the same time run together where that is faster.
 
-    def __init__(self, *, workers: int, queue: int) -> None:
+    Nothing waits for company: on the loop those run together that have come by the end of its turn, on threads those
+    that waited while all threads were busy, or for `max_delay` where that is asked for.
+    """
+
+    def __init__(
+        self,
+        session: ModelSession,
+        pace: Pace,
+        watch: Watch,
+        *,
+        workers: int,
+        queue: int,
+        max_rows: int,
+        max_delay: float,
+    ) -> None:
         """Start no thread yet.
 
         Args:
-            workers: Runs at the same time.
-            queue: Runs that may wait.
+            session: The model.
+            pace: How long it takes.
+            watch: Ends runs on the loop that take too long.
+            workers: Threads that run at the same time.
+            queue: Requests that may wait.
+            max_rows: Rows that run together.
+            max_delay: Seconds that a request may wait for others while a thread is free.
         """
+        self._session = session
+        self._pace = pace
+        self._watch = watch
+        self._workers = workers
+        self.max_rows = max_rows if pace.is_batchable else 1
+        self._max_delay = max_delay if pace.is_batchable else 0.0
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="run")
-        self.workers = workers
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Job] = deque()
+        self._is_due = False
+        self._busy = 0
+        self._stop = Stop()
+        self._running: dict[Stop, Batch] = {}
+        self.is_quick = pace.first <= QUICK_SECONDS
+        """Whether short runs take place on the loop."""
         self.places = workers + queue
         self.taken = 0
         self.refused = 0
+        self.batches = 0
+        self.batched = 0
+        """Runs, and the requests in them."""
 
     @property
     def waiting(self) -> int:
-        """Runs that wait for a worker."""
-        return max(0, self.taken - self.workers)
+        """Requests that wait for their run."""
+        return len(self._waiting)
 
-    async def run(self, work: Callable[[Stop], T], *, seconds: float) -> T:
-        """Run `work` on a worker.
-
-        Args:
-            work: Gets what will end it when time is up.
-            seconds: Until then, waiting included.
+    def put(self, job: Job) -> None:
+        """Take a job; it gets its outcome later.
 
         Raises:
-            ServingError: OVERLOADED when the queue is full, DEADLINE, and whatever `work` raises.
+            ServingError: OVERLOADED when there is no place.
         """
         if self.taken >= self.places:
             self.refused += 1
             message = f"{self.places} requests are being worked on or waiting, which is the limit; try again"
             raise ServingError(ErrorCode.OVERLOADED, message)
-        loop = asyncio.get_running_loop()
-        stop = Stop()
-        timer = loop.call_later(seconds, stop.ask)
         self.taken += 1
-        try:
-            return await loop.run_in_executor(self._pool, work, stop)
-        finally:
-            # When the caller was cancelled the thread is still at it; it ends at its next operator.
-            stop.ask()
-            timer.cancel()
-            self.taken -= 1
+        self._waiting.append(job)
+        if not self._is_due:
+            self._is_due = True
+            if self._max_delay and not self.is_quick:
+                self._loop.call_later(self._max_delay, self._turn)
+            else:
+                self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Run, or hand over, what has come."""
+        self._is_due = False
+        while self._waiting:
+            batch = form_batch(self._waiting, max_rows=self.max_rows)
+            is_quick = self.is_quick and self._pace.seconds(batch.rows) <= QUICK_SECONDS
+            if not is_quick and self._busy == self._workers:
+                return
+            for _ in batch.jobs:
+                self._waiting.popleft()
+            batch = self._still_wanted(batch)
+            if not batch.jobs:
+                continue
+            self.batches += 1
+            self.batched += len(batch.jobs)
+            if is_quick:
+                self._run_here(batch)
+            else:
+                self._run_apart(batch)
+
+    def _still_wanted(self, batch: Batch) -> Batch:
+        now = time.perf_counter()
+        wanted = []
+        for job in batch.jobs:
+            if not job.is_over and job.deadline <= now:
+                job.fail(OUT_OF_TIME)
+            if job.is_over:
+                self.taken -= 1
+            else:
+                wanted.append(job)
+        return batch if len(wanted) == len(batch.jobs) else Batch(wanted, sum(job.rows for job in wanted))
+
+    def _run_here(self, batch: Batch) -> None:
+        began = time.perf_counter()
+        with self._watch.over(self._stop, batch.deadline):
+            outcomes = run_batch(self._session, batch, self._stop)
+        if self._stop.is_asked:
+            self._stop = Stop()
+        if time.perf_counter() - began > _SLOW_SECONDS:
+            self.is_quick = False
+            logger.warning("runs took long on the event loop; from now on they get threads")
+        self.taken -= len(batch.jobs)
+        settle(batch, outcomes, _log)
+
+    def _run_apart(self, batch: Batch) -> None:
+        self._busy += 1
+        stop = Stop()
+        self._running[stop] = batch
+        loop = self._loop
+        # Each of them gives up at its own time; the run ends with the last.
+        timers = [loop.call_later(max(0.0, job.deadline - time.perf_counter()), job.expire) for job in batch.jobs]
+        timers.append(loop.call_later(max(0.0, batch.deadline - time.perf_counter()), stop.ask))
+
+        def done(outcomes: list[Outcome]) -> None:
+            self._busy -= 1
+            del self._running[stop]
+            self.taken -= len(batch.jobs)
+            for timer in timers:
+                timer.cancel()
+            settle(batch, outcomes, _log)
+            self._turn()
+
+        def work() -> None:
+            outcomes = run_batch(self._session, batch, stop)
+            # A loop that is closed has nobody left who waits.
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(done, outcomes)
+
+        self._pool.submit(work)
+
+    def abandon(self, error: ServingError) -> None:
+        """Fail everything that waits or runs."""
+        for job in [*self._waiting, *(job for batch in self._running.values() for job in batch.jobs)]:
+            job.fail(error)
 
     def close(self) -> None:
-        """Let running work end and take no more."""
+        """End what runs and take no more."""
+        for stop in self._running:
+            stop.ask()
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _log(error: BaseException) -> None:
+    logger.error("an answer was lost by a bug", exc_info=error)

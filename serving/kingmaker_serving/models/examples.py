@@ -54,15 +54,16 @@ def read_examples(content: bytes) -> Examples:
     return document
 
 
-def run_examples(session: ModelSession, document: Examples) -> int:
+def run_examples(session: ModelSession, document: Examples) -> list[dict[str, np.ndarray]]:
     """Run every example and compare; warms the model up, too.
 
     Returns:
-        How many were run.
+        The inputs of each.
 
     Raises:
         VerbError: InvalidExamples when an input does not fit the model, ExampleMismatch naming the first difference.
     """
+    samples = []
     for number, example in enumerate(document.examples):
         try:
             feeds = read_inputs(InferRequest(inputs=example.inputs), session.signature, session.symbols)
@@ -71,7 +72,8 @@ def run_examples(session: ModelSession, document: Examples) -> int:
             raise _failure(f"example {number}", error) from error
         for tensor in example.outputs:
             _compare(f"example {number}", tensor, given, session.signature, document.tolerance)
-    return len(document.examples)
+        samples.append(feeds)
+    return samples
 
 
 def write_examples(session: ModelSession, requests: Sequence[Mapping[str, np.ndarray]]) -> bytes:

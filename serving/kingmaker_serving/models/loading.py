@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from kingmaker_serving.counts.baseline import Column, VerifiedBaseline, read_baseline
 from kingmaker_serving.counts.cells import CellCounts
 from kingmaker_serving.digest import MAX_DOCUMENT_BYTES, read_verified
@@ -34,7 +36,8 @@ class LoadedModel:
     session: ModelSession
     size_bytes: int
     baseline: VerifiedBaseline | None
-    examples: int
+    samples: list[dict[str, np.ndarray]]
+    """Inputs of its examples."""
     task: Task | None
 
 
@@ -64,10 +67,10 @@ def load_model(folder: Path, digests: Digests, *, task: Task | None, threads: in
         baseline = read_baseline(documents[BASELINE], session.signature)
         count_features(baseline.document.features, session.signature)
         count_answers(answer_columns(baseline), session.signature)
-    examples = 0
+    samples = []
     if EXAMPLES in documents:
-        examples = run_examples(session, read_examples(documents[EXAMPLES]))
-    return LoadedModel(session, len(content), baseline, examples, task)
+        samples = run_examples(session, read_examples(documents[EXAMPLES]))
+    return LoadedModel(session, len(content), baseline, samples, task)
 
 
 def answer_columns(baseline: VerifiedBaseline) -> list[Column]:

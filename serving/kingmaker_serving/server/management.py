@@ -1,22 +1,11 @@
-"""The management port: probes, counts, and feedback that other pods pass on."""
+"""The management port: probes, metrics, counts, the baseline, and feedback from other pods."""
 
 from typing import Final
 
-from kingmaker_serving.engine.service import Service
+from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.errors import ErrorCode, ServingError
-from kingmaker_serving.server.http import (
-    TEXT,
-    Bodies,
-    DisconnectedError,
-    Receive,
-    Reply,
-    Scope,
-    Send,
-    ends_connection,
-    error_reply,
-    json_reply,
-    send_reply,
-)
+from kingmaker_serving.server.bodies import unpacked
+from kingmaker_serving.server.exchange import TEXT, Exchange, Reply, error_reply, json_reply
 from kingmaker_serving.server.metrics import Metrics
 from kingmaker_serving.server.state import State
 
@@ -24,33 +13,31 @@ _PATHS: Final = ("/livez", "/readyz", "/metrics", "/profile", "/baseline", "/fee
 
 
 class ManagementApp:
-    """ASGI application of the management port; it answers while the model still loads."""
+    """Answers on the management port, also while the model still loads."""
 
     def __init__(self, state: State, *, max_bytes: int) -> None:
         """Take the server, and the bound of a feedback message."""
         self._state = state
         self._metrics = Metrics(state)
-        self._bodies = Bodies(max_bytes=max_bytes, seconds=10)
+        self._max_bytes = max_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
-        close = False
         try:
-            reply = await self._route(scope, receive)
+            reply = self._route(exchange)
         except ServingError as error:
-            reply, close = error_reply(error), ends_connection(error)
-        except DisconnectedError:
-            return
-        await send_reply(send, reply, close=close)
+            reply = error_reply(error)
+        exchange.reply(reply)
 
-    async def _route(self, scope: Scope, receive: Receive) -> Reply:
-        path, method = scope["path"], scope["method"]
+    def _route(self, exchange: Exchange) -> Reply:
+        path, method = exchange.target.split(b"?", maxsplit=1)[0].decode("latin1"), exchange.method.decode("latin1")
         if path not in _PATHS:
             message = f"there is nothing at {path[:100]!r}; there are {', '.join(_PATHS)}"
             raise ServingError(ErrorCode.NOT_FOUND, message)
-        wanted = "POST" if path == "/feedback" else "GET"
-        if method != wanted:
-            raise ServingError(ErrorCode.METHOD, f"method {method[:20]} is not answered here; use {wanted}")
+        wanted = ["POST"] if path == "/feedback" else ["GET", "HEAD"]
+        if method not in wanted:
+            message = f"method {method[:20]} is not answered here; use {wanted[0]}"
+            raise ServingError(ErrorCode.METHOD, message, allow=", ".join(wanted))
         match path:
             case "/livez":
                 return Reply(200, b"ok", TEXT)
@@ -59,14 +46,15 @@ class ManagementApp:
             case "/metrics":
                 return Reply(200, self._metrics.render(), TEXT)
             case "/profile":
-                return Reply(200, self._service().profile.render(), TEXT)
+                return Reply(200, self._model().settled().render(), TEXT)
             case "/baseline":
                 return self._baseline()
             case _:
-                service = self._service()
-                token, labels = service.read_feedback(await self._bodies.read(dict(scope["headers"]), receive))
+                model = self._model()
+                body = bytes(unpacked(exchange.body, exchange.headers, max_bytes=self._max_bytes))
+                token, labels = model.read_feedback(body)
                 # Never passed on again: two pods could send each other the same message for ever.
-                return json_reply({"matched": service.judge(token, labels)})
+                return json_reply({"matched": model.judge(token, labels)})
 
     def _readyz(self) -> Reply:
         if self._state.is_ready:
@@ -74,12 +62,12 @@ class ManagementApp:
         return Reply(503, b"draining" if self._state.is_draining else b"loading", TEXT)
 
     def _baseline(self) -> Reply:
-        baseline = self._service().baseline
+        baseline = self._model().baseline
         if baseline is None:
             raise ServingError(ErrorCode.NOT_FOUND, "this model has no baseline")
         return Reply(200, baseline.content)
 
-    def _service(self) -> Service:
-        if self._state.service is None:
+    def _model(self) -> ServedModel:
+        if self._state.model is None:
             raise ServingError(ErrorCode.NOT_READY, "the model is being loaded")
-        return self._state.service
+        return self._state.model

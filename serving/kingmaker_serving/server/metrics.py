@@ -27,11 +27,11 @@ class ServingCollector(Collector):
     @override
     def collect(self) -> Iterator[Metric]:
         """Give the series."""
-        service, shadow = self._state.service, self._state.shadow
-        if service is None:
+        model, shadow = self._state.model, self._state.shadow
+        if model is None:
             return
-        who = [service.settings.model_name, service.settings.model_version]
-        profile, runner = service.profile, service.runner
+        who = [model.settings.name, model.settings.version]
+        profile, runner = model.settled(), model.runner
         yield _counter("requests", "Infer requests", profile.requests, who, "outcome")
         yield _latency(profile, who)
         yield from _predictions(profile, who)
@@ -44,14 +44,21 @@ class ServingCollector(Collector):
             ("requests_in_flight", "Requests in work or waiting", runner.taken),
             ("queue_waiting", "Requests waiting for a worker", runner.waiting),
             ("queue_places", "Requests that may be in work or waiting", runner.places),
+            ("runs_inline", "Whether short runs take place on the event loop: 1, or 0 for threads", runner.is_quick),
+            ("batch_rows_maximum", "Rows of several requests that may run together", runner.max_rows),
             ("shadow_queue_waiting", "Copies waiting to be sent", shadow.depth if shadow else 0),
         ):
             gauge = GaugeMetricFamily(f"kingmaker_{name}", text, labels=_WHO)
             gauge.add_metric(who, value)
             yield gauge
-        refused = CounterMetricFamily("kingmaker_queue_refused", "Requests refused for a full queue", labels=_WHO)
-        refused.add_metric(who, runner.refused)
-        yield refused
+        for name, text, value in (
+            ("queue_refused", "Requests refused for a full queue", runner.refused),
+            ("batches", "Runs of the model", runner.batches),
+            ("batched_requests", "Requests in these runs", runner.batched),
+        ):
+            counter = CounterMetricFamily(f"kingmaker_{name}", text, labels=_WHO)
+            counter.add_metric(who, value)
+            yield counter
 
 
 class Metrics:

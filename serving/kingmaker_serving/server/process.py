@@ -5,65 +5,35 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import time
-from collections.abc import AsyncIterator, Iterator
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import aiohttp
-import uvicorn
-from typing_extensions import override
 
-from kingmaker_serving.engine.service import Service
+from kingmaker_serving.engine.pace import Pace, measure
+from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.engine.settings import Settings
-from kingmaker_serving.errors import Reason, VerbError
+from kingmaker_serving.engine.watch import Watch
+from kingmaker_serving.errors import ErrorCode, ServingError
 from kingmaker_serving.labels.peers import Peers
 from kingmaker_serving.labels.targets import TargetsFile
-from kingmaker_serving.models.loading import load_model
-from kingmaker_serving.server.guard import GuardedProtocol
+from kingmaker_serving.labels.tokens import Tokens
+from kingmaker_serving.models.loading import LoadedModel, load_model
+from kingmaker_serving.server.connection import Connection
 from kingmaker_serving.server.management import ManagementApp
 from kingmaker_serving.server.requests import RequestsApp
+from kingmaker_serving.server.site import Site
 from kingmaker_serving.server.state import State
 from kingmaker_serving.shadow.shadowing import Shadow
 
 logger = logging.getLogger(__name__)
 
-KEEP_ALIVE_SECONDS: Final = 4000
-"""Longer than Envoy keeps an idle connection (an hour): whoever sends must be the one who closes."""
-_BACKLOG: Final = 2048
-_QUIET_SECONDS: Final = 1.0
-"""Without a request for this long, nobody sends here any more. Routers are told when a pod begins to end, which is
-`preStop` earlier; what is sent meanwhile over a connection that they still hold is answered."""
-_CUT_SECONDS: Final = 1
-"""What is still in flight when the drain is over gets this much more, then its connection is cut."""
-
-
-class Listener(uvicorn.Server):
-    """One port. Signals belong to the process, not to each of its ports."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        """Begin as not listening."""
-        super().__init__(config)
-        self.is_listening = asyncio.Event()
-
-    @override
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say so."""
-        await super().startup(sockets)
-        self.is_listening.set()
-
-    @override
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
-        yield
-
-    async def quiet(self) -> None:
-        """Return once nothing is in flight, and nothing was for a second."""
-        answered = -1
-        while self.server_state.tasks or self.server_state.total_requests != answered:
-            answered = self.server_state.total_requests
-            await asyncio.sleep(_QUIET_SECONDS)
+_CODECS: Final = 2
+"""Threads that read large bodies and write large answers."""
+_CUT_SECONDS: Final = 1.0
+"""What is still in flight when the drain is over gets 503, and this much more to go out."""
 
 
 def serve(settings: Settings) -> None:
@@ -81,25 +51,32 @@ def serve(settings: Settings) -> None:
 async def _serve(settings: Settings, *, started: float) -> None:
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(_CODECS, thread_name_prefix="codec"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
     state = State()
-    management = ManagementApp(state, max_bytes=settings.max_request_bytes)
+    management = Site(
+        ManagementApp(state, max_bytes=settings.max_request_bytes),
+        max_bytes=settings.max_request_bytes,
+        body_seconds=settings.body_seconds,
+    )
     async with _listening(management, settings.host, settings.management_port):
-        service = await _load(settings, started=started, asked=asked)
+        loaded, pace = await _load(settings, asked=asked)
+        model = _served(settings, loaded, pace, started=started)
         try:
-            await _answer(state, service, asked)
+            await _answer(settings, state, model, asked)
         finally:
-            service.runner.close()
+            model.close()
     logger.info("ended")
 
 
-async def _load(settings: Settings, *, started: float, asked: asyncio.Event) -> Service:
+async def _load(settings: Settings, *, asked: asyncio.Event) -> tuple[LoadedModel, Pace]:
     """Load beside the probes; end the process when it is told to before that is done."""
 
-    def work() -> Service:
-        loaded = load_model(settings.folder, settings.digests, task=settings.task, threads=settings.threads)
-        return Service(settings, loaded, started=started)
+    def work() -> tuple[LoadedModel, Pace]:
+        model = settings.model
+        loaded = load_model(model.folder, model.digests, task=model.task, threads=model.limits.threads)
+        return loaded, measure(loaded.session, loaded.samples)
 
     begin = time.perf_counter()
     loading = asyncio.ensure_future(asyncio.to_thread(work))
@@ -111,62 +88,52 @@ async def _load(settings: Settings, *, started: float, asked: asyncio.Event) -> 
         logging.shutdown()
         # ONNX Runtime can't be interrupted while it loads, and a normal exit would wait for its thread.
         os._exit(0)
-    service = loading.result()
-    seconds = round(time.perf_counter() - begin, 3)
-    logger.info("loaded", extra={"model": settings.model_version, "seconds": seconds})
-    return service
+    loaded, pace = loading.result()
+    fields = {
+        "model": settings.model.version,
+        "seconds": round(time.perf_counter() - begin, 3),
+        "run_seconds": round(pace.first, 6),
+        "batches": pace.is_batchable,
+    }
+    logger.info("loaded", extra=fields)
+    return loaded, pace
 
 
-async def _answer(state: State, service: Service, asked: asyncio.Event) -> None:
-    settings = service.settings
+def _served(settings: Settings, loaded: LoadedModel, pace: Pace, *, started: float) -> ServedModel:
+    tokens = Tokens(key=settings.feedback_key, address=settings.pod_ip, port=settings.management_port)
+    return ServedModel(
+        settings.model, loaded, pace, watch=Watch(), tokens=tokens, pod=settings.pod_name, started=started
+    )
+
+
+async def _answer(settings: Settings, state: State, model: ServedModel, asked: asyncio.Event) -> None:
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
         file = TargetsFile(settings.shadow_targets) if settings.shadow_targets else None
-        shadow = Shadow(service, file)
+        shadow = Shadow(model, file)
+        model.on_answered = shadow.offer
         following = group.create_task(shadow.run())
-        app = RequestsApp(state, service, shadow, Peers(file, http, port=settings.management_port))
-        async with _listening(app, settings.host, settings.port) as listener:
-            state.shadow, state.service = shadow, service
+        peers = Peers(file, http, port=settings.management_port)
+        app = RequestsApp(state, model, peers, max_bytes=settings.max_request_bytes)
+        site = Site(app, max_bytes=settings.max_request_bytes, body_seconds=settings.body_seconds)
+        site.on_refused = app.refused
+        async with _listening(site, settings.host, settings.port):
+            state.shadow, state.model = shadow, model
             logger.info("ready", extra={"host": settings.host, "port": settings.port})
             await asked.wait()
             # From here on each answer closes its connection.
             state.is_draining = True
             logger.info("draining", extra={"at_most_seconds": settings.drain_seconds})
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(listener.quiet(), settings.drain_seconds)
+                await asyncio.wait_for(site.quiet(), settings.drain_seconds)
+            model.abandon(ServingError(ErrorCode.NOT_READY, "the server ends, and this took longer than it may wait"))
         following.cancel()
 
 
 @contextlib.asynccontextmanager
-async def _listening(app: Any, host: str, port: int) -> AsyncIterator[Listener]:  # noqa: ANN401
-    """Listen; at the end take no connection any more."""
-    config = uvicorn.Config(
-        app,
-        http=GuardedProtocol,
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        loop="none",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_CUT_SECONDS,
-    )
-    listener = Listener(config)
-    running = asyncio.create_task(listener.serve(sockets=[_bind(host, port)]))
+async def _listening(site: Site, host: str, port: int) -> AsyncIterator[None]:
+    """Listen; at the end take no connection any more, and let the last answers out."""
+    await site.listen(host, port, Connection)
     try:
-        await listener.is_listening.wait()
-        yield listener
+        yield
     finally:
-        listener.should_exit = True
-        await running
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        message = f"can't listen on {host} port {port}: {error.strerror}; is another server there?"
-        raise VerbError(Reason.INTERNAL, message) from error
+        await site.close(seconds=_CUT_SECONDS)

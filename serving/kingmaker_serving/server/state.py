@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 
-from kingmaker_serving.engine.service import Service
+from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.shadow.shadowing import Shadow
 
 
 @dataclass(slots=True)
 class State:
-    """Loading until there is a service; then ready until it drains."""
+    """Loading until there is a model; then ready until it drains."""
 
-    service: Service | None = None
+    model: ServedModel | None = None
     shadow: Shadow | None = None
     is_draining: bool = False
 
     @property
     def is_ready(self) -> bool:
         """Whether requests should be sent here."""
-        return self.service is not None and not self.is_draining
+        return self.model is not None and not self.is_draining

@@ -15,8 +15,8 @@ import numpy as np
 from kingmaker_serving.counts.profile import Profile
 from kingmaker_serving.labels.memory import Memory, Value, agree
 from kingmaker_serving.labels.targets import Target
-from kingmaker_serving.protocol.messages import ShadowRequest
-from kingmaker_serving.protocol.signature import Task
+from kingmaker_serving.protocol.signature import Signature, Task
+from kingmaker_serving.protocol.tensors import write_outputs
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +42,16 @@ class Copy:
 
     number: int
     decision: str
-    request: bytes
+    inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
     answers: Sequence[Value]
     rows: int
     seconds: float
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds."""
+        return sum(array.nbytes for side in (self.inputs, self.outputs) for array in side.values())
 
 
 class _Reply(msgspec.Struct):
@@ -70,19 +75,28 @@ class Lane:
     """The queue to one challenger."""
 
     def __init__(
-        self, target: Target, *, path: str, task: Task | None, profile: Profile, memory: Memory | None
+        self,
+        target: Target,
+        *,
+        path: str,
+        signature: Signature,
+        task: Task | None,
+        profile: Profile,
+        memory: Memory | None,
     ) -> None:
         """Take where copies go and where pairs are counted.
 
         Args:
             target: The challenger.
             path: Of its infer endpoint.
+            signature: Of the champion's inputs.
             task: What an answer means; None compares all outputs.
             profile: Counts pairs.
             memory: Remembers the challenger's answers for labels to come.
         """
         self.target = target
         self._url = target.url.rstrip("/") + path
+        self._signature = signature
         self._task = task
         self._profile = profile
         self._memory = memory
@@ -98,11 +112,11 @@ class Lane:
 
     def offer(self, copy: Copy) -> None:
         """Queue a copy, or count it as dropped."""
-        if len(self._queue) >= MAX_COPIES or self._bytes + len(copy.request) > MAX_BYTES:
+        if len(self._queue) >= MAX_COPIES or self._bytes + copy.size > MAX_BYTES:
             self._fail(copy, "dropped")
             return
         self._queue.append(copy)
-        self._bytes += len(copy.request)
+        self._bytes += copy.size
         self._filled.set()
 
     async def run(self, http: aiohttp.ClientSession) -> None:
@@ -112,7 +126,7 @@ class Lane:
             if len(self._queue) < BATCH:
                 await asyncio.sleep(_LINGER_SECONDS)
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
-            self._bytes -= sum(len(copy.request) for copy in batch)
+            self._bytes -= sum(copy.size for copy in batch)
             if not self._queue:
                 self._filled.clear()
             slots = asyncio.Semaphore(_AT_ONCE)
@@ -140,8 +154,8 @@ class Lane:
             self._memory.pair(copy.number, challenger=self.target.model, decision=copy.decision, answers=answers)
 
     async def _ask(self, http: aiohttp.ClientSession, copy: Copy) -> tuple[dict[str, list[Any]], float]:
-        inputs = msgspec.json.decode(copy.request, type=ShadowRequest).inputs
-        body = b'{"inputs":' + bytes(inputs) + b"}"
+        inputs = write_outputs(copy.inputs, list(copy.inputs), self._signature.inputs, max_bytes=MAX_BYTES)
+        body = msgspec.json.encode({"inputs": inputs})
         headers = {"content-type": "application/json", "kingmaker-shadow": "1"}
         try:
             async with http.post(

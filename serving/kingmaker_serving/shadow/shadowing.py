@@ -7,7 +7,8 @@ from typing import Final
 
 import aiohttp
 
-from kingmaker_serving.engine.service import Answer, Service
+from kingmaker_serving.engine.job import Job
+from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.labels.targets import Target, TargetsFile
 from kingmaker_serving.shadow.lane import Copy, Lane
 
@@ -19,9 +20,9 @@ POLL_SECONDS: Final = 1.0
 class Shadow:
     """Owns one lane per challenger, and follows the file of targets."""
 
-    def __init__(self, service: Service, file: TargetsFile | None) -> None:
+    def __init__(self, model: ServedModel, file: TargetsFile | None) -> None:
         """Take the server's model, and the file of targets, which is kept fresh here; None for never any."""
-        self._service = service
+        self._model = model
         self._file = file
         self._lanes: list[Lane] = []
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
@@ -32,20 +33,20 @@ class Shadow:
         """Copies that wait, over all challengers."""
         return sum(lane.depth for lane in self._lanes)
 
-    def offer(self, answer: Answer) -> None:
+    def offer(self, job: Job) -> None:
         """Queue copies of an answered request for the challengers that get this one."""
         if not self._lanes:
             return
         # The id is random enough, and every server chooses alike without talking to another.
-        share = zlib.crc32(answer.token.encode()) % 100
+        share = zlib.crc32(job.token.encode()) % 100
         copy = Copy(
-            number=answer.number,
+            number=job.number,
             decision=self._decision,
-            request=answer.request,
-            outputs=answer.execution.outputs if self._service.task is None else {},
-            answers=answer.answers,
-            rows=answer.rows,
-            seconds=answer.execution.seconds,
+            inputs=job.inputs,
+            outputs=job.outputs if self._model.task is None else {},
+            answers=job.answers,
+            rows=len(job.answers) or job.rows,
+            seconds=job.seconds,
         )
         for lane in self._lanes:
             if share < lane.target.percent:
@@ -68,7 +69,7 @@ class Shadow:
     async def _apply(self, file: TargetsFile, http: aiohttp.ClientSession) -> None:
         current = file.current
         wanted: tuple[Target, ...] = ()
-        if current is not None and current.champion == self._service.settings.model_version:
+        if current is not None and current.champion == self._model.settings.version:
             wanted = tuple(target for target in current.targets if target.percent)
             self._decision = current.label
         # A changed percent keeps what is queued; another model or address does not.
@@ -88,13 +89,14 @@ class Shadow:
         logger.info("targets changed", extra={"decision": self._decision, "targets": shown, "peers": pods})
 
     def _lane(self, target: Target) -> Lane:
-        service = self._service
+        model = self._model
         return Lane(
             target,
-            path=f"/v2/models/{service.settings.model_name}/infer",
-            task=service.task,
-            profile=service.profile,
-            memory=service.memory,
+            path=f"/v2/models/{model.settings.name}/infer",
+            signature=model.session.signature,
+            task=model.task,
+            profile=model.profile,
+            memory=model.memory,
         )
 
     def _restart_ended(self, http: aiohttp.ClientSession) -> None:

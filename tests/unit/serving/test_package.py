@@ -15,9 +15,12 @@ from kingmaker.core.counts.baseline import read_baseline as read_as_operator
 from kingmaker.core.counts.cells import CellCounts, widths_of
 from kingmaker_serving.counts.baseline import read_baseline
 from kingmaker_serving.digest import sha256
-from kingmaker_serving.engine.service import Service
-from kingmaker_serving.engine.settings import Settings
+from kingmaker_serving.engine.pace import UNKNOWN
+from kingmaker_serving.engine.served import ServedModel
+from kingmaker_serving.engine.settings import ModelSettings
+from kingmaker_serving.engine.watch import Watch
 from kingmaker_serving.errors import Reason, VerbError
+from kingmaker_serving.labels.tokens import Tokens
 from kingmaker_serving.models.examples import read_examples, run_examples
 from kingmaker_serving.models.loading import Digests, load_model
 from kingmaker_serving.models.session import ModelSession, Stop
@@ -101,12 +104,13 @@ def test_operator_and_server_read_the_same_baseline(tmp_path: Path, classifier: 
         assert right.rows == 400
 
 
-def test_the_operator_parses_every_count_of_a_server(tmp_path: Path, classifier: Any) -> None:
+async def test_the_operator_parses_every_count_of_a_server(tmp_path: Path, classifier: Any) -> None:
     report = a_package(tmp_path, classifier).report
     digests = Digests(*(report[part]["digest"] for part in ("artifact", "baseline", "examples")))
     loaded = load_model(tmp_path, digests, task=Task(TaskType.CLASSIFICATION, "label", "probabilities"))
-    settings = Settings(tmp_path, digests, "churn", "churn-2", pod_name="pod", pod_ip="10.0.0.1")
-    service = Service(settings, loaded, started=1.0)
+    settings = ModelSettings(tmp_path, digests, "churn", "churn-2")
+    tokens = Tokens(key=b"", address="10.0.0.1", port=8082)
+    service = ServedModel(settings, loaded, UNKNOWN, watch=Watch(), tokens=tokens, pod="pod", started=1.0)
     rows = classifier[1]
     service.profile.count_cells({"features": rows}, loaded.session.run({"features": rows}, [], Stop()).outputs)
     digest = report["baseline"]["digest"]
@@ -122,7 +126,7 @@ def test_the_operator_parses_every_count_of_a_server(tmp_path: Path, classifier:
 def test_the_examples_pass_on_the_model_they_were_made_with(tmp_path: Path, classifier: Any) -> None:
     a_package(tmp_path, classifier, examples=7)
     examples = read_examples((tmp_path / "examples.json").read_bytes())
-    assert run_examples(ModelSession(classifier[0]), examples) == 7
+    assert len(run_examples(ModelSession(classifier[0]), examples)) == 7
     with pytest.raises(VerbError) as caught:
         run_examples(ModelSession(a_classifier(seed=3, flipped=True)[0]), examples)
     assert caught.value.reason is Reason.EXAMPLE_MISMATCH

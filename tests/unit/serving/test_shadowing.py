@@ -9,7 +9,7 @@ import pytest
 
 from kingmaker_serving.counts.profile import Identity, Profile
 from kingmaker_serving.labels.targets import Target, TargetsFile
-from kingmaker_serving.protocol.signature import Task, TaskType
+from kingmaker_serving.protocol.signature import Signature, Task, TaskType
 from kingmaker_serving.shadow.lane import LATENCY_PAIRS, MAX_COPIES, Copy, FailedError, Lane
 
 TARGET = Target("churn-2", "sha256:a", "http://127.0.0.1:1", 100)
@@ -87,11 +87,11 @@ def test_a_link_that_is_swapped_is_seen(tmp_path: Path) -> None:
 
 def a_lane(task: Task | None = CLASSES) -> tuple[Lane, Profile]:
     profile = Profile(Identity("churn-1", "d", "", "p", 0))
-    return Lane(TARGET, path="/infer", task=task, profile=profile, memory=None), profile
+    return Lane(TARGET, path="/infer", signature=Signature((), ()), task=task, profile=profile, memory=None), profile
 
 
 def a_copy(*answers: Any, **fields: Any) -> Copy:
-    defaults = {"number": 1, "decision": "12", "request": b"{}", "outputs": {}, "rows": len(answers), "seconds": 1.0}
+    defaults = {"number": 1, "decision": "12", "inputs": {}, "outputs": {}, "rows": len(answers), "seconds": 1.0}
     return Copy(answers=list(answers), **(defaults | fields))
 
 
@@ -106,7 +106,7 @@ def test_a_full_queue_drops_and_counts() -> None:
 def test_large_copies_fill_the_queue_by_their_bytes() -> None:
     lane, profile = a_lane()
     for _ in range(5):
-        lane.offer(a_copy(0, request=bytes(10 * 1024**2)))
+        lane.offer(a_copy(0, inputs={"x": np.zeros(10 * 1024**2, np.uint8)}))
     assert (lane.depth, profile.failures.sum(side="dropped")) == (3, 2)
 
 

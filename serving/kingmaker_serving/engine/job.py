@@ -1,0 +1,85 @@
+"""One request on its way through a model."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from kingmaker_serving.errors import ErrorCode, ServingError
+from kingmaker_serving.protocol.values import InferenceRequest
+
+OUT_OF_TIME = ServingError(ErrorCode.DEADLINE, "the model did not answer in time; send fewer rows, or allow more time")
+
+
+class Job:
+    """A request that waits, runs, or has its outcome: `outputs` or `error`. Used from the event loop only."""
+
+    __slots__ = (
+        *("answers", "began", "deadline", "decision", "error", "is_over", "names", "number", "on_done"),
+        *("outputs", "request", "rows", "seconds", "token"),
+    )
+
+    def __init__(
+        self,
+        request: InferenceRequest,
+        names: Sequence[str],
+        *,
+        decision: str,
+        began: float,
+        deadline: float,
+        on_done: Callable[["Job"], None],
+    ) -> None:
+        """Take a request.
+
+        Args:
+            request: Fits the signature.
+            names: Outputs to compute: those asked for, and those that are counted.
+            decision: Label to count it under.
+            began: When its first byte came, `time.perf_counter`.
+            deadline: When nobody waits for it any more, likewise.
+            on_done: Called once, with the outcome; not after `cancel`.
+        """
+        self.request = request
+        self.names = names
+        self.decision = decision
+        self.began = began
+        self.deadline = deadline
+        self.on_done = on_done
+        first = next(iter(request.inputs.values()), None)
+        self.rows = len(first) if first is not None and first.ndim else 1
+        self.outputs: Mapping[str, np.ndarray] = {}
+        self.error: ServingError | None = None
+        self.seconds = 0.0
+        """What the model alone took: of a run of several requests, this one's share by rows."""
+        self.is_over = False
+        self.number = 0
+        self.token = ""
+        """The request id."""
+        self.answers: list[str | int | float | bool | None] = []
+        """The label output, one value per row; empty without a task."""
+
+    @property
+    def inputs(self) -> Mapping[str, np.ndarray]:
+        """Arrays by input."""
+        return self.request.inputs
+
+    def succeed(self, outputs: Mapping[str, np.ndarray], seconds: float) -> None:
+        """Take the answer."""
+        if not self.is_over:
+            self.is_over = True
+            self.outputs, self.seconds = outputs, seconds
+            self.on_done(self)
+
+    def fail(self, error: ServingError) -> None:
+        """Take why there is none."""
+        if not self.is_over:
+            self.is_over = True
+            self.error = error
+            self.on_done(self)
+
+    def expire(self) -> None:
+        """Nobody waits any longer."""
+        self.fail(OUT_OF_TIME)
+
+    def cancel(self) -> None:
+        """The client has gone; what is not running yet will not run."""
+        self.is_over = True
