@@ -75,6 +75,13 @@ class Cluster(Protocol):
     async def apply(self, body: Body) -> Body:
         """Server-side apply as field manager `kingmaker`, by force."""
 
+    async def scale(self, namespace: str, name: str, uid: str, replicas: int) -> object:
+        """Write the number of pods of exactly the Deployment with this uid, as field manager `kingmaker`.
+
+        Raises:
+            ConflictError: It is gone, or another one.
+        """
+
     async def apply_aside(self, body: Body) -> Body:
         """Server-side apply as field manager `kingmaker-handover`, of exactly the object with the body's uid.
 

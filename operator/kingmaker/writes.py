@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Final, assert_never
 
-from kingmaker.core.plan import Action, Apply, Create, Delete, Event, HandOver
+from kingmaker.core.plan import Action, Apply, Create, Delete, Event, HandOver, Scale
 from kingmaker.core.serving.ownership import is_being_collected, is_ours, taken_message
 from kingmaker.ports import Body, Clock, Cluster, ConflictError, NotFoundError, RefusedError
 
@@ -70,6 +70,8 @@ class Writer:
                 if is_new:
                     await self._check_name(body, namespace)
                 await self._cluster.apply(body)
+            case Scale(name, uid, replicas):
+                await self._cluster.scale(namespace, name, uid, replicas)
             case HandOver(body, uid, replicas):
                 await self._hand_over(body, uid, replicas)
             case Delete(api_version, kind, name, uid):
@@ -130,7 +132,7 @@ def is_final(action: Action) -> bool:
     match action:
         case Create() | Delete():
             return True
-        case Apply() | HandOver():
+        case Apply() | Scale() | HandOver():
             return False
         case _:
             assert_never(action)

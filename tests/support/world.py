@@ -25,8 +25,8 @@ from kingmaker.core.decide import Rules, decide
 from kingmaker.core.manifests.router import RouterContainer
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.observed import Observed, ObservedJob, ObservedRouter, ObservedVariant
-from kingmaker.core.plan import Action, Create, Delete, HandOver, Plan, RoutePlan
-from kingmaker.core.serving.ownership import FIELD_MANAGER
+from kingmaker.core.plan import Action, Create, Delete, HandOver, Plan, RoutePlan, Scale
+from kingmaker.core.serving.ownership import FIELD_MANAGER, scaled
 from kingmaker.core.state import State, load_state
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -290,6 +290,11 @@ class World:
             self.objects.pop((action.kind, action.name))
             self.deletes[action.kind] += 1
             return
+        if isinstance(action, Scale):
+            live = self.objects["Deployment", action.name]
+            assert live["metadata"]["uid"] == action.uid
+            self.objects["Deployment", action.name] = scaled(live, action.replicas, "")
+            return
         body = json.loads(json.dumps(action.body))
         key = (body["kind"], body["metadata"]["name"])
         if body["kind"] == "Deployment":
@@ -317,7 +322,7 @@ def _owned(manager: str, operation: str) -> dict[str, Any]:
 def _own(body: dict[str, Any], live: Mapping[str, Any] | None, action: Action) -> None:
     """Keep account of who says how many pods there are; a number that nobody says any more is 1."""
     before = live["metadata"]["managedFields"] if live else []
-    others = [entry for entry in before if entry["manager"] != FIELD_MANAGER]
+    others = [entry for entry in before if (entry["manager"], entry["operation"]) != (FIELD_MANAGER, "Apply")]
     if "replicas" in body["spec"]:
         others = others if live and live["spec"]["replicas"] == body["spec"]["replicas"] else []
         body["metadata"]["managedFields"] = [*others, _owned(FIELD_MANAGER, "Apply")]

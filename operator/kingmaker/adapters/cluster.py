@@ -69,6 +69,16 @@ class KubernetesCluster:
         """Server-side apply, by force: what the operator owns, it owns."""
         return await self._apply(body, {"fieldManager": FIELD_MANAGER, "force": "true"})
 
+    async def scale(self, namespace: str, name: str, uid: str, replicas: int) -> Body:
+        """Write the number of pods of exactly the Deployment with this uid; give its Scale."""
+        self.writes += 1
+        path = RESOURCES["Deployment"].path(namespace, name) + "/scale"
+        body = {"metadata": {"uid": uid}, "spec": {"replicas": replicas}}
+        try:
+            return await self._client.patch(path, body, params={"fieldManager": FIELD_MANAGER})
+        except NotFoundError as gone:
+            raise ConflictError(f"Deployment {name} is gone: it is made anew") from gone
+
     async def apply_aside(self, body: Body) -> Body:
         """Server-side apply as another field manager, without force: ConflictError when a field has another value."""
         return await self._apply(body, {"fieldManager": HANDOVER_MANAGER})

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from kingmaker.adapters.cluster import KubernetesCluster
 from kingmaker.adapters.kinds import REFERS
+from kingmaker.core.serving.ownership import scaled
 from kingmaker.kube.client import Document
 from kingmaker.kube.errors import ApiError, ConflictError, NotFoundError, UnavailableError
 from kingmaker.kube.store import Store
@@ -84,6 +85,18 @@ class StoredCluster:
     async def apply(self, body: Body) -> Body:
         """Server-side apply, by force."""
         return await self._written(body, self._live.apply(body))
+
+    async def scale(self, namespace: str, name: str, uid: str, replicas: int) -> None:
+        """Write a number of pods. The answer tells no more than that: the rest is known from before, for a moment."""
+        try:
+            answer = await self._live.scale(namespace, name, uid, replicas)
+        except ConflictError:
+            await self._look("Deployment", namespace, name)
+            raise
+        known = self._store.kinds["Deployment"].get(namespace, name)
+        if known and known["metadata"]["uid"] == uid:
+            pieced = scaled(known, replicas, answer["metadata"]["resourceVersion"])
+            self._store.put("Deployment", pieced, is_own=True, is_whole=False)
 
     async def apply_aside(self, body: Body) -> Body:
         """Server-side apply as another field manager, without force."""

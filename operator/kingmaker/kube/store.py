@@ -79,6 +79,8 @@ class Collection:
         self._indexers: dict[str, Indexer] = {**how.indices, **{label: _label(label) for label in how.labels}}
         self._objects: dict[str, dict[str, Document]] = {}
         self._found: dict[tuple[str, str, str], dict[str, None]] = {}
+        self._pieced: set[Name] = set()
+        """Whose state is put together: the same version as a whole takes its place."""
         self._graves: dict[Name, _Grave] = {}
         self._listed: dict[str, int] = {}
 
@@ -117,8 +119,14 @@ class Collection:
         objects = self._objects.get(namespace, {})
         return [objects[name] for name in self._found.get((index, namespace, value), ())]
 
-    def put(self, body: Document, *, is_own: bool = False) -> Change | None:
-        """Take in a state of an object; None when something newer is known of it."""
+    def put(self, body: Document, *, is_own: bool = False, is_whole: bool = True) -> Change | None:
+        """Take in a state of an object; None when something newer is known of it.
+
+        Args:
+            body: The state.
+            is_own: Whether the answer to a write of ours said so.
+            is_whole: False where that answer told of this version only what was written, and the rest is of before.
+        """
         if not _has(body, self._how.selector):
             return self.drop(body)
         key = _key(body)
@@ -126,12 +134,16 @@ class Collection:
         if self._is_old(key, known, body):
             return None
         self._graves.pop(key, None)
-        return self._set(key, known, self._how.trim(body), is_own=is_own)
+        change = self._set(key, known, self._how.trim(body), is_own=is_own)
+        if not is_whole:
+            self._pieced.add(key)
+        return change
 
     def _is_old(self, key: Name, known: Document | None, body: Document) -> bool:
         version = version_of(body)
         if known is not None:
-            return version_of(known) >= version
+            known_version = version_of(known)
+            return known_version > version or (known_version == version and key not in self._pieced)
         grave = self._graves.get(key)
         if grave is not None and (version <= grave.version or body["metadata"]["uid"] == grave.uid):
             return True
@@ -178,6 +190,7 @@ class Collection:
 
     def _set(self, key: Name, before: Document | None, after: Document | None, *, is_own: bool = False) -> Change:
         namespace, name = key
+        self._pieced.discard(key)
         if before is not None:
             self._unindex(namespace, name, before)
         if after is None:
@@ -226,9 +239,9 @@ class Store:
         """Whether every kind was listed completely in this namespace, once at least."""
         return all("" in scopes or namespace in scopes for scopes in self._listed.values())
 
-    def put(self, kind: str, body: Document, *, is_own: bool = False) -> None:
-        """Take in a state of an object, from a watch, a read, or the answer to a write of ours (`is_own`)."""
-        self._tell(self.kinds[kind].put(body, is_own=is_own))
+    def put(self, kind: str, body: Document, *, is_own: bool = False, is_whole: bool = True) -> None:
+        """Take in a state of an object, from a watch, a read, or the answer to a write of ours: `Collection.put`."""
+        self._tell(self.kinds[kind].put(body, is_own=is_own, is_whole=is_whole))
 
     def drop(self, kind: str, body: Document) -> None:
         """Take in from a watch that an object was deleted or left the selector."""

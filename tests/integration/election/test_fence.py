@@ -12,7 +12,7 @@ import pytest
 
 from kingmaker.adapters.connection import connect
 from kingmaker.core.serving.ownership import FIELD_MANAGER
-from kingmaker.kube.client import APPLY, KubeClient
+from kingmaker.kube.client import APPLY, MERGE, KubeClient
 from kingmaker.kube.errors import ApiError
 from kingmaker.ports import ConflictError
 from kingmaker_laptop import bootstrap
@@ -82,6 +82,13 @@ def config_map(name: str, **labels: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"moment": str(datetime.now(UTC))}}
 
 
+def deployment(name: str) -> dict[str, Any]:
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "none"}]}}
+    spec = {"paused": True, "replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    return {"metadata": {"name": name, "labels": MANAGED}, "spec": spec}
+
+
 @pytest.fixture
 async def pods(bare_laptop: ControlPlane, client: KubeClient, tmp_path) -> AsyncIterator[Pods]:
     """With the chart's policy in force; nobody leads yet."""
@@ -131,11 +138,14 @@ async def test_every_kind_of_write_is_fenced(pods: Pods) -> None:
     uid = (await pods.client.create(f"{ours}/decisions", old))["metadata"]["uid"]
     await pods.client.create(f"{ours}/models", a_model(metadata__name="m"))
     status = {"apiVersion": MODEL["apiVersion"], "kind": "Model", "metadata": {"name": "m"}, "status": {"roles": []}}
+    deployments = f"/apis/apps/v1/namespaces/{pods.namespace}/deployments"
+    await pods.client.create(deployments, deployment("s"))
     forced = {**QUERY, "force": "true"}
     writes = (
         ("POST", maps, QUERY, config_map("b")),
         ("PATCH", f"{maps}/c", QUERY, config_map("c"), APPLY),
         ("DELETE", f"{ours}/decisions/old", {}, {"preconditions": {"uid": uid}}),
+        ("PATCH", f"{deployments}/s/scale", QUERY, {"spec": {"replicas": 1}}, MERGE),
         ("POST", f"{ours}/models", QUERY, a_model(metadata__name="n", metadata__labels=MANAGED)),
         ("PATCH", f"{ours}/models/m/status", forced, status, APPLY),
         ("POST", f"{ours}/decisions", QUERY, a_decision(metadata__name="d", metadata__labels=MANAGED)),
@@ -170,6 +180,9 @@ async def test_others_are_not_held_up_when_the_lease_is_gone(pods: Pods) -> None
     maps = f"/api/v1/namespaces/{pods.namespace}/configmaps"
     await pods.client.create(maps, config_map("by-a-person"))
     await pods.client.delete(f"{maps}/by-a-person", {})
+    deployments = f"/apis/apps/v1/namespaces/{pods.namespace}/deployments"
+    await pods.client.create(deployments, deployment("s"))
+    await pods.client.patch(f"{deployments}/s/scale", {"spec": {"replicas": 1}})
     await pods.client.delete(f"{maps}/a", {})
 
 
@@ -178,6 +191,9 @@ async def test_people_are_not_fenced(pods: Pods) -> None:
     path = f"/api/v1/namespaces/{pods.namespace}/configmaps"
     await pods.client.create(path, config_map("a"))
     await pods.client.patch(f"{path}/a", {"data": {"moment": "later"}})
+    deployments = f"/apis/apps/v1/namespaces/{pods.namespace}/deployments"
+    await pods.client.create(deployments, deployment("s"))
+    await pods.client.patch(f"{deployments}/s/scale", {"spec": {"replicas": 1}})
     await pods.client.delete(f"{path}/a", {})
     with pytest.raises(ApiError, match="not found"):
         await pods.client.get(f"{path}/a")

@@ -4,7 +4,7 @@ from typing import Any
 
 from kingmaker.adapters.kinds import kinds, models_of
 from kingmaker.core.serving.observe import has_ended, is_pod_ready, is_returning, termination_message
-from kingmaker.core.serving.ownership import owns_replicas
+from kingmaker.core.serving.ownership import applies_replicas, owns_replicas
 
 OURS = {"app.kubernetes.io/managed-by": "kingmaker"}
 
@@ -25,12 +25,15 @@ def test_who_says_how_many_pods_is_kept_of_the_account_of_fields() -> None:
         "fieldsV1": {"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {}}}},
     }
     others = {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
-    scaling = entry | {"subresource": "scale"}
+    scaling = entry | {"operation": "Update", "subresource": "scale"}
     body = trimmed("Deployment", metadata={"managedFields": [others, entry]}, spec={"replicas": 2})
     assert owns_replicas(body)
+    assert applies_replicas(body)
     assert "template" not in repr(body)
     assert not owns_replicas(trimmed("Deployment", metadata={"managedFields": [others]}))
-    assert not owns_replicas(trimmed("Deployment", metadata={"managedFields": [scaling]}))
+    scaled = trimmed("Deployment", metadata={"managedFields": [scaling]})
+    assert owns_replicas(scaled)
+    assert not applies_replicas(scaled)
     assert "managedFields" not in trimmed("Model", metadata={"managedFields": [entry]})["metadata"]
 
 

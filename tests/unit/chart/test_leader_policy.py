@@ -42,6 +42,8 @@ def test_a_missing_lease_holds_up_nobody_who_collects() -> None:
     assert all("DELETE" not in rule["operations"] for rule in records["matchResources"]["resourceRules"])
     assert objects["paramRef"]["parameterNotFoundAction"] == "Allow"
     assert objects["matchResources"]["objectSelector"]["matchLabels"] == MANAGED
+    scale = DOCUMENTS[f"{POLICY}-scale"]["spec"]
+    assert scale["paramRef"]["parameterNotFoundAction"] == "Allow"
 
 
 def test_the_operator_knows_the_refusal_by_the_policys_name() -> None:

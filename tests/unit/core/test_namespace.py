@@ -7,7 +7,7 @@ import pytest
 
 from kingmaker.core.manifests.router import RouterContainer
 from kingmaker.core.namespace import SHARED, ObservedNamespace, decide_namespace
-from kingmaker.core.plan import Apply
+from kingmaker.core.plan import Action, Apply, Scale
 from support.every_manifest import SETTINGS
 
 ENVOY = RouterContainer(("--config-yaml", "{}"))
@@ -20,9 +20,14 @@ ALL = replace(MODELS, deployments=frozenset({"a", "b"}))
 def plan_of(observed: ObservedNamespace, **settings: Any) -> tuple[list[tuple[str, str]], set[tuple[str, str]]]:
     """What is written, in this order, and what is removed."""
     plan = decide_namespace(observed, replace(SETTINGS, **settings), ENVOY)
-    bodies = [action.body for action in plan.writes if isinstance(action, Apply)]
-    assert len(bodies) == len(plan.writes)
-    return [(b["kind"], b["metadata"]["name"]) for b in bodies], {(r.kind, r.name) for r in plan.removals}
+    return [*map(_written, plan.writes)], {(r.kind, r.name) for r in plan.removals}
+
+
+def _written(action: Action) -> tuple[str, str]:
+    assert isinstance(action, Apply | Scale)
+    if isinstance(action, Scale):
+        return "Deployment", action.name
+    return action.body["kind"], action.body["metadata"]["name"]
 
 
 def with_shared(observed: ObservedNamespace, **metadata: Any) -> ObservedNamespace:
@@ -74,4 +79,6 @@ def test_somebody_elses_object_is_never_removed_and_its_name_is_looked_at_before
 
 
 def test_a_budget_for_a_single_router_is_removed() -> None:
-    assert plan_of(with_shared(ALL), router_replicas=1)[1] == {("PodDisruptionBudget", "kingmaker-router")}
+    written, removed = plan_of(with_shared(ALL), router_replicas=1)
+    assert written == [("Deployment", "kingmaker-router")]
+    assert removed == {("PodDisruptionBudget", "kingmaker-router")}

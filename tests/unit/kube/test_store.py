@@ -36,6 +36,18 @@ def test_an_older_watch_event_does_not_take_back_what_was_written() -> None:
     assert versions(found) == {"a": "5"}
 
 
+def test_a_state_that_was_put_together_gives_way_to_the_whole_of_its_version() -> None:
+    found = a_collection()
+    found.put(body(version=4))
+    assert found.put(body(version=5, team="pieced"), is_own=True, is_whole=False) is not None
+    assert found.put(body(version=4, team="late")) is None
+    assert found.put(body(version=5, team="whole")) is not None
+    # Once only, and never the other way round.
+    assert found.put(body(version=5, team="again")) is None
+    assert found.put(body(version=5, team="pieced"), is_own=True, is_whole=False) is None
+    assert [b["metadata"]["labels"] for b in found.all("ns")] == [{"team": "whole"}]
+
+
 def test_the_answer_of_a_write_does_not_bring_back_what_was_deleted_since() -> None:
     found = a_collection()
     found.put(body(version=1))
@@ -160,7 +172,7 @@ class Server:
         if known is None:
             self.uids += 1
         uid = known["metadata"]["uid"] if known else f"u{self.uids}"
-        self.objects[name] = body(name, self.version, uid)
+        self.objects[name] = body(name, self.version, uid, team=str(self.version))
         self.watch.append(("PUT", self.objects[name]))
         return self.objects[name]
 
@@ -176,7 +188,7 @@ class Server:
 NAMES = st.sampled_from("abc")
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.sampled_from(["their-write", "their-delete", "our-write", "our-delete"]), NAMES),
+        st.tuples(st.sampled_from(["their-write", "their-delete", "our-write", "our-part", "our-delete"]), NAMES),
         st.tuples(st.sampled_from(["event", "answer", "list", "listed", "lose"]), st.integers(0, 5)),
     ),
     max_size=60,
@@ -203,6 +215,8 @@ class Run:
                 server.delete(which)
             case "our-write":
                 server.answers.append(("PUT", server.write(which)))
+            case "our-part" if which in server.objects:
+                server.answers.append(("PART", server.write(which)))
             case "our-delete":
                 if uid := server.delete(which):
                     server.answers.append(("BURY", (which, uid)))
@@ -231,6 +245,15 @@ class Run:
             self.found.put(about, is_own=True)
             name, version = about["metadata"]["name"], int(about["metadata"]["resourceVersion"])
             self.written[name] = max(version, self.written.get(name, 0))
+        elif what == "PART":
+            # The answer tells the version and what was written; the rest is as it was known, labels among it.
+            known = self.found.get("ns", about["metadata"]["name"])
+            if known is not None and known["metadata"]["uid"] == about["metadata"]["uid"]:
+                version = about["metadata"]["resourceVersion"]
+                pieced = {**known, "metadata": {**known["metadata"], "resourceVersion": version}}
+                self.found.put(pieced, is_own=True, is_whole=False)
+                name = about["metadata"]["name"]
+                self.written[name] = max(int(version), self.written.get(name, 0))
         else:
             name, uid = about
             self.found.bury("ns", name, uid)

@@ -29,9 +29,9 @@ from kingmaker.core.manifests.serving import (
 )
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.observed import Body, Observed
-from kingmaker.core.plan import Action, Apply, Delete, HandOver
+from kingmaker.core.plan import Action, Apply, Delete, HandOver, Scale
 from kingmaker.core.serving.diff import contains
-from kingmaker.core.serving.ownership import owns_replicas
+from kingmaker.core.serving.ownership import applies_replicas, owns_replicas
 from kingmaker.core.serving.peers import name_peers
 from kingmaker.core.serving.traffic import TrafficAssessment, removable_variants
 from kingmaker.core.state import State
@@ -135,14 +135,24 @@ def write_objects(live: Mapping[tuple[str, str], Body], wanted: Iterable[Manifes
 
 
 def _write(live: Body | None, body: Manifest) -> Action | None:
-    if live is not None and body["kind"] == "Deployment":
-        is_named, is_owned = "replicas" in body["spec"], owns_replicas(live)
-        if is_owned and not is_named:
-            return HandOver(body, live["metadata"]["uid"], live["spec"]["replicas"])
-        if is_named and not is_owned:
-            return Apply(body)
     if live is None:
         return Apply(body, is_new=True)
+    return _write_deployment(live, body) if body["kind"] == "Deployment" else _write_rest(live, body)
+
+
+def _write_deployment(live: Body, body: Manifest) -> Action | None:
+    """Write it so that who says how many pods it has stays clear, and a number alone by itself."""
+    meta, spec = live["metadata"], body["spec"]
+    has, replicas = live["spec"]["replicas"], spec.get("replicas")
+    if replicas is None:
+        return HandOver(body, meta["uid"], has) if applies_replicas(live) else _write_rest(live, body)
+    if replicas == has:
+        return _write_rest(live, body) if owns_replicas(live) else Apply(body)
+    differs = not contains(live, body | {"spec": spec | {"replicas": has}})
+    return Apply(body) if differs else Scale(meta["name"], meta["uid"], replicas)
+
+
+def _write_rest(live: Body, body: Manifest) -> Action | None:
     return None if _is_settled(Same(live), Same(body)) else Apply(body)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from kingmaker.core.manifests.objects import MANAGED
 from kingmaker.core.observed import Body
@@ -13,19 +14,39 @@ FIELD_MANAGER: Final = "kingmaker"
 HANDOVER_MANAGER: Final = "kingmaker-handover"
 """Under this name it applies what it is about to leave to somebody else."""
 
+_REPLICAS: Final[Mapping[str, Any]] = {"f:spec": {"f:replicas": {}}}
+
 
 def owns_replicas(live: Body) -> bool:
-    """Whether the operator says how many pods a Deployment has.
+    """Whether the operator says how many pods a Deployment has; others may say the same number at that time."""
+    return any(True for _ in _who_says_replicas(live))
 
-    Others may say the same number at that time; the operator still has to give it up before it stops naming it.
+
+def applies_replicas(live: Body) -> bool:
+    """Whether it says so in what it applied, so that the number goes where the next apply leaves it out.
+
+    What it wrote by scaling stays, whatever is applied.
     """
-    return any(
-        entry.get("manager") == FIELD_MANAGER
-        and entry.get("operation") == "Apply"
-        and not entry.get("subresource")
-        and "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
-        for entry in live["metadata"].get("managedFields") or ()
-    )
+    return any(entry["operation"] == "Apply" and not entry.get("subresource") for entry in _who_says_replicas(live))
+
+
+def scaled(live: Body, replicas: int, version: str) -> dict[str, Any]:
+    """Give a Deployment as it is known after it was scaled: of what others changed meanwhile nobody has told yet.
+
+    Args:
+        live: As it was known before.
+        replicas: Its number of pods now, said by the operator.
+        version: Its resourceVersion now.
+    """
+    said = {"manager": FIELD_MANAGER, "operation": "Update", "subresource": "scale", "fieldsV1": _REPLICAS}
+    meta = {**live["metadata"], "resourceVersion": version, "managedFields": [said]}
+    return {**live, "metadata": meta, "spec": {**live["spec"], "replicas": replicas}}
+
+
+def _who_says_replicas(live: Body) -> Iterator[Body]:
+    for entry in live["metadata"].get("managedFields") or ():
+        if entry.get("manager") == FIELD_MANAGER and "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {}):
+            yield entry
 
 
 def is_ours(live: Body, wanted: Body) -> bool:
