@@ -176,6 +176,11 @@ class Server:
         self.watch.append(("PUT", self.objects[name]))
         return self.objects[name]
 
+    def next_answer(self, which: int) -> tuple[str, Any]:
+        """Give an answer: of one object they come in order, for the operator waits for one before it writes again."""
+        names = [about[0] if what == "BURY" else about["metadata"]["name"] for what, about in self.answers]
+        return self.answers.pop(names.index(names[which % len(names)]))
+
     def delete(self, name: str) -> str | None:
         known = self.objects.pop(name, None)
         if known is None:
@@ -223,7 +228,7 @@ class Run:
             case "event" if server.watch:
                 self.tell(*server.watch.pop(0))
             case "answer" if server.answers:
-                self.answer(*server.answers.pop(which % len(server.answers)))
+                self.answer(*server.next_answer(which))
             case "list":
                 server.lists.append((list(server.objects.values()), server.version))
             case "listed" if server.lists:
