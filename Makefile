@@ -66,12 +66,16 @@ lint: setup ## ruff, mypy strict, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-generate: setup ## Write crds/, the chart's copies and docs/spec/ from the models
+# protoc's own order of files is the order of its arguments.
+PROTO := serving/kingmaker_serving/grpc/proto
+
+generate: setup ## Write crds/, the chart's copies and docs/spec/ from the models, the messages of gRPC from their .proto files
 	$(BIN)/python -m kingmaker.api.crdgen crds charts/kingmaker/crd-bases
 	$(BIN)/python -m kingmaker.api.docgen examples docs/spec
+	$(BIN)/python -m grpc_tools.protoc -I$(PROTO) --descriptor_set_out=$(PROTO)/descriptors.binpb $$(cd $(PROTO) && find * -name '*.proto' | LC_ALL=C sort)
 
 verify: generate ## Fail when something generated is not committed
-	git diff --exit-code -- crds charts docs/spec
+	git diff --exit-code -- crds charts docs/spec $(PROTO)
 
 bench-scale: setup ## 1,000 deployments with traffic beside the floor: a table and build/bench/scale.json (ARGS=--quick: few)
 	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.scale $(ARGS)
