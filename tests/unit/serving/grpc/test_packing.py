@@ -44,6 +44,7 @@ def test_a_bomb_is_not_unpacked() -> None:
         (b"x", b"snappy", ErrorCode.UNSUPPORTED_MEDIA),
         (b"x", b"identity", ErrorCode.UNSUPPORTED_MEDIA),
     ],
+    ids=["no gzip", "cut off", "more after it", "deflate as gzip", "unknown", "packed without a packing"],
 )
 def test_what_can_not_be_unpacked(content: bytes, encoding: bytes, code: ErrorCode) -> None:
     assert refused(content, encoding).code is code
