@@ -11,7 +11,7 @@ from typing import Final
 
 from benchmarks.common.figures import Figure, failing, print_table, write_json
 from benchmarks.common.progress import say
-from benchmarks.serving import compare
+from benchmarks.serving import compare, limits, many, own
 from benchmarks.serving.figures import missing
 from benchmarks.serving.lab import LABELS, Lab, Plan
 from benchmarks.serving.process import BenchError
@@ -20,11 +20,24 @@ Step = Callable[[Lab], Iterator[Figure]]
 
 THROUGHPUT: Final = tuple(LABELS)
 """Steps that are measured together, in turns."""
+_OVERLOAD: Final = tuple(
+    f"3 × overload: {what}{of_what}"
+    for of_what in ("", limits.SLOW)
+    for what in ("goodput ÷ peak", "time to a 503", "growth of memory")
+)
 STEPS: Final[dict[str, tuple[Step, tuple[str, ...]]]] = {
     "latency": (compare.latency, ("p50 ÷ MLServer's", "p99 ÷ MLServer's")),
     "grpc": (compare.over_grpc, ("gRPC ÷ MLServer", "gRPC ÷ KServe")),
     "binary": (compare.binary, ("binary, 1,000 rows ÷ MLServer", "binary, 1,000 rows ÷ KServe")),
     "start": (compare.first_answers, ("start → first right answer ÷ MLServer",)),
+    "counting": (own.counting, ("counting on ÷ off",)),
+    "counting-binary": (own.counting_in_binary, ("binary, 2,000 rows: counting on ÷ off",)),
+    "shadow": (own.shadow, ("shadow on ÷ off: requests/s", "shadow on ÷ off: p99")),
+    "overload": (limits.overload, _OVERLOAD),
+    "memory": (limits.memory, ("memory after all requests", "memory: growth over the last half")),
+    "workers": (own.workers, ()),
+    "many": (many.many, many.NAMES),
+    "profile": (limits.page, ("/profile rendered", "/profile: request in flight ÷ p99")),
 }
 """The other steps, and the figures of each."""
 PEERS: Final = ("mlserver", "kserve", "bentoml", "latency", "grpc", "binary", "start")
@@ -47,7 +60,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
     """Turn the command line into numbers."""
     environments = Path("build/bench").absolute()
     if args.quick:
-        return Plan(args.rounds or 1, args.seconds or 1, 20_000, 5, 1, environments)
+        return Plan(args.rounds or 1, args.seconds or 1, 20_000, 5, 1, environments, is_quick=True)
     return Plan(args.rounds or 3, args.seconds or 10, 1_000_000, 200, 3, environments)
 
 

@@ -11,14 +11,12 @@ from benchmarks.common.progress import say
 from benchmarks.serving import programs
 from benchmarks.serving.figures import figure, missing
 from benchmarks.serving.lab import LABELS, OURS, Lab, quotient
-from benchmarks.serving.load import Load
+from benchmarks.serving.load import CONNECTIONS, FEW, Load
 from benchmarks.serving.process import BenchError, Server, start
 from benchmarks.serving.requests import as_binary, as_message, wrong_message
 
 _PART: Final = 0.8
 """Of MLServer's peak, at which both are asked for their times."""
-_FEW: Final = 8
-"""Connections for large requests."""
 _ROWS: Final = 1000
 
 
@@ -51,14 +49,10 @@ def binary(lab: Lab) -> Iterator[Figure]:
     name = f"binary, {_ROWS:,} rows"
     yield from _over_grpc(lab, name, _ROWS, ["mlserver"])
     question = as_binary(lab.model, rows=_ROWS)
-    for server in (OURS, "kserve"):
-        with lab.server(server).thawed() as asked:
-            try:
-                asked.right(question)
-            except BenchError as error:
-                yield from missing((f"{name} ÷ KServe",), str(error))
-                return
-    loads = lab.rounds([OURS, "kserve"], lambda server: lab.generator.peak(server, [question], lab.plan.seconds, _FEW))
+    if refusal := lab.refusal(OURS, question) or lab.refusal("kserve", question):
+        yield from missing((f"{name} ÷ KServe",), refusal)
+        return
+    loads = lab.rounds([OURS, "kserve"], lambda server: lab.generator.peak(server, [question], lab.plan.seconds, FEW))
     yield quotient(f"{name} ÷ KServe", loads[OURS], loads["kserve"])
 
 
@@ -69,7 +63,7 @@ def _over_grpc(lab: Lab, name: str, rows: int, others: list[str]) -> Iterator[Fi
     message = as_message(lab.model, rows=rows)
 
     def ask(server: Server) -> Load:
-        return lab.generator.grpc(server, message, lab.plan.seconds, 32 if rows == 1 else _FEW)
+        return lab.generator.grpc(server, message, lab.plan.seconds, CONNECTIONS if rows == 1 else FEW)
 
     for server in (OURS, *others):
         with lab.server(server).thawed() as asked:

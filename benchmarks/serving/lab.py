@@ -21,6 +21,9 @@ from benchmarks.serving.requests import Question, one_row
 
 OURS: Final = "kingmaker"
 UNCOUNTED: Final = "kingmaker without counting"
+SHADOWING: Final = "kingmaker with a shadow"
+TARGETS: Final = "targets.json"
+"""Whom `SHADOWING` sends copies to; there before it is started."""
 LABELS: Final = {"bare": "bare", "mlserver": "MLServer", "kserve": "KServe", "bentoml": "BentoML"}
 """What others are called in figures, by the name of their step."""
 _BUSY: Final = 0.9
@@ -40,6 +43,7 @@ class Plan:
     starts: int
     environments: Path
     """Where peers are installed."""
+    is_quick: bool = False
 
 
 @dataclass
@@ -60,11 +64,17 @@ class Lab:
         return usable[0], usable[-1]
 
     @cached_property
+    def spare(self) -> tuple[int, int]:
+        """A processor for a challenger and how nice it is: a third one, or else the load's, behind the load."""
+        usable = sorted(os.sched_getaffinity(0))
+        return (usable[1], 0) if len(usable) > 2 else (usable[-1], 19)
+
+    @cached_property
     def generator(self) -> Generator:
         """What makes loads."""
         folder = self.folder / "load"
         folder.mkdir(exist_ok=True)
-        return Generator(self.cores[1], folder)
+        return Generator(self.cores[1], folder, needs_wrk=not self.plan.is_quick)
 
     @cached_property
     def model(self) -> Model:
@@ -85,6 +95,8 @@ class Lab:
                 return targets.ours(self.model, folder)
             case "kingmaker without counting":
                 return targets.ours(self.model, folder, counting=False)
+            case "kingmaker with a shadow":
+                return targets.ours(self.model, folder, "--shadow-targets", str(self.folder / TARGETS))
             case "bare":
                 return targets.bare(self.model, folder)
             case _:
@@ -132,6 +144,14 @@ class Lab:
     def peak_of(self, server: Server) -> Load:
         """Ask one row per request, as fast as answers come."""
         return self.generator.peak(server, self.questions, self.plan.seconds)
+
+    def refusal(self, name: str, question: Question) -> str:
+        """Say why a server does not answer a question, if it does not."""
+        with self.server(name).thawed() as server:
+            try:
+                return "" if server.right(question) else f"{name} does not answer"
+            except BenchError as error:
+                return str(error)
 
 
 def tell(name: str, load: Load) -> None:

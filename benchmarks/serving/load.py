@@ -20,6 +20,8 @@ from benchmarks.serving.process import BenchError, Server
 from benchmarks.serving.requests import Question, wire
 
 CONNECTIONS: Final = 32
+FEW: Final = 8
+"""Connections for large requests."""
 _WRK: Final = Path(__file__).with_name("load.lua")
 
 
@@ -88,18 +90,29 @@ class Generator:
 
     core: int
     folder: Path
+    needs_wrk: bool = True
+    """Else the loader stands in where there is no wrk."""
 
     def peak(
         self, server: Server, questions: Sequence[Question], seconds: float, connections: int = CONNECTIONS
     ) -> Load:
-        """Ask as fast as answers come, with wrk, after a little that is not counted."""
+        """Ask as fast as answers come, with wrk; what is longer than a second, after one that is not counted.
+
+        Raises:
+            BenchError: There is no wrk.
+        """
+        wrk = programs.wrk()
+        if wrk is None:
+            if self.needs_wrk:
+                raise BenchError("there is no `wrk` on this machine: `apt-get install wrk`, or as your system calls it")
+            return self.paced(server, list(questions), seconds, connections=connections)
         lines = [len(questions), questions[0].path, len(questions[0].headers)]
         lines += [f"{name}: {value}" for name, value in questions[0].headers.items()]
         file = self.folder / "questions"
         head = "".join(f"{line}\n" for line in lines).encode()
         file.write_bytes(head + b"".join(struct.pack("<I", len(one.body)) + one.body for one in questions))
         command = [
-            str(programs.wrk()),
+            wrk,
             "-t1",
             f"-c{connections}",
             "-s",
@@ -107,7 +120,8 @@ class Generator:
             f"http://{server.target.rest}",
             str(file),
         ]
-        self._run([*command, "-d1s"], server)
+        if seconds > 1:
+            self._run([*command, "-d1s"], server)
         return self._run([*command, f"-d{seconds:.0f}s"], server, _read_wrk)
 
     def paced(self, server: Server, questions: list[Question], seconds: float, **options: Any) -> Load:

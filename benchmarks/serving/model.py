@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ NAME: Final = "churn"
 VERSION: Final = "churn-1"
 INPUT: Final = "features"
 _SEED: Final = 7
+_OPSET: Final = 18
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,41 @@ def boosted(folder: Path) -> Model:
     return _write(folder, GradientBoostingClassifier(random_state=_SEED), rows.astype(np.float32), labels)
 
 
-def linear(folder: Path, *, columns: int, rows: int = 2000) -> Model:
-    """Train a small model of so many features; with 2,000 reference rows each of them has the usual dozen of cells."""
+def linear(folder: Path, *, columns: int, rows: int = 2000, seed: int = _SEED) -> Model:
+    """Train a small model of so many features, each with the 14 cells that a number has by default."""
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
-    drawn = np.random.default_rng(_SEED).normal(size=(rows, columns)).astype(np.float32)
+    drawn = np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float32)
     return _write(folder, LogisticRegression(), drawn, (drawn[:, 0] > 0).astype(np.int64))
+
+
+def slow(folder: Path) -> Model:
+    """Make a model that takes a millisecond for a row, untrained: four layers of 1,024 by 1,024."""
+    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
+
+    drawn = np.random.default_rng(_SEED)
+    widths = [30, *[1024] * 5, 2]
+    nodes, weights, last = [], [], INPUT
+    for layer, (before, after) in enumerate(pairwise(widths)):
+        name = f"weights {layer}"
+        scaled = drawn.normal(size=(before, after), scale=before**-0.5).astype(np.float32)
+        weights.append(numpy_helper.from_array(scaled, name))
+        nodes.append(helper.make_node("MatMul", [last, name], [f"sum {layer}"]))
+        nodes.append(helper.make_node("Tanh", [f"sum {layer}"], [f"layer {layer}"]))
+        last = f"layer {layer}"
+    nodes.append(helper.make_node("Softmax", [last], ["probabilities"], axis=1))
+    nodes.append(helper.make_node("ArgMax", ["probabilities"], ["label"], axis=1, keepdims=0))
+    outputs = [("label", TensorProto.INT64, ["n"]), ("probabilities", TensorProto.FLOAT, ["n", 2])]
+    graph = helper.make_graph(
+        nodes,
+        "slow",
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", 30])],
+        [helper.make_tensor_value_info(*output) for output in outputs],
+        initializer=weights,
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=10)
+    rows = drawn.normal(size=(500, 30)).astype(np.float32)
+    return _package(folder, made.SerializeToString(), rows, np.arange(len(rows)) % 2)
 
 
 def _write(folder: Path, estimator: Any, rows: np.ndarray, labels: np.ndarray) -> Model:
@@ -69,9 +100,13 @@ def _write(folder: Path, estimator: Any, rows: np.ndarray, labels: np.ndarray) -
         warnings.simplefilter("ignore")
         estimator.fit(rows, labels)
         types = [(INPUT, FloatTensorType([None, rows.shape[1]]))]
-        made = to_onnx(estimator, initial_types=types, options={id(estimator): {"zipmap": False}}, target_opset=18)
+        made = to_onnx(estimator, initial_types=types, options={id(estimator): {"zipmap": False}}, target_opset=_OPSET)
+    return _package(folder, made.SerializeToString(), rows, labels)
+
+
+def _package(folder: Path, onnx: bytes, rows: np.ndarray, labels: np.ndarray) -> Model:
     package(
-        onnx=made.SerializeToString(),
+        onnx=onnx,
         rows=rows,
         labels=labels,
         name=VERSION,

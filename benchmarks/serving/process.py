@@ -96,6 +96,28 @@ class Server:
         """CPU seconds since the start, of all its processes."""
         return sum(cpu_seconds(pid) for pid in self.pids())
 
+    def manage(self, path: str) -> bytes:
+        """Read a page of the management port.
+
+        Raises:
+            BenchError: It is not there.
+        """
+        connection = http.client.HTTPConnection(self.target.management, timeout=10)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            body = response.read()
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise BenchError(f"{self.target.name} answers {response.status} to {path}: {body[:300]!r}")
+        return body
+
+    def forget_highest(self) -> None:
+        """Let the highest memory count from now on."""
+        for pid in self.pids():
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
     def memory(self, field: str = "VmRSS") -> float:
         """Resident memory of all its processes in MiB, now or at its highest (`VmHWM`)."""
         return sum(memory_mebibytes(pid, field) for pid in self.pids())

@@ -14,7 +14,7 @@ from benchmarks.serving.process import Target
 from kingmaker_serving.digest import sha256
 from support.localprocess import free_port
 
-_TASK: Final = {"type": "Classification", "label": "label", "score": "probabilities"}
+TASK: Final = {"type": "Classification", "label": "label", "score": "probabilities"}
 _KEY: Final = "0123456789abcdef" * 4
 """Request ids are signed in a pod, so they are here."""
 
@@ -26,7 +26,7 @@ def ours(model: Model, folder: Path, *more: str, counting: bool = True, version:
 
 def of_model(model: Model, *, counting: bool = True) -> list[str]:
     """Give the options of `serve` for one model, but its version."""
-    options = ["--dir", str(model.folder), "--model-name", NAME, "--task", json.dumps(_TASK)]
+    options = ["--dir", str(model.folder), "--model-name", NAME, "--task", json.dumps(TASK)]
     options += ["--model-digest", sha256(model.onnx.read_bytes())]
     if counting:
         options += ["--baseline-digest", sha256((model.folder / "baseline.json").read_bytes())]
@@ -80,7 +80,7 @@ def kserve(model: Model, folder: Path, installed: Path) -> Target:
     port, grpc = free_port(), free_port()
     command = [str(installed / "python"), str(programs.PEERS / "kserve" / "server.py"), "--model", str(model.onnx)]
     command += ["--model_name", NAME, "--http_port", str(port), "--grpc_port", str(grpc), "--workers", "1"]
-    command += ["--enable_latency_logging", "false", "--event-loop", "uvloop"]
+    command += ["--enable_latency_logging", "false"]
     return _target("kserve", command, folder, port, grpc)
 
 
