@@ -13,6 +13,7 @@ import (
 const (
 	second      = int64(1_000_000_000)
 	grace       = 5 * second
+	late        = second / 20 // what was due before the end is sent this long after it
 	epollPwait2 = 441 // the same number on amd64 and arm64
 	spinning    = 500_000
 	noAnswer    = 0 // status of a request that was due and got none
@@ -92,6 +93,9 @@ func (l *load) goesOn(at int64) bool {
 func (l *load) isSending(at int64) bool {
 	if l.count > 0 {
 		return l.sent < l.count && l.errors < 1000
+	}
+	if l.rate > 0 {
+		return l.due(at) < l.end && at < l.end+late
 	}
 	return at < l.end
 }
