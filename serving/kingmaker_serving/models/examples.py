@@ -66,7 +66,7 @@ def run_examples(session: ModelSession, document: Examples) -> list[dict[str, np
     samples = []
     for number, example in enumerate(document.examples):
         try:
-            feeds = read_inputs(InferRequest(inputs=example.inputs), session.signature, session.symbols)
+            feeds = read_inputs(InferRequest(inputs=example.inputs), session.signature)
             given = session.run(feeds, [], Stop()).outputs
         except ServingError as error:
             raise _failure(f"example {number}", error) from error

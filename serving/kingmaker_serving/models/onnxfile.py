@@ -1,80 +1,127 @@
 """What an ONNX file says about itself, read from its bytes without running any of it.
 
-ONNX Runtime tells neither the opset nor whether tensors live in other files, and opening those files is what must not
+ONNX Runtime tells neither the opset nor where tensors live in other files, and opening those files is what must not
 happen. So the few fields that matter are walked here, on the protobuf wire format: a length at a time, weights skipped.
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from posixpath import normpath
 from typing import Final
 
 from kingmaker_serving.errors import Reason, VerbError
+from kingmaker_serving.models.wire import Field, text, walk
 
-ALLOWED_DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
-"""Standard operators. Anything else needs code that did not come with ONNX Runtime's specification."""
+ALLOWED_DOMAINS: Final = frozenset(
+    {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"}
+)
+"""Operators that are built into ONNX Runtime. Anything else needs somebody's library, and none is ever loaded."""
 _MAX_DEPTH: Final = 32
-_MAX_KEY: Final = 2**32 - 1
 
-# An attribute's numbers come one field each; a forest has millions. Runs of them are skipped at the speed of `re`.
-_RUNS: Final = re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])++|(?:\x3d.{4})++", re.DOTALL)
+
+@dataclass(frozen=True, slots=True)
+class ExternalTensor:
+    """A tensor whose numbers are in another file."""
+
+    field: Field
+    """Where the tensor stands."""
+    path: str
+    """Of the file, relative and without detours."""
+    offset: int
+    length: int | None
+    """Both in bytes; no length is: to the end of the file."""
+    is_weight: bool
+    """Whether it is an initializer of the main graph, and not within a branch, a loop, a function or an attribute."""
 
 
 @dataclass(slots=True)
 class OnnxFile:
-    """Facts of one file: default opset, who wrote it, foreign operators, and whether it is complete."""
+    """Facts of one file: default opset, who wrote it, foreign operators, and what it needs beside itself."""
 
     opset: int = 0
     producer: str = ""
     foreign_operators: set[str] = field(default_factory=set)
     local_functions: set[tuple[str, str]] = field(default_factory=set)
-    has_external_data: bool = False
+    external: list[ExternalTensor] = field(default_factory=list)
+    odd_texts: list[Field] = field(default_factory=list)
+    """Where texts stand that are not UTF-8."""
     has_training: bool = False
     has_graph: bool = False
 
+    @property
+    def files(self) -> set[str]:
+        """Paths of the files that the model needs beside itself."""
+        return {tensor.path for tensor in self.external}
 
-def inspect(content: bytes) -> OnnxFile:
+
+def inspect(content: bytes, files: Collection[str] = ()) -> OnnxFile:
     """Read a model file's facts and refuse what must not be loaded.
+
+    Args:
+        content: The file.
+        files: Paths of the files that came with it, relative to it.
+
+    Raises:
+        VerbError: InvalidModel; the message says what to export differently.
+    """
+    found = read(content)
+    missing = sorted(found.files.difference(files))
+    if missing:
+        message = (
+            f"tensors of the model live in other files (external data), and {missing[:5]} did not come with it; "
+            "package it with `kingmaker-serving package`, which lists them in a digest manifest, or save it as one file"
+        )
+        raise VerbError(Reason.INVALID_MODEL, message)
+    return found
+
+
+def read(content: bytes) -> OnnxFile:
+    """Read a model file's facts and refuse what must not be loaded, whichever files came with it.
 
     Raises:
         VerbError: InvalidModel; the message says what to export differently.
     """
     found = OnnxFile()
     try:
-        for number, start, end in _fields(content, 0, len(content)):
+        for number, start, end, _ in walk(content, 0, len(content)):
             if number == 25:
                 found.local_functions.add(_function_name(content, start, end))
         _model(content, found)
     except (ValueError, IndexError) as error:
-        message = f"the file is no ONNX model ({error}); export it again as one .onnx file"
-        raise VerbError(Reason.INVALID_MODEL, message) from error
+        raise no_model(error) from error
     _refuse(found)
     return found
+
+
+def no_model(error: Exception) -> VerbError:
+    """Build the error of bytes that can't be walked."""
+    return VerbError(Reason.INVALID_MODEL, f"the file is no ONNX model ({error}); export it again as an .onnx file")
 
 
 def _refuse(found: OnnxFile) -> None:
     problem = ""
     if not found.has_graph:
-        problem = "the file is no ONNX model (it holds no graph); export it again as one .onnx file"
-    elif found.has_external_data:
-        problem = "tensors of the model live in other files (external data); save it as a single .onnx file"
+        problem = "the file is no ONNX model (it holds no graph); export it again as an .onnx file"
     elif found.has_training:
         problem = "the model holds a training graph; export it for inference"
     elif found.foreign_operators:
         names = ", ".join(sorted(found.foreign_operators)[:5])
-        problem = f"the model uses operators outside ai.onnx and ai.onnx.ml: {names}; export it with standard ones"
+        problem = (
+            f"the model uses operators that are not built into ONNX Runtime: {names}; export it without them "
+            "(libraries of custom operators are never loaded)"
+        )
     if problem:
         raise VerbError(Reason.INVALID_MODEL, problem)
 
 
 def _model(data: bytes, found: OnnxFile) -> None:
     version = ""
-    for number, start, end in _fields(data, 0, len(data)):
+    for number, start, end, _ in walk(data, 0, len(data)):
         match number:
             case 2:
-                found.producer = _text(data, start, end)
+                found.producer = text(data, start, end)
             case 3:
-                version = _text(data, start, end)
+                version = text(data, start, end)
             case 7:
                 found.has_graph = True
                 _graph(data, start, end, found, 0)
@@ -91,9 +138,9 @@ def _model(data: bytes, found: OnnxFile) -> None:
 
 def _opset(data: bytes, start: int, end: int, found: OnnxFile) -> None:
     domain, version = "", 0
-    for number, begin, stop in _fields(data, start, end):
+    for number, begin, stop, _ in walk(data, start, end):
         if number == 1:
-            domain = _text(data, begin, stop)
+            domain = text(data, begin, stop)
         elif number == 2:
             version = begin
     if domain in {"", "ai.onnx"}:
@@ -102,16 +149,16 @@ def _opset(data: bytes, start: int, end: int, found: OnnxFile) -> None:
 
 def _function_name(data: bytes, start: int, end: int) -> tuple[str, str]:
     name = domain = ""
-    for number, begin, stop in _fields(data, start, end):
+    for number, begin, stop, _ in walk(data, start, end):
         if number == 1:
-            name = _text(data, begin, stop)
+            name = text(data, begin, stop)
         elif number == 10:
-            domain = _text(data, begin, stop)
+            domain = text(data, begin, stop)
     return domain, name
 
 
 def _function(data: bytes, start: int, end: int, found: OnnxFile) -> None:
-    for number, begin, stop in _fields(data, start, end):
+    for number, begin, stop, _ in walk(data, start, end):
         if number == 11:
             _attribute(data, begin, stop, found, 0)
     _nodes(data, start, end, found, 0, node_field=7)
@@ -121,27 +168,27 @@ def _graph(data: bytes, start: int, end: int, found: OnnxFile, depth: int) -> No
     if depth > _MAX_DEPTH:
         message = f"graphs are nested deeper than {_MAX_DEPTH}"
         raise ValueError(message)
-    for number, begin, stop in _fields(data, start, end):
-        if number == 5:
-            _tensor(data, begin, stop, found)
-        elif number == 15:
-            _sparse(data, begin, stop, found)
+    for part in walk(data, start, end):
+        if part.number == 5:
+            _tensor(data, part, found, is_weight=depth == 0)
+        elif part.number == 15:
+            _sparse(data, part.start, part.end, found)
     _nodes(data, start, end, found, depth, node_field=1)
 
 
 def _nodes(data: bytes, start: int, end: int, found: OnnxFile, depth: int, *, node_field: int) -> None:
-    for number, begin, stop in _fields(data, start, end):
+    for number, begin, stop, _ in walk(data, start, end):
         if number == node_field:
             _node(data, begin, stop, found, depth)
 
 
 def _node(data: bytes, start: int, end: int, found: OnnxFile, depth: int) -> None:
     operator = domain = ""
-    for number, begin, stop in _fields(data, start, end):
+    for number, begin, stop, _ in walk(data, start, end):
         if number == 4:
-            operator = _text(data, begin, stop)
+            operator = text(data, begin, stop)
         elif number == 7:
-            domain = _text(data, begin, stop)
+            domain = text(data, begin, stop)
         elif number == 5:
             _attribute(data, begin, stop, found, depth)
     if domain not in ALLOWED_DOMAINS and (domain, operator) not in found.local_functions:
@@ -149,77 +196,74 @@ def _node(data: bytes, start: int, end: int, found: OnnxFile, depth: int) -> Non
 
 
 def _attribute(data: bytes, start: int, end: int, found: OnnxFile, depth: int) -> None:
-    for number, begin, stop in _fields(data, start, end):
-        if number in {6, 11}:
-            _graph(data, begin, stop, found, depth + 1)
-        elif number in {5, 10}:
-            _tensor(data, begin, stop, found)
-        elif number in {22, 23}:
-            _sparse(data, begin, stop, found)
+    for part in walk(data, start, end):
+        if part.number in {6, 11}:
+            _graph(data, part.start, part.end, found, depth + 1)
+        elif part.number in {5, 10}:
+            _tensor(data, part, found)
+        elif part.number in {22, 23}:
+            _sparse(data, part.start, part.end, found)
+        elif part.number in {4, 9}:
+            _check_text(data, part, found)
 
 
 def _sparse(data: bytes, start: int, end: int, found: OnnxFile) -> None:
-    for number, begin, stop in _fields(data, start, end):
-        if number in {1, 2}:
-            _tensor(data, begin, stop, found)
+    for part in walk(data, start, end):
+        if part.number in {1, 2}:
+            _tensor(data, part, found)
 
 
-def _tensor(data: bytes, start: int, end: int, found: OnnxFile) -> None:
-    for number, begin, _ in _fields(data, start, end):
-        if number == 13 or (number == 14 and begin != 0):
-            found.has_external_data = True
+def _tensor(data: bytes, part: Field, found: OnnxFile, *, is_weight: bool = False) -> None:
+    entries: dict[str, str] = {}
+    is_external = False
+    for inner in walk(data, part.start, part.end):
+        if inner.number == 13:
+            is_external = True
+            key, value = _entry(data, inner.start, inner.end)
+            if key in entries:
+                message = f"external data says {key!r} twice"
+                raise ValueError(message)
+            entries[key] = value
+        elif inner.number == 14 and inner.start != 0:
+            is_external = True
+        elif inner.number == 6:
+            _check_text(data, inner, found)
+    if is_external:
+        found.external.append(_external(part, entries, is_weight=is_weight))
 
 
-def _text(data: bytes, start: int, end: int) -> str:
-    return data[start:end].decode("utf-8", "replace")
+def _check_text(data: bytes, part: Field, found: OnnxFile) -> None:
+    content = data[part.start : part.end]
+    if content.isascii():
+        return
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        found.odd_texts.append(part)
 
 
-def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Walk one message: field number with begin and end of its bytes, or with the value itself for a number.
+def _entry(data: bytes, start: int, end: int) -> tuple[str, str]:
+    key = value = ""
+    for number, begin, stop, _ in walk(data, start, end):
+        if number == 1:
+            key = text(data, begin, stop)
+        elif number == 2:
+            value = data[begin:stop].decode("utf-8")
+    return key, value
+
+
+def _external(part: Field, entries: dict[str, str], *, is_weight: bool) -> ExternalTensor:
+    """Read where a tensor's numbers are.
 
     Raises:
-        ValueError: A field reaches over the end of its message, or has a key or wire type that ONNX does not use.
+        ValueError: Not a place within a file below the model's own folder.
     """
-    position = start
-    while position < end:
-        run = _RUNS.match(data, position, end)
-        if run:
-            position = run.end()
-            continue
-        key, position = _varint(data, position, end)
-        if key > _MAX_KEY:
-            # ONNX Runtime's protobuf drops the bits above: to it this would be another field than to us.
-            message = f"a field's key at byte {position} has more than 32 bits"
-            raise ValueError(message)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            value, position = _varint(data, position, end)
-            yield number, value, 0
-            continue
-        if wire == 2:
-            length, position = _varint(data, position, end)
-        elif wire in {1, 5}:
-            length = 8 if wire == 1 else 4
-        else:
-            message = f"wire type {wire} at byte {position}"
-            raise ValueError(message)
-        if position + length > end:
-            message = f"a field ends at byte {position + length}, its message at {end}"
-            raise ValueError(message)
-        yield number, position, position + length
-        position += length
-
-
-def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= end:
-            message = f"it ends within a number at byte {position}"
-            raise ValueError(message)
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    message = f"a number at byte {position} is too long"
-    raise ValueError(message)
+    location = entries.get("location", "")
+    path = normpath(location) if location else ""
+    offset, length = entries.get("offset", "0"), entries.get("length")
+    numbers = [offset] if length is None else [offset, length]
+    is_place = all(n.isascii() and n.isdigit() and len(n) < 19 for n in numbers)
+    if not path or path.startswith(("/", "..")) or "\\" in path or not is_place:
+        message = f"external data at {location[:200]!r}, offset {offset[:30]}, length {str(length)[:30]}"
+        raise ValueError(message)
+    return ExternalTensor(part, path, int(offset), int(length) if length is not None else None, is_weight)

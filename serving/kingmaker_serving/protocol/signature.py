@@ -27,8 +27,8 @@ NUMPY: Final[dict[str, np.dtype]] = {
     "FP64": np.dtype(np.float64),
     "BYTES": np.dtype(object),
 }
-"""The protocol's element types, and how they are held. BYTES are `str` or `bytes` objects. BF16 is held as its bits,
-since numpy has no such type: `protocol.bfloat16` reads them as numbers."""
+"""The protocol's element types, and how they are held. BYTES are `str` objects; in outputs those that are not UTF-8 are
+`bytes`. BF16 is held as its bits, since numpy has no such type: `protocol.bfloat16` reads them as numbers."""
 
 FLOATS: Final = frozenset({"FP16", "BF16", "FP32", "FP64"})
 

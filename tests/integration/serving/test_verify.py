@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from support.onnx_models import a_classifier, a_model, adding, echo, endless
+from support.onnx_models import a_model, adding, endless
 from support.servers import digests, run_verb
 
 SIGNATURE = {
@@ -61,8 +61,6 @@ RENAMED = json.dumps(SIGNATURE | {"outputs": [{"name": "z", "datatype": "FP32", 
 BAD: list[tuple[str, list[str], dict[str, bytes], str, str]] = [
     ("garbage", [], {"model": b"garbage"}, "InvalidModel", "is no ONNX model"),
     ("cut off", [], {"model": adding()[:-5]}, "InvalidModel", "is no ONNX model"),
-    ("zipmap", [], {"model": a_classifier(seed=1, zipmap=True)[0]}, "InvalidModel", "zipmap"),
-    ("half floats", [], {"model": echo(TensorProto.FLOAT16)}, "InvalidModel", "export it as FP32"),
     ("another shape", ["--signature", WIDER], {"model": adding()}, "SignatureMismatch", "is FP32 [-1, 3] in the file"),
     ("another output", ["--signature", RENAMED], {"model": adding()}, "SignatureMismatch", "output 'z' is not in"),
     ("no signature", ["--signature", "{"], {"model": adding()}, "SignatureMismatch", "can't be read"),
