@@ -116,7 +116,7 @@ def _count(feeds: Feeds) -> range:
 
 
 def _made_up(signature: Signature, drawn: np.random.Generator) -> dict[str, np.ndarray]:
-    return {spec.name: _values(spec, drawn) for spec in signature.inputs}
+    return {spec.name: _values(spec, drawn) for spec in signature.inputs if not spec.optional}
 
 
 def _values(spec: TensorSpec, drawn: np.random.Generator) -> np.ndarray:

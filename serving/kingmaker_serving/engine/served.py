@@ -154,7 +154,8 @@ class ServedModel:
         job.token = self.tokens.make(job.number)
         request = job.request
         wanted = [output.name for output in request.outputs] or self._names
-        outputs = {name: job.outputs[name] for name in wanted}
+        # An optional output may have no value.
+        outputs = {name: job.outputs[name] for name in wanted if name in job.outputs}
         settings = self.settings
         return InferenceReply(settings.name, settings.version, request.id or job.token, outputs, self._datatypes)
 
