@@ -8,10 +8,15 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.workermanage import WorkerController
 
 from support.controlplane import ControlPlane, running_control_plane
 from support.rooms import Keeper, RoomScheduling, begins
+
+# How long an example takes says how busy the machine is; what must not take long has a test of its own.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 KEEPER = pytest.StashKey[Keeper]()
 

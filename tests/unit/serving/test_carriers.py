@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto, helper, numpy_helper
@@ -36,7 +36,6 @@ ARRAYS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(ARRAYS)
 def test_a_sequence_goes_through_a_model_as_it_was(arrays: list[np.ndarray]) -> None:
     carrier = Sequence("x", "FP32", optional=False)
@@ -113,7 +112,6 @@ def test_a_dictionary_is_its_keys_and_its_values() -> None:
         session.run(feeds, [], Stop())
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.uint16, hnp.array_shapes(min_dims=0, min_side=0)))
 def test_sixteen_bits_go_through_a_model_as_they_were(bits: np.ndarray) -> None:
     shape = tuple(f"d{index}" for index in range(bits.ndim))
@@ -128,7 +126,6 @@ def casting(before: int, after: int) -> ModelSession:
     return ModelSession(a_model([node], [("x", before, ["n"])], [("y", after, ["n"])]).SerializeToString())
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.float32, st.integers(0, 20), elements=st.floats(width=32, allow_nan=False)))
 def test_numbers_become_the_sixteen_bits_that_onnx_runtime_makes_of_them(numbers: np.ndarray) -> None:
     bits = casting(FLOAT, TensorProto.BFLOAT16).run({"x": numbers}, [], Stop()).outputs["y"]
