@@ -103,6 +103,8 @@ def _add_serve(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
     verb.add_argument("--port", type=_port, default=8080, help="requests")
     verb.add_argument("--management-port", type=_port, default=8082, help="probes, /metrics, /profile, /baseline")
     verb.add_argument("--shadow-targets", type=Path, metavar="FILE", help="whom to send copies of requests to")
+    keys = "whose files are the keys of the request ids (default: one that no other server knows)"
+    verb.add_argument("--id-keys", type=Path, metavar="FOLDER", help=keys)
     verb.add_argument("--max-request-bytes", type=_positive, default=16 * 1024**2, help="of a body, unpacked too")
     verb.add_argument("--max-response-bytes", type=_positive, default=64 * 1024**2, help="of the outputs in memory")
     verb.add_argument("--drain-seconds", type=_seconds, default=45.0, help="at most, for requests in flight at SIGTERM")

@@ -141,7 +141,7 @@ def a_server(folder: Path, *arguments: str, ready: bool = True, **fields: Any) -
         folder: Of model.onnx and what else there is.
         arguments: Further ones of `serve`.
         ready: Wait for readiness.
-        fields: `name`, `version`, `task`, `address`, `key`.
+        fields: `name`, `version`, `task`, `address`, `keys`.
     """
     address = fields.get("address") or an_address()
     name, version = fields.get("name", "churn"), fields.get("version", "churn-1")
@@ -150,12 +150,13 @@ def a_server(folder: Path, *arguments: str, ready: bool = True, **fields: Any) -
     command = [sys.executable, "-m", "kingmaker_serving", "serve", "--dir", str(folder), *digests(folder)]
     command += ["--model-name", name, "--model-version", version, "--host", address]
     command += ["--drain-seconds", "0", "--termination-log", str(own / "termination-log"), *arguments]
+    if fields.get("keys"):
+        command += ["--id-keys", str(fields["keys"])]
     if fields.get("task"):
         command += ["--task", json.dumps(fields["task"])]
     environment = os.environ | {
         "KINGMAKER_POD_NAME": f"pod-{version}",
         "KINGMAKER_POD_IP": address,
-        "KINGMAKER_FEEDBACK_KEY": fields.get("key", ""),
     }
     log = own / "log"
     with log.open("wb") as output:

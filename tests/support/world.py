@@ -138,7 +138,12 @@ class World:
             router = replace(router, decision=self.route.decision, weights=weights)
         profiles = tuple(
             ProcessCounts(
-                f"pod-{name}", name, self.models[name].spec.artifact.digest, "", "1", read_samples(counts.items())[0]
+                f"pod-{name}",
+                name,
+                self.models[name].spec.artifact.digest,
+                "",
+                "1",
+                read_samples(counts.items())[0].own,
             )
             for name, counts in self.counts.items()
         )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.cells import CellVector, widths_of
-from kingmaker.core.counts.process import ProcessCounts
+from kingmaker.core.counts.process import ProcessCounts, start_of
 from kingmaker.core.counts.samples import MOST, Dropped, parse_labels, read_samples
 
 _PREFIX: Final = b"kingmaker_profile_"
@@ -85,11 +85,18 @@ class ExpositionReader:
         if pod and info.get("pod") not in (pod, "", None):
             message = f"it has the counts of pod {info['pod'][:100]!r}, expected {pod!r}"
             raise UnreadableError(message)
-        by_decision, unknown = read_samples(samples)
+        counted, unknown = read_samples(samples, own=start_of(info["model_digest"]))
         baseline = baselines.get(info["baseline_digest"])
         vector = self._read_cells(cells, baseline, dropped) if baseline else None
         counts = ProcessCounts(
-            pod_uid, info["model"], info["model_digest"], info["baseline_digest"], start, by_decision, vector
+            pod_uid,
+            info["model"],
+            info["model_digest"],
+            info["baseline_digest"],
+            start,
+            counted.own,
+            vector,
+            counted.others,
         )
         return Read(counts, dropped + unknown)
 

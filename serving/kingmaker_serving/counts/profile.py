@@ -13,6 +13,7 @@ import numpy as np
 
 from kingmaker_serving.counts.baseline import Baseline
 from kingmaker_serving.counts.cells import CellCounts
+from kingmaker_serving.counts.labelled import LabelCounts
 from kingmaker_serving.counts.series import PAST, Series, sample
 
 LATENCY_EDGES: Final = (
@@ -63,15 +64,10 @@ class Profile:
         self.requests = Series("requests_total", "decision", "outcome")
         self.rows = Series("rows_total", "decision")
         self.latency = Series("latency_total", "decision", "le")
-        self.feedback = Series("feedback_total", "decision", "outcome")
-        self.unmatched = Series("feedback_unmatched_total")
+        self.labels = LabelCounts(baseline.prediction if baseline else None)
         self.pairs = Series("shadow_pairs_total", "challenger", "decision", "result")
         self.failures = Series("shadow_failures_total", "challenger", "decision", "side")
         self.slower = Series("shadow_slower_total", "challenger", "decision", "side")
-        self.shadow_feedback = Series(
-            "shadow_feedback_total", "challenger", "decision", "champion", "challenger_outcome"
-        )
-        self.unmatched.counts[()] = 0
         self.seconds = 0.0
         """Sum of all counted latencies."""
         self._decisions: set[int] = set()
@@ -79,9 +75,8 @@ class Profile:
 
     @property
     def series(self) -> tuple[Series, ...]:
-        """All counters but the cells, in the order of the exposition."""
-        shadow = (self.pairs, self.failures, self.slower, self.shadow_feedback)
-        return (self.requests, self.rows, self.latency, self.feedback, self.unmatched, *shadow)
+        """All counters but the cells and those of labels, in the order of the exposition."""
+        return (self.requests, self.rows, self.latency, self.pairs, self.failures, self.slower)
 
     def admit(self, decision: str) -> str:
         """Give the label to count a decision under; the newest few have their own, so that labels stay bounded."""
@@ -129,7 +124,7 @@ class Profile:
             "pod": who.pod,
         }
         lines = [f"{sample('info', labels)}1", f"{sample('start_time_seconds', {})}{who.started:.3f}"]
-        for series in self.series:
+        for series in (*self.series, *self.labels.series):
             lines += series.lines()
         for counter, prefixes in zip((self.features, self.answers), self._cell_prefixes, strict=True):
             if counter is not None:

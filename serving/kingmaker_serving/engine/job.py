@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from kingmaker_serving.errors import ErrorCode, ServingError
+from kingmaker_serving.labels.ids import NO_ID
 from kingmaker_serving.protocol.values import InferenceRequest
 
 OUT_OF_TIME = ServingError(ErrorCode.DEADLINE, "the model did not answer in time; send fewer rows, or allow more time")
@@ -14,8 +15,8 @@ class Job:
     """A request that waits, runs, or has its outcome: `outputs` or `error`. Used from the event loop only."""
 
     __slots__ = (
-        *("answers", "began", "deadline", "decision", "error", "is_over", "names", "number", "on_done"),
-        *("outputs", "request", "rows", "seconds", "token"),
+        *("answers", "began", "deadline", "decision", "error", "is_over", "made", "names", "on_done"),
+        *("outputs", "request", "rows", "seconds"),
     )
 
     def __init__(
@@ -51,9 +52,8 @@ class Job:
         self.seconds = 0.0
         """What the model alone took: of a run of several requests, this one's share by rows."""
         self.is_over = False
-        self.number = 0
-        self.token = ""
-        """The request id."""
+        self.made = NO_ID
+        """The request id, once there is an answer."""
         self.answers: list[str | int | float | bool | None] = []
         """The label output, one value per row; empty without a task."""
 

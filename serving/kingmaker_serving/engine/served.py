@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Callable
 from typing import Final
+
+import numpy as np
 
 from kingmaker_serving.counts.profile import SHADOW, Identity, Profile
 from kingmaker_serving.counts.series import NONE
@@ -14,11 +15,15 @@ from kingmaker_serving.engine.pace import Pace
 from kingmaker_serving.engine.runner import Runner
 from kingmaker_serving.engine.settings import ModelSettings
 from kingmaker_serving.engine.watch import Watch
-from kingmaker_serving.errors import ErrorCode, ServingError
-from kingmaker_serving.labels.memory import Memory
-from kingmaker_serving.labels.tokens import Token, Tokens
+from kingmaker_serving.errors import ServingError
+from kingmaker_serving.labels.answers import values_of
+from kingmaker_serving.labels.ids import Ids
+from kingmaker_serving.labels.judge import Judge
+from kingmaker_serving.labels.keys import Keys
+from kingmaker_serving.labels.scores import ScoreCells
+from kingmaker_serving.labels.verdicts import Verdicts
 from kingmaker_serving.models.loading import LoadedModel, answer_columns, count_answers, count_features
-from kingmaker_serving.protocol.messages import read_feedback
+from kingmaker_serving.protocol.bfloat16 import to_float32
 from kingmaker_serving.protocol.rest import RestCodec
 from kingmaker_serving.protocol.values import InferenceReply, InferenceRequest
 
@@ -36,8 +41,9 @@ class ServedModel:
         pace: Pace,
         *,
         watch: Watch,
-        tokens: Tokens,
+        keys: Keys,
         pod: str,
+        address: str,
         started: float,
     ) -> None:
         """Lay out the counters.
@@ -47,8 +53,9 @@ class ServedModel:
             loaded: The model, after its self-test.
             pace: How long it takes.
             watch: Ends runs on the event loop that take too long.
-            tokens: Make request ids.
+            keys: Of the request ids.
             pod: Name of the pod, stamped on the counts.
+            address: IP address of the pod, for ids of requests that it remembers more of.
             started: Unix time from which it counts, seconds.
         """
         baseline, signature = loaded.baseline, loaded.session.signature
@@ -72,8 +79,11 @@ class ServedModel:
             answers=count_answers(answer_columns(baseline), signature) if baseline else None,
         )
         self.counting = Counting(self.profile)
-        self.memory = Memory(self.profile, self.task) if self.task else None
-        self.tokens = tokens
+        self.ids = self._ids(keys, loaded, address)
+        self.verdicts = Verdicts(self.ids, self.profile.labels)
+        self.judge = Judge(self.verdicts)
+        self.is_copied = False
+        """Whether challengers get copies of its requests."""
         self.on_answered: Callable[[Job], None] | None = None
         """Hears of every answer that was sent, but those to copies of a champion's requests."""
         limits = settings.limits
@@ -86,7 +96,6 @@ class ServedModel:
             max_rows=limits.max_rows,
             max_delay=limits.max_delay,
         )
-        self._numbers = count(1)
         self._names = tuple(spec.name for spec in signature.outputs)
         watched = [self.task.label] if self.task else []
         if baseline:
@@ -148,16 +157,19 @@ class ServedModel:
         return job, self.reply(job)
 
     def reply(self, job: Job) -> InferenceReply:
-        """Make the answer of a job that succeeded, and its request id (`job.token`)."""
-        job.number = next(self._numbers)
-        job.answers = self._answers(job)
-        job.token = self.tokens.make(job.number)
+        """Make the answer of a job that succeeded, and its request id (`job.made`)."""
+        label = self._label(job)
+        job.answers = [] if label is None else values_of(label)
+        scores = self._numbers(job, self._score) if self._score else None
+        decision = int(job.decision) if job.decision.isdigit() else None
+        is_copied = self.is_copied and job.decision != SHADOW
+        job.made = self.ids.make(decision, label, scores, is_copied=is_copied)
         request = job.request
         wanted = [output.name for output in request.outputs] or self._names
         # An optional output may have no value.
         outputs = {name: job.outputs[name] for name in wanted if name in job.outputs}
         settings = self.settings
-        return InferenceReply(settings.name, settings.version, request.id or job.token, outputs, self._datatypes)
+        return InferenceReply(settings.name, settings.version, request.id or job.made.text, outputs, self._datatypes)
 
     def sent(self, job: Job) -> None:
         """Count an answer that was sent."""
@@ -166,8 +178,8 @@ class ServedModel:
         self.counting.add(job.decision, rows, seconds, job.inputs, job.outputs)
         if job.decision == SHADOW:
             return
-        if self.memory is not None and job.answers:
-            self.memory.remember(job.number, decision=job.decision, answers=job.answers)
+        if job.request.id or job.made.is_wide:
+            self.judge.note(job.made, job.request.id, self._label(job))
         if self.on_answered is not None:
             self.on_answered(job)
 
@@ -184,45 +196,6 @@ class ServedModel:
             return str(int(stamp))
         return NONE
 
-    # -- labels
-
-    def read_feedback(self, body: bytes) -> tuple[Token, list[str | int | float | bool]]:
-        """Read a feedback message and check who made its id.
-
-        Raises:
-            ServingError: INVALID_REQUEST, or NOT_FOUND for an id that no pod of this deployment made.
-        """
-        feedback = read_feedback(body)
-        labels = feedback.given()
-        if not labels:
-            raise ServingError(ErrorCode.INVALID_REQUEST, "labels is an empty list; send one label per row")
-        token = self.tokens.read(feedback.id)
-        if token is None:
-            raise self.unmatched("send the reply's header kingmaker-request-id as it was")
-        return token, labels
-
-    def judge(self, token: Token, labels: Sequence[str | int | float | bool]) -> int:
-        """Take the labels for a request that this pod answered.
-
-        Returns:
-            Rows judged.
-
-        Raises:
-            ServingError: NOT_FOUND when it is forgotten, CONFLICT, INVALID_REQUEST.
-        """
-        if self.memory is None:
-            message = "this model has no task, so nobody knows which output a label belongs to; add spec.task"
-            raise ServingError(ErrorCode.INVALID_REQUEST, message)
-        matched = self.memory.judge(token.number, labels) if self.tokens.is_own(token) else None
-        if matched is None:
-            raise self.unmatched("its rows are forgotten, or the server was restarted since")
-        return matched
-
-    def unmatched(self, why: str) -> ServingError:
-        """Count feedback that finds no request, and build its error."""
-        self.profile.unmatched.add()
-        return ServingError(ErrorCode.NOT_FOUND, f"no request of this id is remembered: {why}")
-
     # -- life
 
     def settled(self) -> Profile:
@@ -238,11 +211,28 @@ class ServedModel:
         """End what runs."""
         self.runner.close()
 
-    def _answers(self, job: Job) -> list[str | int | float | bool | None]:
+    def _ids(self, keys: Keys, loaded: LoadedModel, address: str) -> Ids:
+        settings = self.settings
+        score = loaded.baseline.document.score if loaded.baseline else None
+        spec = loaded.session.signature.output(score.output) if score else None
+        self._score = spec.name if spec else ""
+        return Ids(
+            keys,
+            deployment=settings.name,
+            model=settings.version,
+            digest=settings.digests.model,
+            task=self.task,
+            address=address,
+            scores=ScoreCells(score, spec.datatype) if score and spec else None,
+        )
+
+    def _label(self, job: Job) -> np.ndarray | None:
+        """Give the output that labels are compared with, where it has one value per row."""
         if self.task is None:
-            return []
+            return None
         label = job.outputs[self.task.label]
-        if not label.ndim or label.size != len(label):
-            return []
-        answers: list[str | int | float | bool | None] = label.reshape(-1).tolist()
-        return answers
+        return self._numbers(job, self.task.label) if label.ndim and label.size == len(label) else None
+
+    def _numbers(self, job: Job, output: str) -> np.ndarray:
+        array = job.outputs[output]
+        return to_float32(array) if self._datatypes[output] == "BF16" else array

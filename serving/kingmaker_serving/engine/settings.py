@@ -53,6 +53,7 @@ class Settings:
     body_seconds: float = 10.0
     pod_name: str = ""
     pod_ip: str = ""
+    id_keys: Path | None = None
     feedback_key: bytes = b""
 
     @classmethod
@@ -91,5 +92,6 @@ class Settings:
             body_seconds=args.body_seconds,
             pod_name=environ.get("KINGMAKER_POD_NAME", ""),
             pod_ip=environ.get("KINGMAKER_POD_IP", "") or args.host,
+            id_keys=args.id_keys,
             feedback_key=environ.get("KINGMAKER_FEEDBACK_KEY", "").encode(),
         )

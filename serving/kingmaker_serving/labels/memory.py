@@ -1,119 +1,137 @@
-"""What was answered lately, so that labels that arrive later can judge it."""
+"""What an id can't carry and a process has to remember: what challengers said to copies, and answers of very many rows.
+
+It is gone with the process. Labels for it are passed on to the pod whose address stands in the id.
+"""
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from math import isfinite
+from dataclasses import dataclass, replace
 from typing import Final
 
-from kingmaker_serving.counts.profile import Profile
-from kingmaker_serving.errors import ErrorCode, ServingError
-from kingmaker_serving.protocol.signature import Task, TaskType
+import numpy as np
 
-CAPACITY_ROWS: Final = 100_000
-Value = str | int | float | bool | None
+from kingmaker_serving.counts.labelled import LabelCounts, Seen
+from kingmaker_serving.labels.answers import Value, pack, unpack, values_of
+from kingmaker_serving.labels.ids import Answered
+from kingmaker_serving.labels.verdict import see
+
+MOST_BYTES: Final = 16 * 1024**2
+"""Of answers of wide requests, and of challengers' answers, each."""
+_ENTRY_BYTES: Final = 200
+"""What a remembered request takes beside its answers."""
+_MOST_EARLY_BYTES: Final = 4 * 1024**2
+"""Of labels that wait for a challenger's answer, which comes within seconds."""
+_LABEL_BYTES: Final = 40
 
 
-@dataclass(slots=True)
+class WideAnswers:
+    """Answers of requests with more rows than an id has room for; the oldest are forgotten first."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        """Begin with none."""
+        self._most = most_bytes
+        self._answers: OrderedDict[bytes, tuple[list[Value] | np.ndarray, int]] = OrderedDict()
+        self.bytes = 0
+
+    def remember(self, nonce: bytes, answers: np.ndarray) -> None:
+        """Remember a request's answers, one per row. What is larger than the whole memory is not remembered."""
+        # A part of a larger array would keep all of it.
+        kept = values_of(answers) if answers.dtype.kind == "O" else answers.copy()
+        size = _ENTRY_BYTES + _size_of(kept)
+        if size > self._most:
+            return
+        self._answers[nonce] = (kept, size)
+        self.bytes += size
+        while self.bytes > self._most:
+            _, (_, freed) = self._answers.popitem(last=False)
+            self.bytes -= freed
+
+    def complete(self, answered: Answered) -> Answered | None:
+        """Give what an id says together with the answers; None when they are forgotten."""
+        found = self._answers.get(answered.nonce)
+        if found is None:
+            return None
+        answers = found[0] if isinstance(found[0], list) else values_of(found[0])
+        return replace(answered, answers=answers)
+
+
+@dataclass(frozen=True, slots=True)
 class _Rival:
     challenger: str
-    decision: str
-    answers: Sequence[Value]
+    decision: int | None
+    form: int
+    content: bytes
 
 
-@dataclass(slots=True)
-class _Answered:
-    decision: str
-    answers: Sequence[Value]
-    rivals: list[_Rival] = field(default_factory=list)
-    labels: Sequence[Value] | None = None
+class Pairs:
+    """What challengers said to the same rows, until labels come; and labels, until a challenger has answered."""
 
+    def __init__(self, counts: LabelCounts, most_bytes: int = MOST_BYTES) -> None:
+        """Take where verdicts are counted."""
+        self._counts = counts
+        self._most = most_bytes
+        self._rivals: OrderedDict[bytes, tuple[_Rival, ...]] = OrderedDict()
+        self._early: OrderedDict[bytes, tuple[Answered, Sequence[Value], int]] = OrderedDict()
+        self._early_bytes = 0
+        self.bytes = 0
 
-class Memory:
-    """The last rows that were answered, oldest forgotten first."""
-
-    def __init__(self, profile: Profile, task: Task, *, capacity_rows: int = CAPACITY_ROWS) -> None:
-        """Take where verdicts are counted and what an answer means."""
-        self._profile = profile
-        self._task = task
-        self._capacity = capacity_rows
-        self._requests: OrderedDict[int, _Answered] = OrderedDict()
-        self.rows = 0
-
-    def remember(self, number: int, *, decision: str, answers: Sequence[Value]) -> None:
-        """Remember a request's answers, one per row. One that is larger than the whole memory is not remembered."""
-        if len(answers) > self._capacity:
+    def pair(self, nonce: bytes, *, challenger: str, decision: int | None, answers: np.ndarray) -> None:
+        """Take what a challenger said to a request. Labels that came before it judge it now."""
+        packed = pack(answers, self._most)
+        if packed is None:
             return
-        self._requests[number] = _Answered(decision, answers)
-        self.rows += len(answers)
-        while self.rows > self._capacity:
-            _, oldest = self._requests.popitem(last=False)
-            self.rows -= len(oldest.answers)
-
-    def pair(self, number: int, *, challenger: str, decision: str, answers: Sequence[Value]) -> None:
-        """Remember what a challenger said to the same rows. Labels that came before it judge it now."""
-        answered = self._requests.get(number)
-        if answered is None or len(answers) != len(answered.answers):
+        rival = _Rival(challenger, decision, *packed)
+        early = self._early.get(nonce)
+        if early is not None:
+            self._judge(early[0], rival, early[1])
             return
-        rival = _Rival(challenger, decision, answers)
-        if answered.labels is None:
-            answered.rivals.append(rival)
-        else:
-            self._judge_pair(answered, rival, answered.labels)
+        rivals = self._rivals.pop(nonce, ())
+        self._rivals[nonce] = (*rivals, rival)
+        self.bytes += _ENTRY_BYTES + len(rival.content)
+        while self.bytes > self._most:
+            _, forgotten = self._rivals.popitem(last=False)
+            self._free(forgotten)
 
-    def judge(self, number: int, labels: Sequence[Value]) -> int | None:
-        """Count whether the answers to a request were right.
+    def judge(self, answered: Answered, labels: Sequence[Value]) -> None:
+        """Judge the challengers that answered the request, and those that still will, once each.
 
         Args:
-            number: The request's.
-            labels: One per row.
-
-        Returns:
-            Rows judged; None when the request is forgotten or was never here.
-
-        Raises:
-            ServingError: INVALID_REQUEST when labels don't fit the answers, CONFLICT the second time.
+            answered: With the answers.
+            labels: That `check_labels` let pass.
         """
-        answered = self._requests.get(number)
-        if answered is None:
-            return None
-        self._check(answered, labels)
-        if answered.labels is not None:
-            raise ServingError(ErrorCode.CONFLICT, "labels for this id came before; they count once")
-        decision = self._profile.admit(answered.decision)
-        for answer, label in zip(answered.answers, labels, strict=True):
-            self._profile.feedback.add(decision, self._outcome(answer, label))
-        for rival in answered.rivals:
-            self._judge_pair(answered, rival, labels)
-        answered.labels, answered.rivals = labels, []
-        return len(labels)
+        if answered.nonce in self._early:
+            return
+        self._keep_early(answered, labels)
+        rivals = self._rivals.pop(answered.nonce, ())
+        self._free(rivals)
+        for rival in rivals:
+            self._judge(answered, rival, labels)
 
-    def _judge_pair(self, answered: _Answered, rival: _Rival, labels: Sequence[Value]) -> None:
-        decision = self._profile.admit(rival.decision)
-        for mine, other, label in zip(answered.answers, rival.answers, labels, strict=True):
-            outcomes = self._outcome(mine, label), self._outcome(other, label)
-            self._profile.shadow_feedback.add(rival.challenger, decision, *outcomes)
+    def _keep_early(self, answered: Answered, labels: Sequence[Value]) -> None:
+        texts = sum(len(label) for label in labels if isinstance(label, str))
+        size = _ENTRY_BYTES + 2 * _LABEL_BYTES * len(labels) + texts
+        self._early[answered.nonce] = (answered, labels, size)
+        self._early_bytes += size
+        while self._early_bytes > _MOST_EARLY_BYTES:
+            _, (_, _, freed) = self._early.popitem(last=False)
+            self._early_bytes -= freed
 
-    def _outcome(self, answer: Value, label: Value) -> str:
-        return "correct" if agree(answer, label, self._task) else "wrong"
+    def _free(self, rivals: Sequence[_Rival]) -> None:
+        self.bytes -= sum(_ENTRY_BYTES + len(rival.content) for rival in rivals)
 
-    def _check(self, answered: _Answered, labels: Sequence[Value]) -> None:
-        if len(labels) != len(answered.answers):
-            message = f"{len(labels)} labels for a request of {len(answered.answers)} rows; send one per row"
-            raise ServingError(ErrorCode.INVALID_REQUEST, message)
-        is_text = isinstance(answered.answers[0], str) if len(answered.answers) else False
-        for index, label in enumerate(labels):
-            fits = isinstance(label, str) if is_text else isinstance(label, int | float) and isfinite(label)
-            if not fits:
-                wanted = "text" if is_text else "a number"
-                message = f"label {index} is {type(label).__name__}; the model's answers are {wanted} each"
-                raise ServingError(ErrorCode.INVALID_REQUEST, message)
+    def _judge(self, answered: Answered, rival: _Rival, labels: Sequence[Value]) -> None:
+        answers = unpack(rival.form, rival.content)
+        if len(answers) != len(labels):
+            return
+        mine, theirs = (self._see(answered, said, labels) for said in (answered.answers, answers))
+        self._counts.count_pair(rival.challenger, rival.decision, mine, theirs)
+
+    def _see(self, answered: Answered, answers: Sequence[Value], labels: Sequence[Value]) -> Seen:
+        tolerance, random = answered.tolerance, answered.random
+        return see(answers, labels, tolerance=tolerance, random=random, name=self._counts.names.of)
 
 
-def agree(left: Value, right: Value, task: Task) -> bool:
-    """Whether two answers are the same for a task: equal classes, or numbers within the tolerance."""
-    if task.type is TaskType.CLASSIFICATION:
-        return type(left) is type(right) and left == right if isinstance(left, str) else left == right
-    if isinstance(left, str) or isinstance(right, str) or left is None or right is None:
-        return False
-    return abs(left - right) <= task.tolerance
+def _size_of(kept: list[Value] | np.ndarray) -> int:
+    if isinstance(kept, np.ndarray):
+        return kept.nbytes
+    return sum(64 + len(value) for value in kept if isinstance(value, str))

@@ -1,39 +1,34 @@
-"""Feedback for what another pod answered: passed on to pods that the operator named, and to nobody else.
+"""The other pods of a deployment: labels for what only they remember are passed on to those that the operator named.
 
-The address of the pod that answered stands in the request's id, and whoever knows the key of the ids can write another
-one there. So an id alone sends nothing anywhere, and what a pod says is not handed on as it is.
+The address of a pod stands in the ids, but an id alone sends nothing anywhere, and what a pod says is not handed on as
+it is: whoever got hold of a key could write any address into an id.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import aiohttp
 import msgspec
 
 from kingmaker_serving.errors import ErrorCode, ServingError
+from kingmaker_serving.labels.messages import Asked, Labels, Result, read_found, read_results, write
 from kingmaker_serving.labels.targets import Targets, TargetsFile
-from kingmaker_serving.labels.tokens import Token
 
 PATIENCE_SECONDS: Final = 300.0
 """For so long labels for a pod that nobody named are worth another try: the operator names pods once they settled,
 within about a minute, and a kubelet may take 90 s to bring the file."""
-_RETRY_SECONDS: Final = 10
+RETRY_SECONDS: Final = 10
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=3, connect=1)
-_MAX_REPLY_BYTES: Final = 4096
+_MAX_REPLY_BYTES: Final = 4 * 1024**2
 _MAX_MESSAGE: Final = 300
 _MOST_REMEMBERED: Final = 4096
+_AT_ONCE: Final = 16
+_HEADERS: Final = {"content-type": "application/json"}
 _ANSWERS: Final = {400: ErrorCode.INVALID_REQUEST, 404: ErrorCode.NOT_FOUND, 409: ErrorCode.CONFLICT}
-"""What a pod may answer to feedback beside 200; anything else means that it can't judge now."""
-
-
-class _Matched(msgspec.Struct, forbid_unknown_fields=True):
-    matched: int
-
-
-class _Refused(msgspec.Struct, forbid_unknown_fields=True):
-    error: str
+"""What a pod may answer to labels beside a number of rows; anything else means that it can't judge now."""
 
 
 class ForgottenError(Exception):
@@ -41,13 +36,14 @@ class ForgottenError(Exception):
 
 
 class Peers:
-    """The other pods of a deployment, as far as the operator named them in the file of targets."""
+    """The other pods, as far as the operator named them in the file of targets."""
 
     def __init__(
         self,
         file: TargetsFile | None,
         http: aiohttp.ClientSession,
         *,
+        own: str,
         port: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -56,66 +52,105 @@ class Peers:
         Args:
             file: Names the pods; somebody else refreshes it. None where nobody can: then there are no peers.
             http: Sends.
+            own: IP address of this pod, which is no peer.
             port: Management port of every pod.
             clock: Seconds.
         """
         self._file = file
         self._http = http
+        self._own = own
         self._port = port
         self._clock = clock
         self._read: Targets | None = None
         self._named: frozenset[str] = frozenset()
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._asked_for: OrderedDict[str, float] = OrderedDict()
+        self._slots = asyncio.Semaphore(_AT_ONCE)
 
-    def check(self, token: Token) -> None:
-        """Pass when feedback may be sent to the pod that an id names.
+    def check(self, address: str) -> None:
+        """Pass when labels may be sent to the pod with this address.
 
         Raises:
             ForgottenError: That pod is gone, or was never there.
             ServingError: NOT_READY when it may yet be named; the client shall try again.
         """
         self._follow()
-        if self._file is None or token.port != self._port:
+        if self._file is None:
             message = "another server answered, and this one knows no other"
             raise ForgottenError(message)
-        if token.address in self._named:
+        if address in self._named:
             return
-        if token.address in self._gone:
+        if address in self._gone:
             message = "the server that answered is gone"
             raise ForgottenError(message)
         now = self._clock()
-        first = self._asked_for.setdefault(token.address, now)
+        first = self._asked_for.setdefault(address, now)
         _bound(self._asked_for)
         if now - first > PATIENCE_SECONDS:
             message = "nobody knows the server that answered"
             raise ForgottenError(message)
         text = "this server was not told yet of the one that answered; try again"
-        raise ServingError(ErrorCode.NOT_READY, text, retry_seconds=_RETRY_SECONDS)
+        raise ServingError(ErrorCode.NOT_READY, text, retry_seconds=RETRY_SECONDS)
 
-    async def judge(self, token: Token, body: bytes) -> int:
-        """Let the pod that answered take the labels.
+    async def judge(self, address: str, labels: Sequence[Labels]) -> list[int | ServingError]:
+        """Let a pod take labels for requests that it remembers.
 
         Args:
-            token: Of the request.
-            body: The feedback as the client sent it; already read, and found to be feedback.
+            address: Of the pod that answered them.
+            labels: Of one request each.
 
         Returns:
-            Rows judged.
+            Rows judged, or what was wrong, one per request.
 
         Raises:
             ForgottenError: It is gone, and what it remembered with it.
-            ServingError: What it had to say against the labels; NOT_READY when it can't be asked now.
+            ServingError: NOT_READY when it can't be asked now.
         """
-        self.check(token)
-        host = f"[{token.address}]" if ":" in token.address else token.address
-        url = f"http://{host}:{self._port}/feedback"
-        headers = {"content-type": "application/json"}
+        self.check(address)
         try:
-            async with self._http.post(
-                url, data=body, headers=headers, timeout=_TIMEOUT, allow_redirects=False
-            ) as response:
-                return _read(response.status, await _bounded(response))
+            results = read_results(await self._ask(address, "feedback", write(list(labels))))
+        except msgspec.MsgspecError as error:
+            raise _unreachable() from error
+        if len(results) != len(labels):
+            raise _unreachable()
+        return [_outcome(result) for result in results]
+
+    async def find(self, ids: Sequence[str]) -> tuple[dict[str, str], bool]:
+        """Ask all pods for the request ids that belong to clients' own ids.
+
+        Args:
+            ids: Of clients.
+
+        Returns:
+            Those that were found, and whether all pods that are there were asked.
+        """
+        self._follow()
+        others = sorted(self._named - {self._own})
+        body = write(Asked(list(ids)))
+        answers = await asyncio.gather(*(self._find_at(address, body) for address in others))
+        wanted = set(ids)
+        found = {own: known for answer in answers if answer for own, known in answer.items() if own in wanted}
+        return found, all(answer is not None for answer in answers)
+
+    async def _find_at(self, address: str, body: bytes) -> dict[str, str] | None:
+        try:
+            return read_found(await self._ask(address, "ids", body))
+        except ForgottenError:
+            return {}
+        except (ServingError, msgspec.MsgspecError):
+            return None
+
+    async def _ask(self, address: str, path: str, body: bytes) -> bytes:
+        host = f"[{address}]" if ":" in address else address
+        url = f"http://{host}:{self._port}/{path}"
+        try:
+            async with (
+                self._slots,
+                self._http.post(url, data=body, headers=_HEADERS, timeout=_TIMEOUT, allow_redirects=False) as response,
+            ):
+                if response.status != 200:
+                    raise _unreachable()
+                return await _bounded(response)
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, ConnectionRefusedError):
                 # Whatever is started there next remembers nothing.
@@ -146,19 +181,14 @@ def _bound(found: OrderedDict[str, float] | OrderedDict[str, None]) -> None:
 
 def _unreachable() -> ServingError:
     text = "the server that answered can't take labels now; try again"
-    return ServingError(ErrorCode.NOT_READY, text, retry_seconds=_RETRY_SECONDS)
+    return ServingError(ErrorCode.NOT_READY, text, retry_seconds=RETRY_SECONDS)
 
 
-def _read(status: int, content: bytes) -> int:
-    try:
-        if status == 200:
-            return msgspec.json.decode(content, type=_Matched).matched
-        if status in _ANSWERS:
-            said = msgspec.json.decode(content, type=_Refused).error
-            raise ServingError(_ANSWERS[status], said[:_MAX_MESSAGE])
-    except msgspec.MsgspecError as error:
-        raise _unreachable() from error
-    raise _unreachable()
+def _outcome(result: Result) -> int | ServingError:
+    if result.matched is not None:
+        return result.matched
+    code = _ANSWERS.get(result.status or 0)
+    return ServingError(code, (result.error or "")[:_MAX_MESSAGE]) if code else _unreachable()
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:

@@ -1,4 +1,4 @@
-"""Messages of the Open Inference Protocol v2 (REST), and Kingmaker's feedback, as they are on the wire."""
+"""Messages of the Open Inference Protocol v2 (REST), as they are on the wire."""
 
 from typing import Final
 
@@ -61,27 +61,7 @@ class InferReply(msgspec.Struct):
     outputs: list[OutputTensor]
 
 
-class Feedback(msgspec.Struct, forbid_unknown_fields=True):
-    """`POST /v2/models/{name}/feedback`: `labels` for the rows of a request, or `label` for its only row."""
-
-    id: str
-    labels: list[str | int | float | bool] | None = None
-    label: str | int | float | bool | None = None
-
-    def given(self) -> list[str | int | float | bool]:
-        """Give the labels, one per row.
-
-        Raises:
-            ServingError: INVALID_REQUEST when there are none, or both forms.
-        """
-        if (self.labels is None) == (self.label is None):
-            message = 'expected either "labels" (a list, one per row) or "label" (for one row)'
-            raise ServingError(ErrorCode.INVALID_REQUEST, message)
-        return self.labels if self.labels is not None else [self.label]  # type: ignore[list-item]  # one is set
-
-
 _INFER: Final = msgspec.json.Decoder(InferRequest)
-_FEEDBACK: Final = msgspec.json.Decoder(Feedback)
 
 
 def read_infer(body: bytes) -> InferRequest:
@@ -98,18 +78,6 @@ def read_infer(body: bytes) -> InferRequest:
         message = f"a request may have {MAX_TENSORS} inputs and outputs at most, found {len(request.inputs)} inputs"
         raise ServingError(ErrorCode.INVALID_REQUEST, message)
     return request
-
-
-def read_feedback(body: bytes) -> Feedback:
-    """Read a feedback message.
-
-    Raises:
-        ServingError: INVALID_REQUEST.
-    """
-    try:
-        return _FEEDBACK.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise malformed(error) from error
 
 
 def malformed(error: Exception) -> ServingError:

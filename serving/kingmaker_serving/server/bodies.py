@@ -28,24 +28,32 @@ def json_length(headers: Mapping[bytes, bytes]) -> int | None:
     return int(text)
 
 
-def unpacked(body: bytes | bytearray, headers: Mapping[bytes, bytes], *, max_bytes: int) -> bytes | bytearray:
+def unpacked(
+    body: bytes | bytearray, headers: Mapping[bytes, bytes], *, max_bytes: int, also: frozenset[str] = frozenset()
+) -> bytes | bytearray:
     """Check the type of a body and unpack it.
+
+    Args:
+        body: As it was sent.
+        headers: That came with it.
+        max_bytes: Once it is unpacked.
+        also: Further types that are taken here, in small letters.
 
     Raises:
         ServingError: UNSUPPORTED_MEDIA, TOO_LARGE, or INVALID_REQUEST for a body that is packed wrongly.
     """
     kind = headers.get(b"content-type")
     if kind is not None and kind != _JSON:
-        _check_kind(kind)
+        _check_kind(kind, also)
     encoding = headers.get(b"content-encoding")
     if encoding is None or encoding in {b"", b"identity"}:
         return body
     return _unpack(bytes(body), _inflate(encoding.strip().lower()), encoding, max_bytes)
 
 
-def _check_kind(kind: bytes) -> None:
+def _check_kind(kind: bytes, also: frozenset[str]) -> None:
     name = kind.split(b";", maxsplit=1)[0].strip().lower()
-    if name not in _KINDS:
+    if name not in _KINDS and name.decode("latin1") not in also:
         found = name.decode("latin1")[:80]
         message = f"content-type is {found!r}; send JSON with the header `content-type: application/json`"
         raise ServingError(ErrorCode.UNSUPPORTED_MEDIA, message)

@@ -87,7 +87,7 @@ class Call:
             return
         headers = [
             (b"kingmaker-model", model.version),
-            (b"kingmaker-request-id", job.token.encode()),
+            (b"kingmaker-request-id", job.made.text.encode()),
             (b"kingmaker-execution-seconds", b"%.6f" % job.seconds),
         ]
         if length is not None:

@@ -1,15 +1,19 @@
-"""The management port: probes, metrics, counts, the baseline, and feedback from other pods."""
+"""The management port: probes, metrics, counts, the baseline, and what other pods pass on or look for."""
 
+import asyncio
+import logging
 from typing import Final
 
 from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.errors import ErrorCode, ServingError
 from kingmaker_serving.server.bodies import unpacked
-from kingmaker_serving.server.exchange import TEXT, Exchange, Reply, error_reply, json_reply
+from kingmaker_serving.server.exchange import TEXT, Exchange, Reply, error_reply
 from kingmaker_serving.server.metrics import Metrics
 from kingmaker_serving.server.state import State
 
-_PATHS: Final = ("/livez", "/readyz", "/metrics", "/profile", "/baseline", "/feedback")
+logger = logging.getLogger(__name__)
+
+_PATHS: Final = ("/livez", "/readyz", "/metrics", "/profile", "/baseline", "/feedback", "/ids")
 
 
 class ManagementApp:
@@ -20,6 +24,7 @@ class ManagementApp:
         self._state = state
         self._metrics = Metrics(state)
         self._max_bytes = max_bytes
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
@@ -27,14 +32,15 @@ class ManagementApp:
             reply = self._route(exchange)
         except ServingError as error:
             reply = error_reply(error)
-        exchange.reply(reply)
+        if reply is not None:
+            exchange.reply(reply)
 
-    def _route(self, exchange: Exchange) -> Reply:
+    def _route(self, exchange: Exchange) -> Reply | None:
         path, method = exchange.target.split(b"?", maxsplit=1)[0].decode("latin1"), exchange.method.decode("latin1")
         if path not in _PATHS:
             message = f"there is nothing at {path[:100]!r}; there are {', '.join(_PATHS)}"
             raise ServingError(ErrorCode.NOT_FOUND, message)
-        wanted = ["POST"] if path == "/feedback" else ["GET", "HEAD"]
+        wanted = ["POST"] if path in {"/feedback", "/ids"} else ["GET", "HEAD"]
         if method not in wanted:
             message = f"method {method[:20]} is not answered here; use {wanted[0]}"
             raise ServingError(ErrorCode.METHOD, message, allow=", ".join(wanted))
@@ -49,12 +55,26 @@ class ManagementApp:
                 return Reply(200, self._model().settled().render(), TEXT)
             case "/baseline":
                 return self._baseline()
+            case "/ids":
+                return Reply(200, self._model().judge.find(self._body(exchange)).body)
             case _:
-                model = self._model()
-                body = bytes(unpacked(exchange.body, exchange.headers, max_bytes=self._max_bytes))
-                token, labels = model.read_feedback(body)
-                # Never passed on again: two pods could send each other the same message for ever.
-                return json_reply({"matched": model.judge(token, labels)})
+                task = asyncio.ensure_future(self._take(exchange, self._model()))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                return None
+
+    async def _take(self, exchange: Exchange, model: ServedModel) -> None:
+        try:
+            reply = Reply(200, (await model.judge.take_passed(self._body(exchange))).body)
+        except ServingError as error:
+            reply = error_reply(error)
+        except Exception as error:  # the server's edge: nothing goes beyond
+            logger.error("request failed by a bug", exc_info=error)
+            reply = error_reply(ServingError(ErrorCode.INTERNAL, "this is a bug of the server; its log says more"))
+        exchange.reply(reply)
+
+    def _body(self, exchange: Exchange) -> bytes:
+        return bytes(unpacked(exchange.body, exchange.headers, max_bytes=self._max_bytes))
 
     def _readyz(self) -> Reply:
         if self._state.is_ready:

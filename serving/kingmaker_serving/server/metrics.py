@@ -35,8 +35,9 @@ class ServingCollector(Collector):
         yield _counter("requests", "Infer requests", profile.requests, who, "outcome")
         yield _latency(profile, who)
         yield from _predictions(profile, who)
-        yield _counter("feedback", "Rows judged by labels", profile.feedback, who, "outcome")
-        yield _counter("feedback_unmatched", "Feedback for no known request", profile.unmatched, who)
+        yield _labels(profile, who[0])
+        yield _counter("feedback_unmatched", "Labels for no known request", profile.labels.unmatched, who)
+        yield _counter("feedback_repeated", "Labels for a request that had some", profile.labels.repeated, who)
         yield _counter("shadow_pairs", "Rows that a challenger answered", profile.pairs, who, "challenger", "result")
         yield _counter("shadow_failures", "Copies without a pair", profile.failures, who, "challenger", "side")
         yield _counter("shadow_slower", "Batches with one side slower", profile.slower, who, "challenger", "side")
@@ -87,6 +88,17 @@ def _counter(name: str, text: str, series: Series, who: list[str], *labels: str)
         sums[kept] = sums.get(kept, 0) + count
     for kept, count in sums.items():
         family.add_metric([*who, *kept], count)
+    return family
+
+
+def _labels(profile: Profile, name: str) -> CounterMetricFamily:
+    """Give labelled rows by the model that predicted them, which need not be the one here."""
+    family = CounterMetricFamily("kingmaker_feedback", "Rows judged by labels", labels=[*_WHO, "outcome"])
+    sums: dict[tuple[str, str], int] = {}
+    for (model, _, _, outcome), count in profile.labels.rows.counts.items():
+        sums[model, outcome] = sums.get((model, outcome), 0) + count
+    for key, count in sums.items():
+        family.add_metric([name, *key], count)
     return family
 
 

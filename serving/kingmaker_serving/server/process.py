@@ -17,9 +17,9 @@ from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.engine.settings import Settings
 from kingmaker_serving.engine.watch import Watch
 from kingmaker_serving.errors import ErrorCode, ServingError
+from kingmaker_serving.labels.keys import Keys
 from kingmaker_serving.labels.peers import Peers
 from kingmaker_serving.labels.targets import TargetsFile
-from kingmaker_serving.labels.tokens import Tokens
 from kingmaker_serving.models.loading import LoadedModel, load_model
 from kingmaker_serving.server.connection import Connection
 from kingmaker_serving.server.management import ManagementApp
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _CODECS: Final = 2
 """Threads that read large bodies and write large answers."""
+_KEYS_SECONDS: Final = 2.0
 _CUT_SECONDS: Final = 1.0
 """What is still in flight when the drain is over gets 503, and this much more to go out."""
 
@@ -60,11 +61,12 @@ async def _serve(settings: Settings, *, started: float) -> None:
         max_bytes=settings.max_request_bytes,
         body_seconds=settings.body_seconds,
     )
+    keys = Keys(settings.id_keys, only=settings.feedback_key)
     async with _listening(management, settings.host, settings.management_port):
         loaded, pace = await _load(settings, asked=asked)
-        model = _served(settings, loaded, pace, started=started)
+        model = _served(settings, loaded, pace, keys, started=started)
         try:
-            await _answer(settings, state, model, asked)
+            await _answer(settings, state, model, keys, asked)
         finally:
             model.close()
     logger.info("ended")
@@ -99,21 +101,28 @@ async def _load(settings: Settings, *, asked: asyncio.Event) -> tuple[LoadedMode
     return loaded, pace
 
 
-def _served(settings: Settings, loaded: LoadedModel, pace: Pace, *, started: float) -> ServedModel:
-    tokens = Tokens(key=settings.feedback_key, address=settings.pod_ip, port=settings.management_port)
+def _served(settings: Settings, loaded: LoadedModel, pace: Pace, keys: Keys, *, started: float) -> ServedModel:
     return ServedModel(
-        settings.model, loaded, pace, watch=Watch(), tokens=tokens, pod=settings.pod_name, started=started
+        settings.model,
+        loaded,
+        pace,
+        watch=Watch(),
+        keys=keys,
+        pod=settings.pod_name,
+        address=settings.pod_ip,
+        started=started,
     )
 
 
-async def _answer(settings: Settings, state: State, model: ServedModel, asked: asyncio.Event) -> None:
+async def _answer(settings: Settings, state: State, model: ServedModel, keys: Keys, asked: asyncio.Event) -> None:
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
         file = TargetsFile(settings.shadow_targets) if settings.shadow_targets else None
         shadow = Shadow(model, file)
         model.on_answered = shadow.offer
         following = group.create_task(shadow.run())
-        peers = Peers(file, http, port=settings.management_port)
-        app = RequestsApp(state, model, peers, max_bytes=settings.max_request_bytes)
+        keeping = group.create_task(_follow(keys))
+        model.judge.peers = Peers(file, http, own=model.ids.address, port=settings.management_port)
+        app = RequestsApp(state, model, max_bytes=settings.max_request_bytes)
         site = Site(app, max_bytes=settings.max_request_bytes, body_seconds=settings.body_seconds)
         site.on_refused = app.refused
         async with _listening(site, settings.host, settings.port):
@@ -127,6 +136,14 @@ async def _answer(settings: Settings, state: State, model: ServedModel, asked: a
                 await asyncio.wait_for(site.quiet(), settings.drain_seconds)
             model.abandon(ServingError(ErrorCode.NOT_READY, "the server ends, and this took longer than it may wait"))
         following.cancel()
+        keeping.cancel()
+
+
+async def _follow(keys: Keys) -> None:
+    """Follow the folder of keys until cancelled."""
+    while True:
+        keys.refresh()
+        await asyncio.sleep(_KEYS_SECONDS)
 
 
 @contextlib.asynccontextmanager

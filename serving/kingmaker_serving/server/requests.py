@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from kingmaker_serving import __version__
 from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.errors import ErrorCode, ServingError
-from kingmaker_serving.labels.peers import ForgottenError, Peers
+from kingmaker_serving.labels.messages import LINE_TYPES, MOST_BYTES
 from kingmaker_serving.server.bodies import unpacked
 from kingmaker_serving.server.call import Call
 from kingmaker_serving.server.exchange import Exchange, Reply, error_reply, json_reply
@@ -23,18 +23,16 @@ _INFER: Final = "/infer"
 class RequestsApp:
     """Answers on the requests' port. It runs only once a model is loaded."""
 
-    def __init__(self, state: State, model: ServedModel, peers: Peers, *, max_bytes: int) -> None:
+    def __init__(self, state: State, model: ServedModel, *, max_bytes: int) -> None:
         """Take what answers.
 
         Args:
             state: Whether this server is draining.
             model: What is served.
-            peers: Take feedback that belongs to other pods.
             max_bytes: Of a body once it is unpacked.
         """
         self._state = state
         self._model = model
-        self._peers = peers
         self._max_bytes = max_bytes
         self._path = f"/v2/models/{model.settings.name}"
         self._tasks: set[asyncio.Task[None]] = set()
@@ -111,21 +109,17 @@ class RequestsApp:
         task.add_done_callback(self._tasks.discard)
 
     async def _feedback(self, exchange: Exchange) -> None:
+        headers, most = exchange.headers, min(self._max_bytes, MOST_BYTES)
         try:
-            reply = await self._judged(bytes(unpacked(exchange.body, exchange.headers, max_bytes=self._max_bytes)))
+            if b"content-encoding" in headers:
+                body = await asyncio.to_thread(unpacked, exchange.body, headers, max_bytes=most, also=LINE_TYPES)
+            else:
+                body = unpacked(exchange.body, headers, max_bytes=most, also=LINE_TYPES)
+            taken = await self._model.judge.take(bytes(body), headers.get(b"content-type", b"").decode("latin1"))
+            reply = Reply(200, taken.body, taken.content_type.encode())
         except Exception as error:  # noqa: BLE001  # as above
             reply = _refusal(error)
         exchange.reply(reply)
-
-    async def _judged(self, body: bytes) -> Reply:
-        model = self._model
-        token, labels = model.read_feedback(body)
-        if model.tokens.is_here(token):
-            return json_reply({"matched": model.judge(token, labels)})
-        try:
-            return json_reply({"matched": await self._peers.judge(token, body)})
-        except ForgottenError as error:
-            raise model.unmatched(str(error)) from error
 
 
 def _refusal(error: Exception) -> Reply:

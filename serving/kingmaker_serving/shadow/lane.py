@@ -13,8 +13,10 @@ import msgspec
 import numpy as np
 
 from kingmaker_serving.counts.profile import Profile
-from kingmaker_serving.labels.memory import Memory, Value, agree
+from kingmaker_serving.labels.answers import Value
+from kingmaker_serving.labels.memory import Pairs
 from kingmaker_serving.labels.targets import Target
+from kingmaker_serving.labels.verdict import agree
 from kingmaker_serving.protocol.signature import Signature, Task
 from kingmaker_serving.protocol.tensors import write_outputs
 
@@ -40,7 +42,7 @@ _SHED: Final = frozenset({429, 503})
 class Copy:
     """A request that the champion answered, and how."""
 
-    number: int
+    nonce: bytes
     decision: str
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
@@ -82,7 +84,7 @@ class Lane:
         signature: Signature,
         task: Task | None,
         profile: Profile,
-        memory: Memory | None,
+        pairs: Pairs | None,
     ) -> None:
         """Take where copies go and where pairs are counted.
 
@@ -92,14 +94,14 @@ class Lane:
             signature: Of the champion's inputs.
             task: What an answer means; None compares all outputs.
             profile: Counts pairs.
-            memory: Remembers the challenger's answers for labels to come.
+            pairs: Remember the challenger's answers for labels to come.
         """
         self.target = target
         self._url = target.url.rstrip("/") + path
         self._signature = signature
         self._task = task
         self._profile = profile
-        self._memory = memory
+        self._pairs = pairs
         self._queue: deque[Copy] = deque()
         self._bytes = 0
         self._filled = asyncio.Event()
@@ -149,9 +151,10 @@ class Lane:
         self._profile.pairs.add(self.target.model, decision, "agree", count=agreed)
         self._profile.pairs.add(self.target.model, decision, "disagree", count=len(agrees) - agreed)
         self._count_times(decision, copy.seconds, seconds)
-        if self._memory is not None and self._task is not None:
-            answers = outputs[self._task.label]
-            self._memory.pair(copy.number, challenger=self.target.model, decision=copy.decision, answers=answers)
+        if self._pairs is not None and self._task is not None:
+            said = _array(outputs[self._task.label])
+            number = int(copy.decision) if copy.decision.isdigit() else None
+            self._pairs.pair(copy.nonce, challenger=self.target.model, decision=number, answers=said)
 
     async def _ask(self, http: aiohttp.ClientSession, copy: Copy) -> tuple[dict[str, list[Any]], float]:
         inputs = write_outputs(copy.inputs, list(copy.inputs), self._signature.inputs, max_bytes=MAX_BYTES)
@@ -205,6 +208,13 @@ class Lane:
 
     def _fail(self, copy: Copy, side: str) -> None:
         self._profile.failures.add(self.target.model, self._profile.admit(copy.decision), side)
+
+
+def _array(answers: Sequence[Any]) -> np.ndarray:
+    """Give answers from JSON as an array; what is no number there is NaN."""
+    if any(isinstance(answer, str) for answer in answers):
+        return np.array(answers, dtype=object)
+    return np.array([np.nan if answer is None else answer for answer in answers])
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:

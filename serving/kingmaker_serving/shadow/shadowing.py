@@ -38,9 +38,9 @@ class Shadow:
         if not self._lanes:
             return
         # The id is random enough, and every server chooses alike without talking to another.
-        share = zlib.crc32(job.token.encode()) % 100
+        share = zlib.crc32(job.made.text.encode()) % 100
         copy = Copy(
-            number=job.number,
+            nonce=job.made.nonce,
             decision=self._decision,
             inputs=job.inputs,
             outputs=job.outputs if self._model.task is None else {},
@@ -80,6 +80,8 @@ class Shadow:
             lane.target = target
             lanes.append(lane)
         self._lanes = lanes
+        # Labels of requests from now on are passed on to this pod.
+        self._model.is_copied = bool(lanes)
         await self._end([lane for lane in self._tasks if lane not in lanes])
         for lane in lanes:
             if lane not in self._tasks:
@@ -96,7 +98,7 @@ class Shadow:
             signature=model.session.signature,
             task=model.task,
             profile=model.profile,
-            memory=model.memory,
+            pairs=model.verdicts.pairs,
         )
 
     def _restart_ended(self, http: aiohttp.ClientSession) -> None:

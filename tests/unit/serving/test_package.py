@@ -13,14 +13,16 @@ from kingmaker.adapters.exposition import ExpositionReader
 from kingmaker.api import Model
 from kingmaker.core.counts.baseline import read_baseline as read_as_operator
 from kingmaker.core.counts.cells import CellCounts, widths_of
+from kingmaker.core.counts.process import Arm, start_of
 from kingmaker_serving.counts.baseline import read_baseline
+from kingmaker_serving.counts.labelled import Seen
 from kingmaker_serving.digest import sha256
 from kingmaker_serving.engine.pace import UNKNOWN
 from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.engine.settings import ModelSettings
 from kingmaker_serving.engine.watch import Watch
 from kingmaker_serving.errors import Reason, VerbError
-from kingmaker_serving.labels.tokens import Tokens
+from kingmaker_serving.labels.keys import Keys
 from kingmaker_serving.models.examples import read_examples, run_examples
 from kingmaker_serving.models.loading import Digests, load_model
 from kingmaker_serving.models.session import ModelSession, Stop
@@ -109,15 +111,25 @@ async def test_the_operator_parses_every_count_of_a_server(tmp_path: Path, class
     digests = Digests(*(report[part]["digest"] for part in ("artifact", "baseline", "examples")))
     loaded = load_model(tmp_path, digests, task=Task(TaskType.CLASSIFICATION, "label", "probabilities"))
     settings = ModelSettings(tmp_path, digests, "churn", "churn-2")
-    tokens = Tokens(key=b"", address="10.0.0.1", port=8082)
-    service = ServedModel(settings, loaded, UNKNOWN, watch=Watch(), tokens=tokens, pod="pod", started=1.0)
+    service = ServedModel(
+        settings, loaded, UNKNOWN, watch=Watch(), keys=Keys(None), pod="pod", address="10.0.0.1", started=1.0
+    )
     rows = classifier[1]
     service.profile.count_cells({"features": rows}, loaded.session.run({"features": rows}, [], Stop()).outputs)
+    labels = service.profile.labels
+    right, wrong = Seen([True], "0", "a", "a", is_right=True), Seen([False, True], "0.5", error=1.5)
+    for model, start, seen in (("churn-2", start_of(settings.digests.model), right), ("rival", "0" * 16, wrong)):
+        labels.count(labels.key(model, start, 3), seen, cell=2, age_seconds=5)
+    labels.count_pair("rival", 3, right, right)
+    labels.count_pair("rival", 3, wrong, wrong)
     digest = report["baseline"]["digest"]
     baseline = read_as_operator((tmp_path / "baseline.json").read_bytes(), digest=digest)
     read = ExpositionReader().read("uid", service.profile.render(), {digest: baseline})
     assert read.counts.baseline_digest == digest
     assert not read.dropped
+    assert (read.counts.by_decision[3].arm.correct, read.counts.by_decision[3].arm.judged[0]) == (1, 1)
+    assert read.counts.by_decision[3].shadows["rival"].both_correct == 2
+    assert read.counts.others["0" * 16][3].arm == Arm(correct=1, wrong=1, judged=(0, 0, 0, 0, 1, 0, 0, 0, 0))
     assert read.counts.cells is not None
     cells = CellCounts(read.counts.cells, widths_of(baseline))
     assert [int(column.sum()) for column in cells.columns][:4] == [400] * 4

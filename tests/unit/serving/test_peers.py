@@ -1,4 +1,4 @@
-"""Whom feedback may be passed on to, and what is made of what they say."""
+"""Whom labels may be passed on to, and what is made of what they say."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,6 @@ import pytest
 from kingmaker_serving.errors import ErrorCode, ServingError
 from kingmaker_serving.labels.peers import PATIENCE_SECONDS, ForgottenError, Peers
 from kingmaker_serving.labels.targets import TargetsFile
-from kingmaker_serving.labels.tokens import Token
 
 PORT = 8082
 
@@ -29,7 +28,7 @@ class Named:
         self.path = path
         self.file = TargetsFile(path)
         session: Any = None  # nothing is sent here
-        self.peers = Peers(self.file, session, port=PORT, clock=self.clock)
+        self.peers = Peers(self.file, session, own="10.0.0.9", port=PORT, clock=self.clock)
 
     def name(self, *addresses: str, **extra: Any) -> None:
         content = {"decision": 1, "champion": "a", "peers": {"a": addresses}, **extra}
@@ -38,10 +37,10 @@ class Named:
         partial.replace(self.path)
         self.file.refresh()
 
-    def verdict(self, address: str, port: int = PORT) -> str:
+    def verdict(self, address: str) -> str:
         """`send`, `wait` or `forget`."""
         try:
-            self.peers.check(Token(address, port, b"proc", 1))
+            self.peers.check(address)
         except ForgottenError:
             return "forget"
         except ServingError as error:
@@ -54,14 +53,12 @@ def named(tmp_path: Path) -> Named:
     return Named(tmp_path / "targets.json")
 
 
-def test_only_who_was_named_gets_feedback_and_at_the_one_port(named: Named) -> None:
+def test_only_who_was_named_gets_labels(named: Named) -> None:
     named.name("10.0.0.1", "10.0.0.2", "fd00::0:1")
     assert named.verdict("10.0.0.2") == "send"
     assert named.verdict("fd00::1") == "send"
     assert named.verdict("10.0.0.3") == "wait"
     assert named.verdict("169.254.169.254") == "wait"
-    assert named.verdict("10.0.0.2", 8080) == "forget"
-    assert named.verdict("10.0.0.2", 6443) == "forget"
 
 
 def test_labels_for_a_pod_that_was_not_named_yet_are_tried_again_for_some_minutes(named: Named) -> None:
@@ -101,4 +98,4 @@ def test_names_that_are_no_addresses_leave_the_file_before_in_force(named: Named
 def test_without_a_file_there_is_nobody() -> None:
     session: Any = None
     with pytest.raises(ForgottenError, match="knows no other"):
-        Peers(None, session, port=PORT).check(Token("10.0.0.1", PORT, b"proc", 1))
+        Peers(None, session, own="10.0.0.9", port=PORT).check("10.0.0.1")

@@ -26,6 +26,8 @@ def test_an_empty_profile_says_whose_it_is() -> None:
         info,
         "kingmaker_profile_start_time_seconds 1234.568",
         "kingmaker_profile_feedback_unmatched_total 0",
+        "kingmaker_profile_feedback_repeated_total 0",
+        "kingmaker_profile_feedback_unpaired_total 0",
     ]
 
 
@@ -33,7 +35,7 @@ def test_an_answer_is_counted_under_its_decision() -> None:
     profile = Profile(IDENTITY)
     profile.count_answers([("12", 3, 0.0021)])
     profile.count_request("12", "client_error")
-    assert lines(profile)[2:-1] == [
+    assert lines(profile)[2:-3] == [
         'kingmaker_profile_requests_total{decision="12",outcome="ok"} 1',
         'kingmaker_profile_requests_total{decision="12",outcome="client_error"} 1',
         'kingmaker_profile_rows_total{decision="12"} 3',
@@ -92,7 +94,7 @@ def test_every_cell_is_shown_in_the_order_of_the_baseline() -> None:
         {"x": np.array([-1, 5, 500, np.nan], dtype=np.float32)},
         {"label": np.array([1, 1, 0, 7]), "p": np.array([0.1, 0.9, 0.9, 0.2], dtype=np.float32)},
     )
-    shown = [line.removeprefix("kingmaker_profile_") for line in lines(profile)[3:]]
+    shown = [line.removeprefix("kingmaker_profile_") for line in lines(profile)[5:]]
     assert shown == [
         *(f'feature_total{{feature="age",cell="{cell}"}} {n}' for cell, n in zip(
             ["below", "0", "1", "above", "missing", "infinite"], [1, 1, 0, 1, 1, 0], strict=True)),

@@ -87,11 +87,11 @@ def test_a_link_that_is_swapped_is_seen(tmp_path: Path) -> None:
 
 def a_lane(task: Task | None = CLASSES) -> tuple[Lane, Profile]:
     profile = Profile(Identity("churn-1", "d", "", "p", 0))
-    return Lane(TARGET, path="/infer", signature=Signature((), ()), task=task, profile=profile, memory=None), profile
+    return Lane(TARGET, path="/infer", signature=Signature((), ()), task=task, profile=profile, pairs=None), profile
 
 
 def a_copy(*answers: Any, **fields: Any) -> Copy:
-    defaults = {"number": 1, "decision": "12", "inputs": {}, "outputs": {}, "rows": len(answers), "seconds": 1.0}
+    defaults = {"nonce": b"1", "decision": "12", "inputs": {}, "outputs": {}, "rows": len(answers), "seconds": 1.0}
     return Copy(answers=list(answers), **(defaults | fields))
 
 

@@ -46,9 +46,9 @@ def read_earlier(text: str) -> Ledger:
     return Ledger(totals, seen, None, earlier.watch)
 
 
-def _by_decision(counts: Mapping[str, int]) -> dict[int, DecisionCounts]:
-    decisions, _ = read_samples((key, count) for key, count in counts.items() if count > 0)
-    return decisions
+def _by_decision(counts: Mapping[str, int]) -> Mapping[int, DecisionCounts]:
+    counted, _ = read_samples((key, count) for key, count in counts.items() if count > 0)
+    return counted.own
 
 
 def _seconds(start: str) -> float:

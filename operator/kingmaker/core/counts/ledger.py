@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from kingmaker.core.counts.data_monitor import DataMonitor
-from kingmaker.core.counts.process import DecisionCounts, ProcessCounts
+from kingmaker.core.counts.process import DecisionCounts, ProcessCounts, start_of
 from kingmaker.core.counts.seen_cells import CellDelta, CellsOf, SeenCells, fold_cells
 
 Totals = Mapping[str, Mapping[int, DecisionCounts]]
@@ -34,10 +34,15 @@ _NOTHING: Final = DecisionCounts()
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the newest process of a pod said last, of the decisions that are wanted."""
+    """What the newest process of a pod said last, of the decisions that are wanted: of its own model, and what labels
+    said there of other models' answers, by their digest."""
 
     start: str
     by_decision: Mapping[int, DecisionCounts] = field(default_factory=dict)
+    others: Mapping[str, Mapping[int, DecisionCounts]] = field(default_factory=dict)
+
+
+_NOT_SEEN: Final = Seen("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,26 +88,48 @@ def fold(
     known = {uid: process.start for uid, process in seen.items()}
     for look in looks:
         before = seen.get(look.pod_uid)
-        seen[look.pod_uid] = _fold_process(before, look, totals.setdefault(look.model_digest, {}), wanted)
+        seen[look.pod_uid] = _fold_process(before, look, totals, wanted)
     cells, delta = fold_cells(ledger.cells, looks, pods=pods, known=known, watched=watched)
     kept = {digest: counts for digest, counts in totals.items() if counts}
     return Folded(replace(ledger, totals=kept, seen=seen, cells=cells), delta)
 
 
-def _fold_process(before: Seen | None, look: ProcessCounts, totals: dict[int, DecisionCounts], wanted: Wanted) -> Seen:
-    earlier = before.by_decision if before and before.start == look.start else {}
-    decisions = wanted.get(look.model_digest, ())
-    current = {n: counts for n, counts in look.by_decision.items() if n in decisions}
-    if before and before.start == look.start and current == earlier:
+def _fold_process(
+    before: Seen | None, look: ProcessCounts, totals: dict[str, dict[int, DecisionCounts]], wanted: Wanted
+) -> Seen:
+    earlier = before if before and before.start == look.start else _NOT_SEEN
+    own = _fold_model(earlier.by_decision, look.by_decision, look.model_digest, totals, wanted)
+    counted = {digest: look.others.get(start_of(digest), {}) for digest in wanted if look.others}
+    others = {
+        digest: _fold_model(earlier.others.get(digest, {}), counts, digest, totals, wanted)
+        for digest, counts in counted.items()
+        if counts
+    }
+    others = {digest: counts for digest, counts in others.items() if counts}
+    if before and before.start == look.start and (own, others) == (before.by_decision, before.others):
         return before
+    return Seen(look.start, own, others)
+
+
+def _fold_model(
+    earlier: Mapping[int, DecisionCounts],
+    counted: Mapping[int, DecisionCounts],
+    digest: str,
+    totals: dict[str, dict[int, DecisionCounts]],
+    wanted: Wanted,
+) -> Mapping[int, DecisionCounts]:
+    """Add what a process counted about one model since it was last seen; give what was seen now."""
+    decisions = wanted.get(digest, ())
+    current = {n: counts for n, counts in counted.items() if n in decisions}
+    sums = totals.setdefault(digest, {})
     for decision, counts in current.items():
         if counts == earlier.get(decision):
             continue
         new = counts.since(earlier.get(decision, _NOTHING))
-        totals[decision] = totals.get(decision, _NOTHING) + new
+        sums[decision] = sums.get(decision, _NOTHING) + new
         # The highest that was ever said: a count that falls and rises again is not counted a second time.
         current[decision] = earlier.get(decision, _NOTHING) + new
-    return Seen(look.start, current)
+    return current
 
 
 def note_news(before: Ledger, after: Ledger) -> Ledger:

@@ -19,7 +19,11 @@ LATENCY_EDGES: Final = (
 )
 """Upper edges of the latency cells in seconds, closed above; the last cell is open."""
 
+WRONG_SHARES: Final = tuple(eighth / 8 for eighth in range(9))
+"""Cells of the share of a request's rows that were wrong."""
+
 _NO_LATENCY: Final = (0,) * len(LATENCY_EDGES)
+_NONE_JUDGED: Final = (0,) * len(WRONG_SHARES)
 
 
 def _grown(now: int, before: int) -> int:
@@ -32,7 +36,8 @@ class Arm:
     """What one model did with live traffic under one decision (or several added up).
 
     `answered` and `errors` (the server's) count requests, `correct`, `wrong` and `rows` count rows. `latency` counts
-    answered requests per cell of `LATENCY_EDGES`.
+    answered requests per cell of `LATENCY_EDGES`. `judged` counts requests whose labels arrived, per cell of
+    `WRONG_SHARES`: the unit in which requests are split. Servers of before count rows alone.
     """
 
     answered: int = 0
@@ -41,6 +46,7 @@ class Arm:
     wrong: int = 0
     rows: int = 0
     latency: tuple[int, ...] = _NO_LATENCY
+    judged: tuple[int, ...] = _NONE_JUDGED
 
     @property
     def requests(self) -> int:
@@ -79,6 +85,7 @@ class Arm:
             combine(self.wrong, other.wrong),
             combine(self.rows, other.rows),
             tuple(map(combine, self.latency, other.latency)),
+            tuple(map(combine, self.judged, other.judged)),
         )
 
 
@@ -153,8 +160,9 @@ class ProcessCounts:
     """Cumulative counts of one serving process.
 
     `start` is its start time in its own words: a restarted container has another one. `by_decision` holds decisions
-    that have a number. `cells` counts rows per cell of the baseline with `baseline_digest`; None where whoever read
-    the counts did not know that baseline.
+    that have a number, `others` what labels said of other models' answers, by the start of those models' digests: a
+    label counts at whatever pod it arrives. `cells` counts rows per cell of the baseline with `baseline_digest`; None
+    where whoever read the counts did not know that baseline.
     """
 
     pod_uid: str
@@ -164,3 +172,13 @@ class ProcessCounts:
     start: str
     by_decision: Mapping[int, DecisionCounts] = field(default_factory=dict)
     cells: CellVector | None = None
+    others: Mapping[str, Mapping[int, DecisionCounts]] = field(default_factory=dict)
+
+
+def start_of(digest: str) -> str:
+    """Give the start of a model's digest by which servers name models of which they have no more.
+
+    >>> start_of("sha256:0123456789abcdef0123")
+    '0123456789abcdef'
+    """
+    return digest.removeprefix("sha256:")[:16]

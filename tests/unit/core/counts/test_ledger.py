@@ -12,17 +12,17 @@ from kingmaker.core.counts.baseline import Baseline, Cell, Feature, Kind
 from kingmaker.core.counts.cells import CellCounts
 from kingmaker.core.counts.data_monitor import DataMonitor
 from kingmaker.core.counts.ledger import Ledger, Seen, fold, is_due, note_news
-from kingmaker.core.counts.process import Arm, DecisionCounts, ProcessCounts, Shadow
+from kingmaker.core.counts.process import Arm, DecisionCounts, ProcessCounts, Shadow, start_of
 from kingmaker.core.counts.seen_cells import CellsOf
 from kingmaker.core.counts.storage import dump_ledger, load_ledger
 from kingmaker.core.counts.windows import Windows, advance
 from support.references import START
 from support.world import digest
 
-MODEL, REFERENCE = digest("a"), digest("b")
+MODEL, REFERENCE, RIVAL = digest("a"), digest("b"), digest("c")
 BASELINE = Baseline(REFERENCE, 10, (Feature("f", Kind.CATEGORICAL, (Cell("c0", 5), Cell("c1", 5))),))
 WATCHED = CellsOf(MODEL, BASELINE)
-WANTED = {MODEL: frozenset({1, 2})}
+WANTED = {MODEL: frozenset({1, 2}), RIVAL: frozenset({1})}
 
 
 @dataclass
@@ -33,17 +33,22 @@ class Pod:
     start: int = 1
     counted: int = 0
     decisions: Mapping[int, DecisionCounts] = field(default_factory=dict)
+    foreign: int = 0
+    """Labels of another model's answers that arrived here."""
 
     def serve(self, requests: int) -> None:
         self.counted += requests
 
     def restart(self) -> None:
-        self.start, self.counted = self.start + 1, 0
+        self.start, self.counted, self.foreign = self.start + 1, 0, 0
 
     def look(self) -> ProcessCounts:
         decisions = {1: DecisionCounts(Arm(answered=self.counted, rows=self.counted))} | dict(self.decisions)
         cells = np.array([self.counted, 0], dtype=np.int64)
-        return ProcessCounts(self.uid, "a", MODEL, REFERENCE, f"{self.start}.000", decisions, cells)
+        others = {start_of(RIVAL): {1: DecisionCounts(Arm(wrong=self.foreign)), 7: DecisionCounts(Arm(wrong=99))}}
+        return ProcessCounts(
+            self.uid, "a", MODEL, REFERENCE, f"{self.start}.000", decisions, cells, others if self.foreign else {}
+        )
 
 
 @dataclass
@@ -76,6 +81,11 @@ class Operator:
     @property
     def answered(self) -> int:
         return self.ledger.totals.get(MODEL, {}).get(1, DecisionCounts()).arm.answered
+
+    @property
+    def labelled(self) -> int:
+        """Labels of the other model's answers, wherever they arrived."""
+        return self.ledger.totals.get(RIVAL, {}).get(1, DecisionCounts()).arm.wrong
 
 
 def test_a_count_is_added_once_however_often_it_is_seen() -> None:
@@ -119,6 +129,26 @@ def test_decisions_that_nobody_asks_for_are_neither_kept_nor_counted_again() -> 
     assert set(operator.ledger.totals[MODEL]) == {1}
     without = fold(operator.ledger, [pod.look()], pods=frozenset({"p"}), wanted={}, watched=None).ledger
     assert (without.totals, without.cells) == ({}, None)
+
+
+def test_labels_count_for_the_model_that_predicted_wherever_they_arrive() -> None:
+    operator, first, second = Operator(), Pod("p"), Pod("q")
+    first.foreign, second.foreign = 3, 4
+    operator.look(first, second)
+    operator.look(first, second)
+    assert operator.labelled == 7
+    operator.store()
+    first.foreign += 5
+    operator.look(first, second)
+    operator.crash()
+    operator.look(first, second)
+    assert operator.labelled == 12
+    first.restart()
+    first.foreign = 2
+    operator.look(first, second)
+    operator.look(second)
+    assert operator.labelled == 14
+    assert set(operator.ledger.totals[RIVAL]) == {1}
 
 
 def test_shadows_add_up_per_challenger() -> None:
