@@ -1,22 +1,39 @@
-"""Clusters and their endpoints: one Envoy cluster per variant, its pods' addresses told separately."""
+"""Clusters and their endpoints: two Envoy clusters per variant, for REST and gRPC, its pods' addresses told apart."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 
+from kingmaker.core.manifests.serving import GRPC_PORT, PORT
 from kingmaker.core.plan import RoutePlan
 from kingmaker.routing.messages import message, serialise
 
-SERVING_PORT: Final = 8080
-_STICKY: Final = "/sticky"
+_GRPC: Final = "grpc"
+_STICKY: Final = "sticky"
 
 IDLE_SECONDS: Final = 4
-"""The router closes idle connections to serving pods before they do (uvicorn's default is 5 s): a request that meets a
-connection which the server is just closing is lost, since it can't be known whether it was read."""
+"""The router closes idle connections to serving pods before they do: a request that meets a connection which the server
+is just closing is lost, since it can't be known whether it was read."""
+
+_GRPC_OPTIONS: Final = {
+    # A server says GOAWAY before it ends, so nothing is lost however long a connection is kept.
+    "commonHttpProtocolOptions": {"idleTimeout": "300s"},
+    "explicitHttpConfig": {
+        "http2ProtocolOptions": {
+            "maxConcurrentStreams": 100,
+            "initialStreamWindowSize": 64 * 1024,
+            "initialConnectionWindowSize": 1024 * 1024,
+        }
+    },
+}
+_REST_OPTIONS: Final = {
+    "commonHttpProtocolOptions": {"idleTimeout": f"{IDLE_SECONDS}s"},
+    "explicitHttpConfig": {"httpProtocolOptions": {}},
+}
 
 _SILENCE_MILLISECONDS: Final = 5_000
 _TCP, _TCP_USER_TIMEOUT = 6, 18  # IPPROTO_TCP; <linux/tcp.h>
@@ -46,13 +63,22 @@ _UNLIMITED: Final = 100_000
 """Serving pods bound their queues themselves and answer 503 with a reason; the router's own bounds would hide that."""
 
 
-def cluster_names(deployment: str, route: RoutePlan) -> dict[str, str]:
+class ClusterNames(NamedTuple):
+    """The clusters of one variant."""
+
+    rest: str
+    grpc: str
+
+
+def cluster_names(deployment: str, route: RoutePlan) -> dict[str, ClusterNames]:
     """Name the clusters of a deployment's variants, by model.
 
     All that a cluster is follows from its name. So a cluster never changes under requests (a new kind is a new cluster,
     made before the old one is dropped), and can be told again to a router that has it when nobody remembers why.
     """
-    return {b.model: f"{deployment}/{b.model}{_STICKY if route.affinity_header else ''}" for b in route.backends}
+    sticky = f"/{_STICKY}" if route.affinity_header else ""
+    variants = {b.model: f"{deployment}/{b.model}" for b in route.backends}
+    return {model: ClusterNames(f"{name}{sticky}", f"{name}/{_GRPC}{sticky}") for model, name in variants.items()}
 
 
 def deployment_of(cluster_name: str) -> str:
@@ -64,11 +90,11 @@ def deployment_of(cluster_name: str) -> str:
     return cluster_name.partition("/")[0]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def cluster(name: str) -> bytes:
     """Build the `Cluster` with this name."""
-    sticky = name.endswith(_STICKY)
-    body = {
+    sticky = _is(_STICKY, name)
+    body: dict[str, Any] = {
         "name": name,
         "type": "EDS",
         "edsClusterConfig": {
@@ -98,26 +124,31 @@ def cluster(name: str) -> bytes:
         "typedExtensionProtocolOptions": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "commonHttpProtocolOptions": {"idleTimeout": f"{IDLE_SECONDS}s"},
-                "explicitHttpConfig": {"httpProtocolOptions": {}},
+                **(_GRPC_OPTIONS if _is(_GRPC, name) else _REST_OPTIONS),
             }
         },
     }
     return serialise(message(cluster_pb2.Cluster, body))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def assignment(name: str, addresses: tuple[str, ...]) -> bytes:
     """Build the `ClusterLoadAssignment` of a cluster; the order of its pods' IP addresses does not matter."""
+    port = GRPC_PORT if _is(_GRPC, name) else PORT
     body = {
         "clusterName": name,
         "endpoints": [
             {
                 "lbEndpoints": [
-                    {"endpoint": {"address": {"socketAddress": {"address": address, "portValue": SERVING_PORT}}}}
+                    {"endpoint": {"address": {"socketAddress": {"address": address, "portValue": port}}}}
                     for address in sorted(set(addresses))
                 ]
             }
         ],
     }
     return serialise(message(endpoint_pb2.ClusterLoadAssignment, body))
+
+
+def _is(kind: str, cluster_name: str) -> bool:
+    """Whether a cluster is of a kind; deployment and model may be called like one."""
+    return kind in cluster_name.split("/")[2:]

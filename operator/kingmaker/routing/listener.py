@@ -18,6 +18,7 @@ _ROUTER: Final = f"{_TYPES}.http.router.v3.Router"
 _LUA: Final = f"{_TYPES}.http.lua.v3.Lua"
 _ADS: Final = {"ads": {}, "resourceApiVersion": "V3", "initialFetchTimeout": "0s"}
 _BUFFER_BYTES: Final = 32 * 1024
+_NOBODY: Final = "no model deployment answers to this host; use http://<model deployment>.<namespace>"
 
 
 _LOWER_CASE: Final = """
@@ -81,16 +82,25 @@ def connection_manager(
 
 
 def _local_replies() -> dict[str, Any]:
-    """Give what the router answers itself the form of a server's errors."""
-    text = "no model deployment answers to this host; use http://<model deployment>.<namespace>"
-    unavailable = {"comparison": {"op": "EQ", "value": {"defaultValue": 503, "runtimeKey": "kingmaker.unavailable"}}}
+    """Give what the router answers itself the form of a server's errors: JSON for REST, a sentence for gRPC."""
+    text = {"body": {"inlineString": _NOBODY}}
+    plain = {"bodyFormatOverride": {"textFormatSource": {"inlineString": "%LOCAL_REPLY_BODY%"}}}
+    nobody = {"responseFlagFilter": {"flags": ["NR"]}}
+    calls = {
+        "headerFilter": {"header": {"name": "content-type", "stringMatch": {"prefix": "application/grpc"}}},
+    }
+    unavailable = {
+        "statusCodeFilter": {
+            "comparison": {"op": "EQ", "value": {"defaultValue": 503, "runtimeKey": "kingmaker.unavailable"}}
+        }
+    }
     return {
+        # The first that fits.
         "mappers": [
-            {"filter": {"responseFlagFilter": {"flags": ["NR"]}}, "body": {"inlineString": text}},
-            {
-                "filter": {"statusCodeFilter": unavailable},
-                "headersToAdd": [{"header": {"key": "retry-after", "value": "1"}}],
-            },
+            {"filter": {"andFilter": {"filters": [calls, nobody]}}, **text, **plain},
+            {"filter": calls, **plain},
+            {"filter": nobody, **text},
+            {"filter": unavailable, "headersToAdd": [{"header": {"key": "retry-after", "value": "1"}}]},
         ],
         "bodyFormat": {"jsonFormat": {"error": "%LOCAL_REPLY_BODY%"}, "contentType": "application/json"},
     }

@@ -49,7 +49,7 @@ class DeploymentResources:
     """All that routers are told about one ModelDeployment.
 
     Attributes:
-        clusters: By cluster name, one per variant.
+        clusters: By cluster name, two per variant.
         endpoints: By the same names.
         table: Its route table, named like the ModelDeployment.
         domains: The values of `Host` that are its own, without a port.
@@ -69,7 +69,7 @@ def build_resources(namespace: str, deployment: str, route: RoutePlan) -> Deploy
     """
     _check(f"route {namespace}/{deployment}", route)
     names = cluster_names(deployment, route)
-    told = {names[b.model]: assignment(names[b.model], b.endpoints) for b in route.backends}
+    told = {name: assignment(name, b.endpoints) for b in route.backends for name in names[b.model]}
     return DeploymentResources(
         clusters={name: Resource.of(name, cluster(name), deployment=deployment) for name in told},
         endpoints={name: Resource.of(name, body, deployment=deployment, route=route) for name, body in told.items()},

@@ -14,7 +14,7 @@ from itertools import count
 from typing import Final
 
 from kingmaker.routing.channel import Channel, Holding, Request, Response
-from kingmaker.routing.clusters import cluster_names, deployment_of
+from kingmaker.routing.clusters import ClusterNames, cluster_names, deployment_of
 from kingmaker.routing.resources import CDS, EDS, LDS, RDS, SRDS, DeploymentResources, Resource, build_listener
 from kingmaker.routing.target import Change, Target
 
@@ -155,7 +155,7 @@ class Stream:
             return None
         route = table.route
         names = cluster_names(deployment, route)
-        endpoints = {model: self._endpoints(name, model, built) for model, name in names.items()}
+        endpoints = {model: self._endpoints(pair, model, built) for model, pair in names.items()}
         weights = {b.model: b.weight for b in route.backends}
         certain = {model: found for model, found in endpoints.items() if found is not None}
         return AcknowledgedRoute(route.decision, weights, certain)
@@ -227,7 +227,9 @@ class Stream:
         for holding in self._rds.possible(deployment):
             # Nothing: a table that was sent before the router let go of it for a moment may be there all the same.
             table = _known(holding, built.table if built else None)
-            if table is None or table.route is None or cluster in cluster_names(deployment, table.route).values():
+            if table is None or table.route is None:
+                return True
+            if any(cluster in pair for pair in cluster_names(deployment, table.route).values()):
                 return True
         return False
 
@@ -269,8 +271,12 @@ class Stream:
     def _deployments_behind(self, domains: set[str]) -> Iterator[str]:
         return (scope.deployment for d in domains if (scope := self._target.scopes.get(d)))
 
-    def _endpoints(self, name: str, model: str, built: DeploymentResources | None) -> frozenset[str] | None:
-        """Give the endpoints that the router certainly has for a variant."""
+    def _endpoints(self, names: ClusterNames, model: str, built: DeploymentResources | None) -> frozenset[str] | None:
+        """Give the endpoints that the router certainly has for a variant: the same ones for REST and gRPC."""
+        rest, grpc = (self._endpoints_of(name, model, built) for name in names)
+        return rest if rest == grpc else None
+
+    def _endpoints_of(self, name: str, model: str, built: DeploymentResources | None) -> frozenset[str] | None:
         possible = self._eds.possible(name)
         told = _known(possible[0], built.endpoints.get(name) if built else None) if len(possible) == 1 else None
         backends = told.route.backends if told and told.route else ()

@@ -8,7 +8,7 @@ from typing import Any, Final
 from envoy.config.route.v3 import route_pb2, scoped_route_pb2
 
 from kingmaker.core.plan import Backend, RoutePlan
-from kingmaker.routing.clusters import cluster_names
+from kingmaker.routing.clusters import ClusterNames, cluster_names
 from kingmaker.routing.messages import message, serialise
 
 DECISION_HEADER: Final = "kingmaker-decision"
@@ -36,6 +36,10 @@ _RETRIES: Final = {
     "retryBackOff": {"baseInterval": "0.050s", "maxInterval": "2s"},
 }
 
+_REQUESTS: Final[dict[str, Any]] = {"prefix": "/"}
+_GRPC_CALLS: Final[dict[str, Any]] = {"prefix": "/", "grpc": {}}
+"""By their content type: inference, health and reflection alike."""
+
 _RETRY_BUFFER_BYTES: Final = 1024 * 1024
 """A larger request can't be sent a second time, because its beginning is gone."""
 
@@ -48,7 +52,11 @@ def route_table(deployment: str, route: RoutePlan) -> bytes:
         "domains": ["*"],
         "retryPolicy": _RETRIES,
         "requestBodyBufferLimit": str(_RETRY_BUFFER_BYTES),
-        "routes": [*(_preview(route, b.model, names) for b in route.backends), _split(deployment, route, names)],
+        # What a client wants decides, then which protocol it speaks.
+        "routes": [
+            *(preview for b in route.backends for preview in _previews(route, b.model, names[b.model])),
+            *_splits(deployment, route, names),
+        ],
     }
     table = {"name": deployment, "virtualHosts": [host], "requestHeadersToRemove": [SHADOW_HEADER]}
     return serialise(message(route_pb2.RouteConfiguration, table))
@@ -73,26 +81,37 @@ def domains(namespace: str, deployment: str, cluster_ip: str | None) -> tuple[st
     return (*found, f"[{cluster_ip}]" if ":" in cluster_ip else cluster_ip)
 
 
-def _preview(route: RoutePlan, model: str, names: Mapping[str, str]) -> dict[str, Any]:
+def _previews(route: RoutePlan, model: str, names: ClusterNames) -> list[dict[str, Any]]:
     """Send requests that ask for a variant by name to it. They carry decision 0: who chooses is no evidence."""
     exact = {"name": MODEL_HEADER, "stringMatch": {"exact": model}}
-    return {
-        "match": {"prefix": "/", "headers": [exact]},
-        "route": _action(route) | {"cluster": names[model]},
-        "requestHeadersToAdd": [_stamp(0)],
-    }
+    return [
+        {
+            "match": match | {"headers": [exact]},
+            "route": _action(route) | {"cluster": cluster},
+            "requestHeadersToAdd": [_stamp(0)],
+        }
+        for match, cluster in ((_GRPC_CALLS, names.grpc), (_REQUESTS, names.rest))
+    ]
 
 
-def _split(deployment: str, route: RoutePlan, names: Mapping[str, str]) -> dict[str, Any]:
+def _splits(deployment: str, route: RoutePlan, names: Mapping[str, ClusterNames]) -> list[dict[str, Any]]:
     weights = [(b.model, b.weight) for b in _layout(route.backends) if b.weight]
     if not weights:
         text = f"model deployment {deployment} has no variant that can answer now; try again"
-        return {"match": {"prefix": "/"}, "directResponse": {"status": 503, "body": {"inlineString": text}}}
-    clusters: dict[str, Any] = {"clusters": [{"name": names[m], "weight": w} for m, w in weights]}
+        return [{"match": _REQUESTS, "directResponse": {"status": 503, "body": {"inlineString": text}}}]
+    return [
+        _split(route, _GRPC_CALLS, [(names[model].grpc, weight) for model, weight in weights]),
+        _split(route, _REQUESTS, [(names[model].rest, weight) for model, weight in weights]),
+    ]
+
+
+def _split(route: RoutePlan, match: dict[str, Any], weights: list[tuple[str, int]]) -> dict[str, Any]:
+    """Split by the same shares of the same hash, whatever the protocol: affinity does not depend on it."""
+    clusters: dict[str, Any] = {"clusters": [{"name": name, "weight": weight} for name, weight in weights]}
     if route.affinity_header:
         clusters["useHashPolicy"] = True
     return {
-        "match": {"prefix": "/"},
+        "match": match,
         "route": _action(route) | {"weightedClusters": clusters},
         "requestHeadersToAdd": [_stamp(route.decision)],
     }

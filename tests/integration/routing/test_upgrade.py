@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import grpc
 from envoy.config.listener.v3 import listener_pb2
+from envoy.config.route.v3 import route_pb2
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from google.protobuf import any_pb2, json_format
 
@@ -29,7 +30,7 @@ class Earlier(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
             CDS: cluster("churn/churn-1"),
             EDS: assignment("churn/churn-1", (pod,)),
             LDS: json_format.ParseDict(listener, listener_pb2.Listener()).SerializeToString(),
-            RDS: route_table("churn", a_route({"churn-1": 100}, {"churn-1": (pod,)})),
+            RDS: _without_grpc(route_table("churn", a_route({"churn-1": 100}, {"churn-1": (pod,)}))),
         }
 
     async def StreamAggregatedResources(self, requests: AsyncIterator[Any], context: Any) -> None:  # noqa: N802
@@ -40,6 +41,16 @@ class Earlier(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
                     type_url=request.type_url, version_info="1", nonce="1", resources=[value]
                 )
                 await context.write(response)
+
+
+def _without_grpc(table: bytes) -> bytes:
+    """Give a table as it was before there was gRPC."""
+    found = route_pb2.RouteConfiguration.FromString(table)
+    (host,) = found.virtual_hosts
+    kept = [each for each in host.routes if not each.match.HasField("grpc")]
+    del host.routes[:]
+    host.routes.extend(kept)
+    return bytes(found.SerializeToString())
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2, scoped_route_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kingmaker.core.plan import Backend, RoutePlan
@@ -43,11 +43,13 @@ def split(route: RoutePlan) -> list[tuple[str, int]]:
 
 
 @given(routes())
+@settings(deadline=None)
 def test_weights_sum_up_to_a_hundred(route: RoutePlan) -> None:
     assert sum(weight for _, weight in split(route)) == 100
 
 
 @given(routes())
+@settings(deadline=None)
 def test_routes_name_clusters_that_exist_and_have_an_assignment(route: RoutePlan) -> None:
     built = build(route)
     named = set()
@@ -68,6 +70,7 @@ def test_a_scope_leads_from_a_host_to_a_table() -> None:
 
 
 @given(routes(), st.randoms(use_true_random=False))
+@settings(deadline=None)
 def test_the_order_of_endpoints_does_not_matter(route: RoutePlan, random) -> None:
     shuffled = [Backend(b.model, b.weight, tuple(random.sample(b.endpoints, len(b.endpoints)))) for b in route.backends]
     again = build(RoutePlan(route.decision, tuple(shuffled), route.cluster_ip, route.affinity_header))
@@ -103,8 +106,36 @@ def test_stickiness_is_another_cluster_because_clusters_never_change() -> None:
     def clusters(header: str | None) -> set[str]:
         return set(build(RoutePlan(1, (Backend("a", 100, ()),), None, header)).clusters)
 
-    assert clusters(None) == {"churn/a"}
-    assert clusters("x-entity-id") == {"churn/a/sticky"}
+    assert clusters(None) == {"churn/a", "churn/a/grpc"}
+    assert clusters("x-entity-id") == {"churn/a/sticky", "churn/a/grpc/sticky"}
+
+
+@given(routes())
+@settings(deadline=None)
+def test_grpc_is_led_as_rest_is_and_to_its_own_port(route: RoutePlan) -> None:
+    built = build(route)
+    (host,) = table(route).virtual_hosts
+    assert [each.match.HasField("grpc") for each in host.routes] == [True, False] * (len(route.backends) + 1)
+    for call, request in zip(host.routes[::2], host.routes[1::2], strict=True):
+        call.match.ClearField("grpc")
+        if call.route.cluster:
+            call.route.cluster = call.route.cluster.replace("/grpc", "")
+        for share in call.route.weighted_clusters.clusters:
+            share.name = share.name.replace("/grpc", "")
+        assert call == request
+    for name, resource in built.endpoints.items():
+        (locality,) = endpoint_pb2.ClusterLoadAssignment.FromString(resource.body).endpoints
+        ports = {each.endpoint.address.socket_address.port_value for each in locality.lb_endpoints}
+        assert ports <= {8081 if "grpc" in name.split("/")[2:] else 8080}
+
+
+@pytest.mark.parametrize("model", ["grpc", "sticky"])
+def test_a_model_may_be_called_like_a_kind_of_cluster(model: str) -> None:
+    built = build(RoutePlan(1, (Backend(model, 100, ("10.0.0.1",)),), None, None))
+    plain = cluster_pb2.Cluster.FromString(built.clusters[f"churn/{model}"].body)
+    assert plain.lb_policy == cluster_pb2.Cluster.LEAST_REQUEST
+    (locality,) = endpoint_pb2.ClusterLoadAssignment.FromString(built.endpoints[f"churn/{model}"].body).endpoints
+    assert locality.lb_endpoints[0].endpoint.address.socket_address.port_value == 8080
 
 
 def test_each_router_listens_on_its_own_address() -> None:

@@ -181,7 +181,7 @@ class Routing(RuleBasedStateMachine):
     def routes_lead_to_clusters_that_take_requests(self) -> None:
         for table in self.envoy.tables.values():
             assert table.route
-            needed = set(cluster_names(table.name, table.route).values())
+            needed = {name for pair in cluster_names(table.name, table.route).values() for name in pair}
             assert needed <= self.envoy.clusters
             assert needed <= self.envoy.assignments.keys()
 
@@ -196,9 +196,10 @@ class Routing(RuleBasedStateMachine):
             assert (route.decision, {b.model: b.weight for b in route.backends}) == (known.decision, known.weights)
             names = cluster_names(name, route)
             for model, endpoints in known.endpoints.items():
-                told = self.envoy.assignments[names[model]].route
-                assert told
-                assert endpoints == next(frozenset(b.endpoints) for b in told.backends if b.model == model)
+                for cluster in names[model]:
+                    told = self.envoy.assignments[cluster].route
+                    assert told
+                    assert endpoints == next(frozenset(b.endpoints) for b in told.backends if b.model == model)
 
     def teardown(self) -> None:
         """When nothing changes and nothing is refused any more, the router ends up with what was decided."""
@@ -211,7 +212,7 @@ class Routing(RuleBasedStateMachine):
         self.settle()
         assert {name: table.route for name, table in self.envoy.tables.items()} == {"last": last}
         assert set(self.envoy.scopes) == {"last", "last.team", "last.team.svc", "last.team.svc.cluster.local"}
-        assert self.envoy.clusters == {"last/a"}
+        assert self.envoy.clusters == {"last/a", "last/a/grpc"}
         known = self.stream.acknowledged("last")
         assert known
         assert (known.decision, known.weights) == (9, {"a": 100})

@@ -42,6 +42,7 @@ from kingmaker.core.manifests.scheduling import scheduling_fields
 from kingmaker.core.manifests.settings import Settings
 
 PORT: Final = 8080
+GRPC_PORT: Final = 8081
 MANAGEMENT_PORT: Final = 8082
 SHADOW_DIR: Final = "/etc/kingmaker/shadow"
 TARGETS: Final = "targets.json"
