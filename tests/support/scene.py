@@ -91,7 +91,9 @@ class Scene:
             # Of the other tenant, so that no router is asked to connect to itself.
             "router": self._one(AWAY, "router"),
         }
-        found |= {f"{name}-{port}": f"{_ip(where)}:{port}" for name, where in pods.items() for port in (8080, 8082)}
+        # A router answers gRPC at its one port.
+        ports = {name: (8080, 8082) if name == "router" else (8080, 8081, 8082) for name in pods}
+        found |= {f"{name}-{port}": f"{_ip(where)}:{port}" for name, where in pods.items() for port in ports[name]}
         # Who stands by listens for no routers.
         leader = self.cluster.get("lease", NAME, SYSTEM)["spec"]["holderIdentity"]
         operator = _ip(self.cluster.get("pod", leader, SYSTEM))

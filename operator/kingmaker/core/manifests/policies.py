@@ -18,7 +18,7 @@ from kingmaker.core.manifests.objects import (
     owner,
     serving_selector,
 )
-from kingmaker.core.manifests.serving import MANAGEMENT_PORT, PORT, variant_labels
+from kingmaker.core.manifests.serving import GRPC_PORT, MANAGEMENT_PORT, PORT, variant_labels
 from kingmaker.core.manifests.settings import Settings
 
 
@@ -69,6 +69,7 @@ def network_policy(mdep: ModelDeployment, model: str, *, settings: Settings) -> 
     )
     ingress = [
         {"from": [_pods(ROUTER_SELECTOR), fellows], "ports": _ports(PORT, MANAGEMENT_PORT)},
+        {"from": [_pods(ROUTER_SELECTOR)], "ports": _ports(GRPC_PORT)},
         {"from": _readers(settings), "ports": _ports(MANAGEMENT_PORT)},
     ]
     egress = [_dns(), {"to": [fellows], "ports": _ports(PORT, MANAGEMENT_PORT)}, _downloads(settings)]
@@ -84,7 +85,7 @@ def router_network_policy(namespace: str, *, settings: Settings) -> Manifest:
     ]
     egress = [
         _dns(),
-        {"to": [servers], "ports": _ports(PORT)},
+        {"to": [servers], "ports": _ports(PORT, GRPC_PORT)},
         {"to": [_operator(settings)], "ports": _ports(settings.xds_port)},
     ]
     head = _router_head("networking.k8s.io/v1", "NetworkPolicy", namespace)

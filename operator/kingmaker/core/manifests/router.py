@@ -23,7 +23,7 @@ from kingmaker.core.manifests.pods import (
     sleep_before_stop,
     spread,
 )
-from kingmaker.core.manifests.serving import MANAGEMENT_PORT, PORT
+from kingmaker.core.manifests.serving import GRPC_PORT, MANAGEMENT_PORT, PORT
 from kingmaker.core.manifests.settings import Settings
 
 _RESOURCES: Final = default_resources(cpu="100m", memory="128Mi", memory_limit="1Gi")
@@ -48,7 +48,11 @@ class RouterContainer:
 
 
 def deployment_service(mdep: ModelDeployment) -> Manifest:
-    """Build the one endpoint that clients know: the ModelDeployment's own name, port 80, answered by the routers."""
+    """Build the one endpoint that clients know: the ModelDeployment's own name, answered by the routers.
+
+    Routers tell REST and gRPC apart, so both ports take both. The second one is where clients of gRPC look for it, and
+    tells gateways to speak HTTP/2.
+    """
     head = manifest(
         "v1",
         "Service",
@@ -57,8 +61,11 @@ def deployment_service(mdep: ModelDeployment) -> Manifest:
         labels=deployment_labels(mdep, "endpoint"),
         owners=owner(mdep),
     )
-    port = {"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}
-    return head | {"spec": {"type": "ClusterIP", "selector": ROUTER_SELECTOR, "ports": [port]}}
+    ports = [
+        {"name": name, "port": port, "targetPort": "http", "protocol": "TCP", "appProtocol": protocol}
+        for name, port, protocol in (("http", 80, "http"), ("grpc", GRPC_PORT, "kubernetes.io/h2c"))
+    ]
+    return head | {"spec": {"type": "ClusterIP", "selector": ROUTER_SELECTOR, "ports": ports}}
 
 
 def router_deployment(namespace: str, *, settings: Settings, router: RouterContainer) -> Manifest:

@@ -44,6 +44,7 @@ from kingmaker.core.manifests.settings import Settings
 PORT: Final = 8080
 GRPC_PORT: Final = 8081
 MANAGEMENT_PORT: Final = 8082
+_PORTS: Final = {"http": PORT, "grpc": GRPC_PORT, "management": MANAGEMENT_PORT}
 SHADOW_DIR: Final = "/etc/kingmaker/shadow"
 TARGETS: Final = "targets.json"
 
@@ -96,7 +97,7 @@ def variant_deployment(mdep: ModelDeployment, model: Model, *, replicas: int | N
 
 def variant_service(mdep: ModelDeployment, model: str) -> Manifest:
     """Build the Service by which the champion reaches a challenger, and people reach either to debug."""
-    ports = [_service_port("http", PORT), _service_port("management", MANAGEMENT_PORT)]
+    ports = [_service_port(name, port) for name, port in _PORTS.items()]
     spec = {"type": "ClusterIP", "selector": serving_selector(mdep, model), "ports": ports}
     return _head(mdep, model, "v1", "Service") | {"spec": spec}
 
@@ -173,13 +174,15 @@ def _serve_container(mdep: ModelDeployment, model: Model, image: str, settings: 
             *("--dir", MODEL_DIR, "--model-name", literal(mdep.metadata.name)),
             *("--model-version", literal(model.metadata.name)),
             *model_arguments(model, signature=False),
+            # gRPC's port is the default one and no argument: servers of an earlier release, which an upgrade may keep
+            # for a while, don't know the option.
             *("--host", POD_IP, "--port", str(PORT), "--management-port", str(MANAGEMENT_PORT)),
             *("--shadow-targets", f"{SHADOW_DIR}/{TARGETS}"),
             *option("--max-request-bytes", serving.max_request_bytes),
             *("--drain-seconds", str(settings.drain_seconds), "--termination-log", TERMINATION_LOG),
         ],
         "env": [*identity, *env(KINGMAKER_FEEDBACK_KEY=feedback_key(mdep)), *scratch_env()],
-        "ports": [_container_port("http", PORT), _container_port("management", MANAGEMENT_PORT)],
+        "ports": [_container_port(name, port) for name, port in _PORTS.items()],
         "resources": resources(serving.resources, defaults),
         "volumeMounts": [
             model_mount(),

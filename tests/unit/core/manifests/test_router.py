@@ -90,9 +90,23 @@ def test_only_the_operator_and_monitoring_read_counts_from_outside() -> None:
     assert "podSelector" in outside[0]
 
 
+def test_both_ports_of_an_endpoint_lead_to_the_routers_one() -> None:
+    ports = deployment_service(a_deployment())["spec"]["ports"]
+    assert [(port["port"], port["targetPort"], port["appProtocol"]) for port in ports] == [
+        (80, "http", "http"),
+        (8081, "http", "kubernetes.io/h2c"),
+    ]
+
+
+def test_only_routers_reach_a_servers_port_for_grpc() -> None:
+    ingress = network_policy(a_deployment(), "churn-1", settings=SETTINGS)["spec"]["ingress"]
+    (rule,) = [rule for rule in ingress if 8081 in [port["port"] for port in rule["ports"]]]
+    assert [peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for peer in rule["from"]] == ["router"]
+
+
 def test_the_router_reaches_servers_the_operator_and_names_alone() -> None:
     egress = router_network_policy("team", settings=SETTINGS)["spec"]["egress"]
-    assert [[port["port"] for port in rule["ports"]] for rule in egress] == [[53, 53], [8080], [18000]]
+    assert [[port["port"] for port in rule["ports"]] for rule in egress] == [[53, 53], [8080, 8081], [18000]]
 
 
 def test_the_service_account_holds_pull_secrets_and_nothing_else() -> None:

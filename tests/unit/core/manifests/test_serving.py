@@ -177,7 +177,7 @@ def test_every_variant_waits_for_targets_without_needing_them() -> None:
 def test_service_and_deployment_of_a_variant_share_their_name() -> None:
     service = variant_service(a_deployment(), "churn-1")
     assert service["metadata"]["name"] == variant_name("churn", "churn-1")
-    assert [port["port"] for port in service["spec"]["ports"]] == [8080, 8082]
+    assert [port["port"] for port in service["spec"]["ports"]] == [8080, 8081, 8082]
 
 
 def test_pods_of_one_template_are_spread_and_none_is_held_back() -> None:
