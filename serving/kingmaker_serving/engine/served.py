@@ -71,7 +71,7 @@ class ServedModel:
         self.session = loaded.session
         self.task = loaded.task
         self.baseline = baseline
-        self.codec = RestCodec(signature)
+        self.codec = RestCodec(signature, max_bytes=settings.limits.max_request_bytes)
         self.profile = Profile(
             identity,
             baseline=baseline.document if baseline else None,

@@ -14,6 +14,8 @@ from kingmaker_serving.protocol.signature import Task, read_task
 class Limits:
     """Bounds of one model's requests. Durations in seconds, sizes in bytes."""
 
+    max_request_bytes: int = 16 * 1024**2
+    """Of a request's tensors together, once decoded."""
     max_response_bytes: int = 64 * 1024**2
     deadline_seconds: float = 30.0
     workers: int = 2
@@ -65,6 +67,7 @@ class Settings:
         """
         workers = args.workers or cpus()
         limits = Limits(
+            max_request_bytes=args.max_request_bytes,
             max_response_bytes=args.max_response_bytes,
             deadline_seconds=args.deadline_seconds,
             workers=workers,

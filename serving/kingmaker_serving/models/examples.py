@@ -8,19 +8,21 @@ import numpy as np
 
 from kingmaker_serving.errors import ErrorCode, Reason, ServingError, VerbError
 from kingmaker_serving.models.session import ModelSession, Stop
-from kingmaker_serving.protocol.messages import InferRequest, InputTensor
-from kingmaker_serving.protocol.signature import Signature
-from kingmaker_serving.protocol.tensors import read_inputs, read_tensor, write_outputs
+from kingmaker_serving.protocol.inputs import Inputs
+from kingmaker_serving.protocol.jsonwrite import write_json
+from kingmaker_serving.protocol.messages import InputTensor
+from kingmaker_serving.protocol.signature import TensorSpec
 
 FORMAT: Final = "kingmaker.dev/examples/v1"
 MAX_EXAMPLES: Final = 100
 TOLERANCE: Final = 1e-4
 """Relative and absolute, for numbers: processors round differently."""
-_MAX_OUTPUT_BYTES: Final = 4 * 1024**2
+_MAX_BYTES: Final = 64 * 1024**2
+"""Of the tensors of one request or answer, once decoded; a document has 4 MiB."""
 
 
 class Example(msgspec.Struct):
-    """One request and the answer that it must get."""
+    """One request and the answer that it must get, as JSON tensors. Here FP16 and BF16 have a JSON form, too."""
 
     inputs: list[InputTensor]
     outputs: list[InputTensor]
@@ -63,32 +65,49 @@ def run_examples(session: ModelSession, document: Examples) -> list[dict[str, np
     Raises:
         VerbError: InvalidExamples when an input does not fit the model, ExampleMismatch naming the first difference.
     """
+    reader = Inputs(session.signature, max_bytes=_MAX_BYTES, halves_in_json=True)
     samples = []
     for number, example in enumerate(document.examples):
         try:
-            feeds = read_inputs(InferRequest(inputs=example.inputs), session.signature)
+            feeds = reader.read(example.inputs, memoryview(b""))
             given = session.run(feeds, [], Stop()).outputs
         except ServingError as error:
             raise _failure(f"example {number}", error) from error
         for tensor in example.outputs:
-            _compare(f"example {number}", tensor, given, session.signature, document.tolerance)
+            spec = session.signature.output(tensor.name)
+            if spec is None:
+                message = f"example {number} expects output {tensor.name!r}; the model gives {sorted(given)}"
+                raise VerbError(Reason.INVALID_EXAMPLES, message)
+            expected = _read_expected(f"example {number}", tensor, spec, reader)
+            place = f"example {number}, output {tensor.name!r}"
+            if tensor.name not in given:
+                raise VerbError(Reason.EXAMPLE_MISMATCH, f"{place}: the model gave none; it is optional")
+            _compare(place, expected, given[tensor.name], document.tolerance)
         samples.append(feeds)
     return samples
 
 
 def write_examples(session: ModelSession, requests: Sequence[Mapping[str, np.ndarray]]) -> bytes:
     """Run requests and write them with their answers as a document."""
-    names = [spec.name for spec in session.signature.outputs]
+    signature = session.signature
     entries = []
     for feeds in requests:
         outputs = session.run(feeds, [], Stop()).outputs
-        entries.append(
-            {
-                "inputs": write_outputs(feeds, list(feeds), session.signature.inputs, max_bytes=_MAX_OUTPUT_BYTES),
-                "outputs": write_outputs(outputs, names, session.signature.outputs, max_bytes=_MAX_OUTPUT_BYTES),
-            }
-        )
+        entries.append({"inputs": _write(signature.inputs, feeds), "outputs": _write(signature.outputs, outputs)})
     return msgspec.json.encode({"format": FORMAT, "examples": entries, "tolerance": TOLERANCE})
+
+
+def _write(specs: Sequence[TensorSpec], arrays: Mapping[str, np.ndarray]) -> list[dict[str, object]]:
+    return [
+        {
+            "name": spec.name,
+            "datatype": spec.datatype,
+            "shape": arrays[spec.name].shape,
+            "data": msgspec.Raw(write_json(arrays[spec.name], spec.datatype, max_bytes=_MAX_BYTES)),
+        }
+        for spec in specs
+        if spec.name in arrays
+    ]
 
 
 def _failure(place: str, error: ServingError) -> VerbError:
@@ -98,20 +117,15 @@ def _failure(place: str, error: ServingError) -> VerbError:
     return VerbError(Reason.INVALID_EXAMPLES, f"{place}: {error.message}")
 
 
-def _compare(
-    place: str, wanted: InputTensor, given: Mapping[str, np.ndarray], signature: Signature, tolerance: float
-) -> None:
-    spec = signature.output(wanted.name)
-    if spec is None:
-        message = f"{place} expects output {wanted.name!r}; the model gives {sorted(given)}"
-        raise VerbError(Reason.INVALID_EXAMPLES, message)
-    found = given[wanted.name]
+def _read_expected(place: str, tensor: InputTensor, spec: TensorSpec, reader: Inputs) -> np.ndarray:
     try:
-        expected = read_tensor(wanted, spec)
+        return reader.read_one(tensor, spec, limit=_MAX_BYTES)
     except ServingError as error:
         message = f"{place}, expected output: {error.message.replace('input ', 'tensor ', 1)}"
         raise VerbError(Reason.INVALID_EXAMPLES, message) from error
-    place = f"{place}, output {wanted.name!r}"
+
+
+def _compare(place: str, expected: np.ndarray, found: np.ndarray, tolerance: float) -> None:
     if found.shape != expected.shape:
         message = f"{place}: shape {list(found.shape)}, expected {list(expected.shape)}"
         raise VerbError(Reason.EXAMPLE_MISMATCH, message)

@@ -8,6 +8,8 @@ from typing import Final, TypeVar
 from kingmaker_serving.engine.job import Job
 from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.errors import ErrorCode, ServingError
+from kingmaker_serving.protocol.compression import pack
+from kingmaker_serving.protocol.tensors import held_bytes
 from kingmaker_serving.protocol.values import InferenceReply, InferenceRequest
 from kingmaker_serving.server.bodies import json_length, unpacked
 from kingmaker_serving.server.exchange import JSON, Exchange, error_reply
@@ -17,6 +19,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 _LARGE: Final = 128 * 1024
 """Bodies from here on are read, and answers written, on a thread: other connections would notice."""
+_LARGE_TO_PACK: Final = 16 * 1024
 _BINARY: Final = b"application/octet-stream"
 
 
@@ -69,19 +72,23 @@ class Call:
             return
         try:
             reply = self._model.reply(job)
-            if sum(array.nbytes for array in reply.outputs.values()) > _LARGE:
+            is_packed = b"accept-encoding" in self._exchange.headers
+            if sum(map(held_bytes, reply.outputs.values())) > (_LARGE_TO_PACK if is_packed else _LARGE):
                 self._apart(lambda: self._write(reply, job), self._send)
             else:
                 self._send(self._write(reply, job))
         except Exception as error:  # noqa: BLE001  # as above
             self._fail(error)
 
-    def _write(self, reply: InferenceReply, job: Job) -> tuple[bytes, int | None]:
+    def _write(self, reply: InferenceReply, job: Job) -> tuple[bytes, int | None, bytes]:
         limits = self._model.settings.limits
-        return self._model.codec.write(reply, job.request, max_bytes=limits.max_response_bytes)
+        body, length = self._model.codec.write(reply, job.request, max_bytes=limits.max_response_bytes)
+        accepted = self._exchange.headers.get(b"accept-encoding")
+        packed, encoding = (body, b"") if accepted is None else pack(body, accepted)
+        return packed, length, encoding
 
-    def _send(self, written: tuple[bytes, int | None]) -> None:
-        body, length = written
+    def _send(self, written: tuple[bytes, int | None, bytes]) -> None:
+        body, length, encoding = written
         job, model = self._job, self._model
         if job is None:
             return
@@ -92,6 +99,8 @@ class Call:
         ]
         if length is not None:
             headers.append((b"inference-header-content-length", b"%d" % length))
+        if encoding:
+            headers.append((b"content-encoding", encoding))
         self._exchange.send(200, body, JSON if length is None else _BINARY, headers)
         # From here to the end nothing is awaited, so no scrape can come between an answer and its counts.
         model.sent(job)

@@ -4,20 +4,24 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from kingmaker_serving import __version__
 from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.errors import ErrorCode, ServingError
 from kingmaker_serving.labels.messages import LINE_TYPES, MOST_BYTES
+from kingmaker_serving.protocol import pages
+from kingmaker_serving.protocol.routes import Page, Route, route
 from kingmaker_serving.server.bodies import unpacked
 from kingmaker_serving.server.call import Call
-from kingmaker_serving.server.exchange import Exchange, Reply, error_reply, json_reply
+from kingmaker_serving.server.exchange import Exchange, Reply, error_reply
 from kingmaker_serving.server.state import State
 
 logger = logging.getLogger(__name__)
 
 _INFER: Final = "/infer"
+_MAX_INDEX: Final = 64 * 1024
+"""Bytes of a request for the index, once unpacked."""
 
 
 class RequestsApp:
@@ -61,47 +65,50 @@ class RequestsApp:
             model.failed(model.decision(stamp, is_shadow=b"kingmaker-shadow" in headers), error)
 
     def _route(self, exchange: Exchange) -> Reply | None:
-        path = unquote(urlsplit(exchange.target.decode("latin1")).path, errors="replace")
-        method = exchange.method.decode("latin1")
-        if path == f"{self._path}{_INFER}":
-            _only(method, "POST")
-            Call(exchange, self._model, max_bytes=self._max_bytes).begin()
-            return None
-        if path == f"{self._path}/feedback":
-            _only(method, "POST")
-            self._start(self._feedback(exchange))
-            return None
-        page = self._page(path)
-        if page is None:
-            message = f"there is nothing at {path[:200]!r}; the model here is {self._model.settings.name!r}"
-            raise ServingError(ErrorCode.NOT_FOUND, message)
-        _only(method, "GET, HEAD")
-        return page
+        path = urlsplit(exchange.target.decode("latin1")).path
+        asked = route(exchange.method.decode("latin1"), path)
+        self._check_model(asked)
+        match asked.page:
+            case Page.INFER:
+                Call(exchange, self._model, max_bytes=self._max_bytes).begin()
+            case Page.FEEDBACK:
+                self._start(self._feedback(exchange))
+            case Page.INDEX:
+                ready_only = pages.read_index_request(unpacked(exchange.body, exchange.headers, max_bytes=_MAX_INDEX))
+                return Reply(200, pages.write_index([self._entry()], ready_only=ready_only))
+            case _:
+                return self._page(asked.page)
+        return None
 
-    def _page(self, path: str) -> Reply | None:
+    def _check_model(self, asked: Route) -> None:
+        """See that the path names the model that is here, and no other version of it."""
+        settings = self._model.settings
+        if asked.model and asked.model != settings.name:
+            message = f"there is no model {asked.model[:100]!r}; the model here is {settings.name!r}"
+            raise ServingError(ErrorCode.NOT_FOUND, message)
+        if asked.version and asked.version != settings.version:
+            message = f"there is no version {asked.version[:100]!r} of {settings.name!r}; here is {settings.version!r}"
+            raise ServingError(ErrorCode.NOT_FOUND, message)
+
+    def _page(self, page: Page) -> Reply:
         """Give what can be read here: the server, its health, its model."""
-        settings, signature = self._model.settings, self._model.session.signature
+        settings = self._model.settings
         is_ready = not self._state.is_draining
         status = 200 if is_ready else 503
-        if path in {"/v2", "/v2/"}:
-            return json_reply({"name": "kingmaker-serving", "version": __version__, "extensions": []})
-        if path == "/v2/health/live":
-            return json_reply({"live": True})
-        if path == "/v2/health/ready":
-            return json_reply({"ready": is_ready}, status=status)
-        if path == f"{self._path}/ready":
-            return json_reply({"name": settings.name, "ready": is_ready}, status=status)
-        if path == self._path:
-            return json_reply(
-                {
-                    "name": settings.name,
-                    "versions": [settings.version],
-                    "platform": "onnxruntime_onnx",
-                    "inputs": signature.inputs,
-                    "outputs": signature.outputs,
-                }
-            )
-        return None
+        if page is Page.SERVER:
+            return Reply(200, pages.write_server(__version__))
+        if page is Page.LIVE:
+            return Reply(200, pages.write_live())
+        if page is Page.READY:
+            return Reply(status, pages.write_ready(is_ready=is_ready))
+        if page is Page.MODEL_READY:
+            return Reply(status, pages.write_model_ready(settings.name, is_ready=is_ready))
+        return Reply(200, pages.write_model(settings.name, [settings.version], self._model.session.signature))
+
+    def _entry(self) -> pages.IndexEntry:
+        settings = self._model.settings
+        state = pages.ModelState.UNAVAILABLE if self._state.is_draining else pages.ModelState.READY
+        return pages.IndexEntry(settings.name, settings.version, state)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -127,9 +134,3 @@ def _refusal(error: Exception) -> Reply:
         return error_reply(error)
     logger.error("request failed by a bug", exc_info=error)
     return error_reply(ServingError(ErrorCode.INTERNAL, "this is a bug of the server; its log says more"))
-
-
-def _only(method: str, wanted: str) -> None:
-    if method not in wanted.split(", "):
-        message = f"method {method[:20]} is not answered here; use {wanted.split(',', maxsplit=1)[0]}"
-        raise ServingError(ErrorCode.METHOD, message, allow=wanted)

@@ -6,19 +6,21 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
-import msgspec
 import numpy as np
 
 from kingmaker_serving.counts.profile import Profile
+from kingmaker_serving.errors import ServingError
 from kingmaker_serving.labels.answers import Value
 from kingmaker_serving.labels.memory import Pairs
 from kingmaker_serving.labels.targets import Target
 from kingmaker_serving.labels.verdict import agree
+from kingmaker_serving.protocol.client import read_reply, write_request
+from kingmaker_serving.protocol.pages import MEDIA_BINARY
 from kingmaker_serving.protocol.signature import Signature, Task
-from kingmaker_serving.protocol.tensors import write_outputs
+from kingmaker_serving.protocol.tensors import held_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ SLOWER_RATIO: Final = 1.25
 LATENCY_PAIRS: Final = 8
 """Pairs whose median execution times are compared at once: one time alone says little."""
 _CLOSE: Final = 1e-4
+_JSON_LENGTH: Final = "inference-header-content-length"
 _SHED: Final = frozenset({429, 503})
 
 
@@ -53,16 +56,7 @@ class Copy:
     @property
     def size(self) -> int:
         """Bytes that it holds."""
-        return sum(array.nbytes for side in (self.inputs, self.outputs) for array in side.values())
-
-
-class _Reply(msgspec.Struct):
-    outputs: list["_Output"]
-
-
-class _Output(msgspec.Struct):
-    name: str
-    data: list[Any]
+        return sum(held_bytes(array) for side in (self.inputs, self.outputs) for array in side.values())
 
 
 class FailedError(Exception):
@@ -98,7 +92,7 @@ class Lane:
         """
         self.target = target
         self._url = target.url.rstrip("/") + path
-        self._signature = signature
+        self._datatypes = {spec.name: spec.datatype for spec in signature.inputs}
         self._task = task
         self._profile = profile
         self._pairs = pairs
@@ -152,14 +146,13 @@ class Lane:
         self._profile.pairs.add(self.target.model, decision, "disagree", count=len(agrees) - agreed)
         self._count_times(decision, copy.seconds, seconds)
         if self._pairs is not None and self._task is not None:
-            said = _array(outputs[self._task.label])
+            said = outputs[self._task.label].ravel()
             number = int(copy.decision) if copy.decision.isdigit() else None
             self._pairs.pair(copy.nonce, challenger=self.target.model, decision=number, answers=said)
 
-    async def _ask(self, http: aiohttp.ClientSession, copy: Copy) -> tuple[dict[str, list[Any]], float]:
-        inputs = write_outputs(copy.inputs, list(copy.inputs), self._signature.inputs, max_bytes=MAX_BYTES)
-        body = msgspec.json.encode({"inputs": inputs})
-        headers = {"content-type": "application/json", "kingmaker-shadow": "1"}
+    async def _ask(self, http: aiohttp.ClientSession, copy: Copy) -> tuple[dict[str, np.ndarray], float]:
+        body, json_length = write_request(copy.inputs, self._datatypes)
+        headers = {"content-type": MEDIA_BINARY, _JSON_LENGTH: str(json_length), "kingmaker-shadow": "1"}
         try:
             async with http.post(
                 self._url, data=body, headers=headers, timeout=_TIMEOUT, allow_redirects=False
@@ -172,14 +165,15 @@ class Lane:
                 if response.headers.get("kingmaker-model") != self.target.model:
                     raise ShedError
                 seconds = float(response.headers.get("kingmaker-execution-seconds", "nan"))
+                length = response.headers.get(_JSON_LENGTH)
                 content = await _bounded(response)
-            reply = msgspec.json.decode(content, type=_Reply)
-        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError, ValueError) as error:
+            outputs = read_reply(content, None if length is None else int(length), max_bytes=_MAX_REPLY_BYTES)
+        except (aiohttp.ClientError, TimeoutError, OSError, ServingError, ValueError) as error:
             message = f"{type(error).__name__}: {error}"
             raise FailedError(message) from error
-        return {output.name: output.data for output in reply.outputs}, seconds
+        return outputs, seconds
 
-    def _compare(self, copy: Copy, outputs: Mapping[str, list[Any]]) -> list[bool]:
+    def _compare(self, copy: Copy, outputs: Mapping[str, np.ndarray]) -> list[bool]:
         """Say per row whether both models agree.
 
         Raises:
@@ -188,10 +182,11 @@ class Lane:
         if self._task is None:
             return [_all_close(copy.outputs, outputs)] * copy.rows
         answers = outputs.get(self._task.label)
-        if answers is None or len(answers) != len(copy.answers):
+        if answers is None or answers.size != len(copy.answers):
             message = f"its answer has no output {self._task.label!r} of {len(copy.answers)} rows"
             raise FailedError(message)
-        return [agree(mine, other, self._task) for mine, other in zip(copy.answers, answers, strict=True)]
+        others = answers.ravel().tolist()
+        return [agree(mine, other, self._task) for mine, other in zip(copy.answers, others, strict=True)]
 
     def _count_times(self, decision: str, champion: float, challenger: float) -> None:
         if not challenger >= 0:
@@ -210,13 +205,6 @@ class Lane:
         self._profile.failures.add(self.target.model, self._profile.admit(copy.decision), side)
 
 
-def _array(answers: Sequence[Any]) -> np.ndarray:
-    """Give answers from JSON as an array; what is no number there is NaN."""
-    if any(isinstance(answer, str) for answer in answers):
-        return np.array(answers, dtype=object)
-    return np.array([np.nan if answer is None else answer for answer in answers])
-
-
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     parts: list[bytes] = []
     size = 0
@@ -229,18 +217,17 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(parts)
 
 
-def _all_close(mine: Mapping[str, np.ndarray], theirs: Mapping[str, list[Any]]) -> bool:
+def _all_close(mine: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> bool:
     """Whether all outputs are equal: numbers within a ten-thousandth, all else exactly."""
     if not set(mine) <= set(theirs):
         return False
     for name, array in mine.items():
-        other = theirs[name]
-        if len(other) != array.size:
+        one, other = array.ravel(), theirs[name].ravel()
+        if one.size != other.size:
             return False
-        if array.dtype.kind == "f":
-            numbers = np.array([np.nan if value is None else value for value in other], dtype=np.float64)
-            if not np.allclose(array.ravel(), numbers, rtol=_CLOSE, atol=_CLOSE, equal_nan=True):
+        if one.dtype.kind == other.dtype.kind == "f":
+            if not np.allclose(one, other, rtol=_CLOSE, atol=_CLOSE, equal_nan=True):
                 return False
-        elif array.ravel().tolist() != other:
+        elif one.tolist() != other.tolist():
             return False
     return True

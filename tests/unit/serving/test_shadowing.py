@@ -1,5 +1,6 @@
 """Whom copies go to, and how answers are compared."""
 
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +113,11 @@ def test_large_copies_fill_the_queue_by_their_bytes() -> None:
 
 def test_rows_are_compared_by_the_label() -> None:
     lane, _ = a_lane()
-    assert lane._compare(a_copy(0, 1, 1), {"label": [0, 0, 1], "other": []}) == [True, False, True]
+    assert lane._compare(a_copy(0, 1, 1), {"label": np.array([0, 0, 1]), "other": np.array([])}) == [True, False, True]
 
 
-@pytest.mark.parametrize("outputs", [{}, {"label": [0]}], ids=["no label", "another number of rows"])
-def test_an_answer_without_the_rows_is_a_failure(outputs: dict[str, list[Any]]) -> None:
+@pytest.mark.parametrize("outputs", [{}, {"label": np.array([0])}], ids=["no label", "another number of rows"])
+def test_an_answer_without_the_rows_is_a_failure(outputs: dict[str, np.ndarray]) -> None:
     with pytest.raises(FailedError, match="has no output 'label' of 2 rows"):
         a_lane()[0]._compare(a_copy(0, 1), outputs)
 
@@ -124,18 +125,21 @@ def test_an_answer_without_the_rows_is_a_failure(outputs: dict[str, list[Any]]) 
 @pytest.mark.parametrize(
     ("theirs", "expected"),
     [
-        ({"y": [1.00005, None], "t": ["a", "b"]}, True),
-        ({"y": [1.01, None], "t": ["a", "b"]}, False),
-        ({"y": [1, 2], "t": ["a", "b"]}, False),
-        ({"y": [1.0, None], "t": ["a", "c"]}, False),
+        ({"y": [1.00005, nan, inf], "t": ["a", "b"]}, True),
+        ({"y": [1.01, nan, inf], "t": ["a", "b"]}, False),
+        ({"y": [1, 2, inf], "t": ["a", "b"]}, False),
+        ({"y": [1, nan, -inf], "t": ["a", "b"]}, False),
+        ({"y": [1.0, nan, inf], "t": ["a", "c"]}, False),
         ({"y": [1.0], "t": ["a", "b"]}, False),
-        ({"y": [1.0, None]}, False),
+        ({"y": ["1.0", "nan", "inf"], "t": ["a", "b"]}, False),
+        ({"y": [1.0, nan, inf]}, False),
     ],
 )
 def test_without_a_task_all_outputs_are_compared(theirs: dict[str, list[Any]], expected: bool) -> None:
     lane, _ = a_lane(task=None)
-    outputs = {"y": np.array([1, np.nan], np.float32), "t": np.array(["a", "b"], object)}
-    assert lane._compare(a_copy(outputs=outputs, rows=2), theirs) == [expected] * 2
+    outputs = {"y": np.array([1, nan, inf], np.float32), "t": np.array(["a", "b"], object)}
+    given = {name: np.array(values, object if isinstance(values[0], str) else None) for name, values in theirs.items()}
+    assert lane._compare(a_copy(outputs=outputs, rows=2), given) == [expected] * 2
 
 
 @pytest.mark.parametrize(
