@@ -73,7 +73,7 @@ def _add_fetch(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
     _add_digests(verb, uris=True)
     claim = "where a claim of a pvc:// URI is mounted; repeatable"
     verb.add_argument("--pvc", type=_claim, action="append", default=[], metavar="CLAIM=FOLDER", help=claim)
-    verb.add_argument("--max-bytes", type=_positive, default=2 * 1024**3, help="largest model")
+    verb.add_argument("--max-bytes", type=_positive, default=2 * 1024**3, help="largest model, all its files")
     verb.add_argument("--deadline", type=_seconds, default=600.0, metavar="SECONDS", help="for all files, with retries")
     return verb
 
@@ -121,7 +121,7 @@ def _add_serve(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
 def _add_package(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
     text = "Turn an ONNX file and its training rows into model.onnx, baseline.json, examples.json and model.yaml."
     verb = _add_verb(verbs, "package", _package, text)
-    verb.add_argument("--onnx", type=Path, required=True, help="the model, one file, classifiers with zipmap=False")
+    verb.add_argument("--onnx", type=Path, required=True, help="the model; files of external data lie beside it")
     verb.add_argument("--data", type=Path, required=True, help="training rows: .csv with a header, or .npz")
     verb.add_argument("--label", metavar="COLUMN", help="column of the true answers")
     verb.add_argument("--name", required=True, help="of the Model")

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,16 +20,22 @@ def sha256(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def read_verified(path: Path, digest: str, *, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
+def read_verified(path: Path, digest: str, *, within: Path | None = None, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
     """Read a file once and give its bytes only when they are the expected ones.
 
     What is parsed later are these bytes, not the file again: nobody can swap it in between.
+
+    Args:
+        path: The file.
+        digest: What it must have.
+        within: Folder above it below which no part of the way may be a link; None for the one that holds it.
+        max_bytes: Of the file.
 
     Raises:
         VerbError: Not there, not a plain file of its own (a link of either kind), too large, or other bytes.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = _open(within or path.parent, path.relative_to(within or path.parent).parts)
     except OSError as error:
         message = f"{path.name} can't be opened: {error.strerror}; `fetch` must have put a plain file there"
         raise VerbError(Reason.DIGEST_MISMATCH, message) from error
@@ -46,6 +53,20 @@ def read_verified(path: Path, digest: str, *, max_bytes: int = MAX_MODEL_BYTES) 
         message = f"{path.name} has digest {found}, expected {digest}; the file is not the one that the Model names"
         raise VerbError(Reason.DIGEST_MISMATCH, message)
     return content
+
+
+def _open(folder: Path, parts: Sequence[str]) -> int:
+    """Open a file by the way to it, a folder at a time; links are not followed."""
+    *folders, name = parts
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in folders:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=held)
+            os.close(held)
+            held = inner
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=held)
+    finally:
+        os.close(held)
 
 
 def too_large(name: str, size: int, limit: int) -> VerbError:

@@ -15,14 +15,16 @@ from typing_extensions import override
 from kingmaker_serving.deadline import TimeUp, deadline
 from kingmaker_serving.digest import MAX_DOCUMENT_BYTES, too_large
 from kingmaker_serving.errors import Reason, VerbError
-from kingmaker_serving.models.loading import BASELINE, EXAMPLES, MODEL
+from kingmaker_serving.models.artifact import BASELINE, EXAMPLES, MANIFEST, MODEL, is_manifest, read_manifest
 from kingmaker_serving.storage.schemes import find_opener
 from kingmaker_serving.storage.secrets import redact
 from kingmaker_serving.storage.stream import LastingError, Opener, PassingError, Stream, plain
 
 logger = logging.getLogger(__name__)
 
-FILES: Final = {"model": MODEL, "baseline": BASELINE, "examples": EXAMPLES}
+DOCUMENTS: Final = {"baseline": BASELINE, "examples": EXAMPLES}
+_BEGIN: Final = 64
+"""Bytes that show what a file is."""
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 10.0
 _PROGRESS_SECONDS: Final = 5.0
@@ -61,31 +63,72 @@ def fetch(
         files: Part (`model`, `baseline`, `examples`), URI and digest of each.
         claims: Where each claim of a pvc:// URI is mounted.
         environment: Holds the credentials.
-        max_bytes: Largest model; documents have a bound of their own.
+        max_bytes: Largest model, all its files together; documents have a bound of their own.
         deadline_seconds: For everything, retries included.
 
     Raises:
         VerbError: UnsupportedScheme, TooLarge, DigestMismatch, or DownloadFailed, also when time ran out.
     """
-    give_up = time.monotonic() + deadline_seconds
+    work = _Work(claims, environment, time.monotonic() + deadline_seconds)
     folder.mkdir(parents=True, exist_ok=True)
     for part, uri, digest in files:
         if digest is None:
             message = f"--{part}-uri without --{part}-digest; nothing is downloaded that can't be checked"
             raise VerbError(Reason.DIGEST_MISMATCH, message)
-        path = folder / FILES[part]
-        if _is_there(path, digest):
-            logger.info("already there", extra={"file": path.name})
-            continue
-        limit = max_bytes if part == "model" else MAX_DOCUMENT_BYTES
-        attempt = _Attempt()
-        try:
-            with deadline(give_up - time.monotonic()):
-                opener = find_opener(uri, claims=claims, environment=environment)
-                _fetch_one(_Target(path, uri, digest, limit), opener, attempt, environment, give_up=give_up)
-        except TimeUp as error:
-            message = f"{plain(uri)} can't be downloaded: {attempt}"
-            raise VerbError(Reason.DOWNLOAD_FAILED, message) from error
+        if part == "model":
+            _fetch_model(folder, uri, digest, max_bytes, work)
+        else:
+            _fetch_file(_Target(folder / DOCUMENTS[part], uri, digest, MAX_DOCUMENT_BYTES), work)
+
+
+def _fetch_model(folder: Path, uri: str, digest: str, max_bytes: int, work: "_Work") -> None:
+    """Download a model: a file, or a manifest and the files that it lists, which are beside it."""
+    manifest = folder / MANIFEST
+    if not _is_there(manifest, digest):
+        manifest.unlink(missing_ok=True)
+        _fetch_file(_Target(folder / MODEL, uri, digest, max_bytes), work)
+        with (folder / MODEL).open("rb") as file:
+            if not is_manifest(file.read(_BEGIN)):
+                return
+        if (folder / MODEL).stat().st_size > MAX_DOCUMENT_BYTES:
+            raise too_large("the model's digest manifest", (folder / MODEL).stat().st_size, MAX_DOCUMENT_BYTES)
+        (folder / MODEL).rename(manifest)
+    found = read_manifest(manifest.read_bytes())
+    if found.size > max_bytes:
+        raise too_large("the model with all its files", found.size, max_bytes)
+    for listed in found.files:
+        path = folder / listed.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _fetch_file(_Target(path, _beside(uri, listed.path), listed.digest, listed.size), work)
+
+
+def _fetch_file(target: "_Target", work: "_Work") -> None:
+    if _is_there(target.path, target.digest):
+        logger.info("already there", extra={"file": target.path.name})
+        return
+    attempt = _Attempt()
+    try:
+        with deadline(work.give_up - time.monotonic()):
+            opener = find_opener(target.uri, claims=work.claims, environment=work.environment)
+            _try(target, opener, attempt, work)
+    except TimeUp as error:
+        message = f"{plain(target.uri)} can't be downloaded: {attempt}"
+        raise VerbError(Reason.DOWNLOAD_FAILED, message) from error
+
+
+def _beside(uri: str, path: str) -> str:
+    """Give the URI of a file by its path relative to another; what follows a `?` may be the key to both."""
+    way, mark, query = uri.partition("?")
+    return f"{way.rpartition('/')[0]}/{path}{mark}{query}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What holds for every file; `give_up` in monotonic seconds."""
+
+    claims: Mapping[str, Path]
+    environment: Mapping[str, str]
+    give_up: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +149,7 @@ def _is_there(path: Path, digest: str) -> bool:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == digest
 
 
-def _fetch_one(
-    target: _Target, opener: Opener, attempt: _Attempt, environment: Mapping[str, str], *, give_up: float
-) -> None:
+def _try(target: _Target, opener: Opener, attempt: _Attempt, work: _Work) -> None:
     """Try until it works, can't work, or the next pause would outlast the time."""
     pause = _FIRST_PAUSE_SECONDS
     while True:
@@ -119,8 +160,8 @@ def _fetch_one(
             message = f"{plain(target.uri)} can't be read: {error}"
             raise VerbError(Reason.DOWNLOAD_FAILED, message) from error
         except (PassingError, OSError) as error:
-            attempt.before = _sentence(error, attempt, environment)
-            if time.monotonic() + pause > give_up:
+            attempt.before = _sentence(error, attempt, work.environment)
+            if time.monotonic() + pause > work.give_up:
                 message = f"{plain(target.uri)} can't be downloaded: {attempt.before}; the time for retries is used up"
                 raise VerbError(Reason.DOWNLOAD_FAILED, message) from error
             fields = {"uri": plain(target.uri), "error": attempt.before, "retry_seconds": pause}

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from kingmaker_serving.errors import Reason, VerbError
-from kingmaker_serving.models.loading import MODEL, Digests, load_model
+from kingmaker_serving.models.loading import Digests, load_model
 from kingmaker_serving.protocol.signature import check_signature, read_signature, read_task
 
 _FAILED: Final = 1
@@ -30,7 +30,7 @@ def verify(
     """Load a model, compare what it is with what was promised, run its examples.
 
     Args:
-        folder: Of model.onnx, baseline.json, examples.json.
+        folder: Where `fetch` put the files.
         model_digest: `sha256:...`, like the two others.
         baseline_digest: None when there is no baseline.
         examples_digest: None when there are no examples.
@@ -85,7 +85,7 @@ def verify_apart(
     """
     command = [sys.executable, "-m", "kingmaker_serving", *arguments, "--inside"]
 
-    most = memory_for(folder / MODEL, memory_bytes)
+    most = memory_for(folder, memory_bytes)
 
     def bound() -> None:
         # Not the address space: threads and allocators reserve much of that and never touch it.
@@ -104,17 +104,17 @@ def verify_apart(
     raise _failure(done, most)
 
 
-def memory_for(path: Path, most: int) -> int:
+def memory_for(folder: Path, most: int) -> int:
     """Give the bytes of memory that loading a model and running its examples may take.
 
     ONNX Runtime holds a file's weights three times over while it loads them: as bytes, as they were parsed, as it runs
     them. What a few rows need beside that does not grow with the file.
 
     Args:
-        path: The model.
+        folder: Of the model, its baseline and its examples.
         most: Never more than this.
     """
-    size = path.stat().st_size if path.is_file() else 0
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     return min(most, _BASE_BYTES + 3 * size)
 
 

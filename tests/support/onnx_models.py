@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -131,3 +132,14 @@ def a_classifier(*, seed: int, flipped: bool = False, zipmap: bool = False) -> t
             model, initial_types=[("features", FloatTensorType([None, 3]))], options=options, target_opset=OPSET
         )
     return made.SerializeToString(), rows, labels
+
+
+def moved_out(content: bytes, folder: Path, *, name: str = "weights.bin") -> Path:
+    """Save a model with all its weights in another file, as exporters of large models do; give the model's path."""
+    import onnx
+
+    model = onnx.load_from_string(content)
+    folder.mkdir(parents=True, exist_ok=True)
+    form: dict[str, Any] = {"save_as_external_data": True, "size_threshold": 0, "convert_attribute": True}
+    onnx.save_model(model, folder / "model.onnx", location=name, **form)
+    return folder / "model.onnx"

@@ -117,7 +117,8 @@ class Server:
 def digests(folder: Path) -> list[str]:
     """Arguments for the files that a folder has."""
     arguments = []
-    for part, name in (("model", "model.onnx"), ("baseline", "baseline.json"), ("examples", "examples.json")):
+    model = "manifest.json" if (folder / "manifest.json").is_file() else "model.onnx"
+    for part, name in (("model", model), ("baseline", "baseline.json"), ("examples", "examples.json")):
         if (folder / name).is_file():
             arguments += [f"--{part}-digest", sha256((folder / name).read_bytes())]
     return arguments

@@ -114,6 +114,8 @@ def _check_column(place: str, column: Column, spec: TensorSpec | None, tensor: s
         raise _invalid(f"{place} reads column {column.column}, but {spec} has {width}")
     if len(spec.shape) > 2:
         raise _invalid(f"{place} reads {spec}; only tensors of one or two dimensions can be counted by column")
+    if spec.datatype == "BF16":
+        raise _invalid(f"{place} reads {spec}; sixteen-bit brain floats are not counted")
     names = [cell.name for cell in column.cells]
     if len(set(names)) != len(names) or not all(names):
         raise _invalid(f"{place} has cells {names}; names must be unique and not empty")

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -11,13 +10,10 @@ from kingmaker_serving.counts.baseline import Column, VerifiedBaseline, read_bas
 from kingmaker_serving.counts.cells import CellCounts
 from kingmaker_serving.digest import MAX_DOCUMENT_BYTES, read_verified
 from kingmaker_serving.errors import Reason, VerbError
+from kingmaker_serving.models.artifact import BASELINE, EXAMPLES, read_artifact
 from kingmaker_serving.models.examples import read_examples, run_examples
 from kingmaker_serving.models.session import ModelSession
 from kingmaker_serving.protocol.signature import Signature, Task, check_task
-
-MODEL: Final = "model.onnx"
-BASELINE: Final = "baseline.json"
-EXAMPLES: Final = "examples.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +49,13 @@ def load_model(folder: Path, digests: Digests, *, task: Task | None, threads: in
     Raises:
         VerbError: With the reason; the message says what to do.
     """
-    content = read_verified(folder / MODEL, digests.model)
+    artifact = read_artifact(folder, digests.model)
     documents = {
         name: read_verified(folder / name, digest, max_bytes=MAX_DOCUMENT_BYTES)
         for name, digest in ((BASELINE, digests.baseline), (EXAMPLES, digests.examples))
         if digest is not None
     }
-    session = ModelSession(content, threads=threads)
+    session = ModelSession(artifact.content, files=artifact.files, threads=threads)
     if task is not None:
         check_task(task, session.signature)
     baseline = None
@@ -70,7 +66,7 @@ def load_model(folder: Path, digests: Digests, *, task: Task | None, threads: in
     samples = []
     if EXAMPLES in documents:
         samples = run_examples(session, read_examples(documents[EXAMPLES]))
-    return LoadedModel(session, len(content), baseline, samples, task)
+    return LoadedModel(session, artifact.size_bytes, baseline, samples, task)
 
 
 def answer_columns(baseline: VerifiedBaseline) -> list[Column]:

@@ -12,8 +12,10 @@ import numpy as np
 from kingmaker_serving.counts.baseline import FORMAT, Baseline, Column, read_baseline
 from kingmaker_serving.digest import sha256
 from kingmaker_serving.errors import Reason, VerbError
+from kingmaker_serving.models.artifact import BASELINE, EXAMPLES
 from kingmaker_serving.models.examples import write_examples
 from kingmaker_serving.models.session import ModelSession, Stop
+from kingmaker_serving.package.files import read_model, write_model
 from kingmaker_serving.package.manifest import model_manifest
 from kingmaker_serving.package.reference import SCORE_CELLS, build_column
 from kingmaker_serving.package.rows import Table, cast_labels, tensors_from
@@ -21,7 +23,7 @@ from kingmaker_serving.protocol.signature import Signature, Task, TaskType, Tens
 
 DECISION_THRESHOLD: Final = 0.5
 """Probability from which a binary classifier says yes; an edge of the score's cells."""
-_FILES: Final = {"artifact": "model.onnx", "baseline": "baseline.json", "examples": "examples.json"}
+_DOCUMENTS: Final = {"baseline": BASELINE, "examples": EXAMPLES}
 _MAX_FEATURES: Final = 1000
 _BATCH: Final = 4096
 
@@ -58,8 +60,10 @@ def package(
 ) -> PackageResult:
     """Write `model.onnx`, `baseline.json`, `examples.json` and `model.yaml` into a folder.
 
+    A model with external data gets its other files and a `manifest.json` there, too.
+
     Args:
-        onnx: The model, as bytes or as a file.
+        onnx: The model, as bytes or as a file; as a file when it has external data.
         rows: Reference rows: an array (rows, columns) for a model of one input, a mapping of tensors or columns by
             name, or a data frame. At least 5,000 make small drifts visible.
         labels: True answers per row; with them the baseline holds the reference errors.
@@ -82,25 +86,26 @@ def package(
     Raises:
         VerbError: The model does not load, or rows and model do not fit; the message says what to do.
     """
-    content = onnx if isinstance(onnx, bytes) else onnx.read_bytes()
-    session = ModelSession(content)
+    content, files = read_model(onnx)
+    session = ModelSession(content, files=files)
     known = _read_task(task, session.signature)
     feeds = tensors_from(rows, session.signature, feature_names)
-    outputs = _predict(session, feeds)
+    step = _step(session.signature)
+    outputs = _predict(session, feeds, known, step)
     names = _feature_names(session.signature, feature_names, rows)
     document = _baseline(session.signature, feeds, outputs, known, labels, names)
-    written = {
-        "artifact": content,
+    documents = {
         "baseline": msgspec.json.format(msgspec.json.encode(document), indent=1),
-        "examples": write_examples(session, _requests(feeds, examples)),
+        "examples": write_examples(session, _requests(feeds, examples, step)),
     }
-    read_baseline(written["baseline"], session.signature)
+    read_baseline(documents["baseline"], session.signature)
     out.mkdir(parents=True, exist_ok=True)
     prefix = (uri_prefix if uri_prefix is not None else out.absolute().as_uri()).rstrip("/")
-    report: dict[str, Any] = {}
-    for part, file in _FILES.items():
-        (out / file).write_bytes(written[part])
-        report[part] = {"uri": f"{prefix}/{file}", "digest": sha256(written[part])}
+    file, digest = write_model(out, content, files)
+    report: dict[str, Any] = {"artifact": {"uri": f"{prefix}/{file}", "digest": digest}}
+    for part, file in _DOCUMENTS.items():
+        (out / file).write_bytes(documents[part])
+        report[part] = {"uri": f"{prefix}/{file}", "digest": sha256(documents[part])}
     report |= {
         "task": msgspec.to_builtins(known) if known else None,
         "metrics": [{"name": key, "value": str(value), "dataset": dataset} for key, value in (metrics or {}).items()],
@@ -161,13 +166,24 @@ def _find_task(signature: Signature) -> Task | None:
     return Task(TaskType.CLASSIFICATION, classes[0].name, chances[0].name if chances else None)
 
 
-def _predict(session: ModelSession, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    rows = len(next(iter(feeds.values())))
+def _step(signature: Signature) -> int | None:
+    """Give the number of rows of every run, where the file fixes it."""
+    return next((spec.shape[0] for spec in signature.inputs if spec.shape and spec.shape[0] > 0), None)
+
+
+def _predict(
+    session: ModelSession, feeds: Mapping[str, np.ndarray], task: Task | None, step: int | None
+) -> dict[str, np.ndarray]:
+    """Give what the model answers to the reference rows, as far as the task needs it."""
+    names = [name for name in (task.label, task.score) if name is not None] if task is not None else []
+    if not names:
+        return {}
+    rows, size = len(next(iter(feeds.values()))), step or _BATCH
     parts = [
-        session.run({name: array[begin : begin + _BATCH] for name, array in feeds.items()}, [], Stop()).outputs
-        for begin in range(0, rows, _BATCH)
+        session.run({name: array[begin : begin + size] for name, array in feeds.items()}, names, Stop()).outputs
+        for begin in range(0, rows, size)
     ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
 def _feature_names(
@@ -178,7 +194,7 @@ def _feature_names(
     """Name the columns of every input that has columns."""
     named: dict[str, list[str]] = {}
     for spec in signature.inputs:
-        if len(spec.shape) > 2:
+        if len(spec.shape) > 2 or spec.datatype == "BF16" or spec.optional:
             continue
         own: Sequence[Any] | None = given if len(signature.inputs) == 1 else None
         if own is None and len(signature.inputs) == 1 and not isinstance(rows, np.ndarray):
@@ -289,13 +305,14 @@ def _score(
     )
 
 
-def _requests(feeds: Mapping[str, np.ndarray], count: int) -> list[dict[str, np.ndarray]]:
-    """Take rows spread evenly over the reference, one per example."""
-    rows = len(next(iter(feeds.values())))
+def _requests(feeds: Mapping[str, np.ndarray], count: int, step: int | None) -> list[dict[str, np.ndarray]]:
+    """Take rows spread evenly over the reference, one per example, or as many as the model takes at a time."""
+    size = step or 1
+    runs = len(next(iter(feeds.values()))) // size
     picked = (
-        np.unique(np.linspace(0, rows - 1, num=min(count, rows, 100)).astype(int)) if count else np.empty(0, dtype=int)
+        np.unique(np.linspace(0, runs - 1, num=min(count, runs, 100)).astype(int)) if count else np.empty(0, dtype=int)
     )
-    return [{name: array[index : index + 1] for name, array in feeds.items()} for index in picked]
+    return [{name: array[run * size : (run + 1) * size] for name, array in feeds.items()} for run in picked]
 
 
 __all__ = ["PackageResult", "Table", "package"]

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from kingmaker_serving.errors import Reason, VerbError
+from kingmaker_serving.protocol.bfloat16 import from_float32
 from kingmaker_serving.protocol.signature import FLOATS, NUMPY, Signature, TensorSpec
 
 MISSING_WORDS: Final = frozenset({"", "na", "nan", "null", "none"})
@@ -79,21 +80,22 @@ def tensors_from(rows: Any, signature: Signature, names: Sequence[str] | None) -
     Raises:
         VerbError: Rows and inputs do not fit; the message names both.
     """
+    inputs = [spec for spec in signature.inputs if not spec.optional]
     if isinstance(rows, np.ndarray):
-        if len(signature.inputs) != 1:
-            raise _invalid(f"the model has inputs {[str(s) for s in signature.inputs]}; give a mapping by input name")
-        return {signature.inputs[0].name: _cast(rows, signature.inputs[0])}
+        if len(inputs) != 1:
+            raise _invalid(f"the model has inputs {[str(s) for s in inputs]}; give a mapping by input name")
+        return {inputs[0].name: _cast(rows, inputs[0])}
     columns = rows.columns if isinstance(rows, Table) else {str(key): np.asarray(rows[key]) for key in _keys(rows)}
-    if all(spec.name in columns for spec in signature.inputs):
-        return {spec.name: _cast(columns[spec.name], spec) for spec in signature.inputs}
-    if len(signature.inputs) != 1:
-        lacking = [spec.name for spec in signature.inputs if spec.name not in columns]
+    if all(spec.name in columns for spec in inputs):
+        return {spec.name: _cast(columns[spec.name], spec) for spec in inputs}
+    if len(inputs) != 1:
+        lacking = [spec.name for spec in inputs if spec.name not in columns]
         raise _invalid(f"columns {sorted(columns)} lack the model's inputs {lacking}; name columns as the inputs")
     order = list(names or columns)
     lacking = [name for name in order if name not in columns]
     if lacking:
         raise _invalid(f"there are no columns {lacking}, only {sorted(columns)}")
-    spec = signature.inputs[0]
+    spec = inputs[0]
     parts = [_cast(columns[name], TensorSpec(name, spec.datatype, (-1,))) for name in order]
     return {spec.name: _cast(np.stack(parts, axis=1), spec)}
 
@@ -118,15 +120,21 @@ def _cast(values: Any, spec: TensorSpec) -> np.ndarray:  # noqa: ANN401
             array = _objects([_text(value) for value in array.ravel().tolist()]).reshape(array.shape)
         elif array.dtype.kind in "OUS":
             array = _numbers(array, spec)
-        cast = array.astype(NUMPY[spec.datatype])
+        is_half = spec.datatype == "BF16"
+        cast = from_float32(array.astype(np.float32)) if is_half else array.astype(NUMPY[spec.datatype])
     except (ValueError, TypeError, OverflowError) as error:
         raise _invalid(f"{spec.name!r} can't be read as {spec.datatype}: {error}") from error
     if cast.ndim < len(spec.shape):
         cast = cast.reshape(*cast.shape, *[1] * (len(spec.shape) - cast.ndim))
-    same_rank = cast.ndim == len(spec.shape)
-    if not same_rank or any(want not in {-1, size} for size, want in zip(cast.shape, spec.shape, strict=True)):
+    if spec.mismatch((_rows_of_a_run(cast, spec), *cast.shape[1:])):
         raise _invalid(f"{spec.name!r} has shape {list(cast.shape)}, but the model takes {spec}")
     return cast
+
+
+def _rows_of_a_run(array: np.ndarray, spec: TensorSpec) -> int:
+    """Give how many rows the model gets at a time: all, or the number that the file fixes, as often as it takes."""
+    fixed = spec.shape[0] if spec.shape else -1
+    return fixed if fixed > 0 and len(array) % fixed == 0 else len(array)
 
 
 def _numbers(array: np.ndarray, spec: TensorSpec) -> np.ndarray:

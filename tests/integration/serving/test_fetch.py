@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from kingmaker_serving.digest import sha256
+from kingmaker_serving.models.artifact import ListedFile, read_artifact, write_manifest
 from support.servers import an_address, run_verb
 
 CONTENT = bytes(range(256)) * 4096
@@ -24,6 +27,8 @@ class Store(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__((an_address(), 0), Handler)
         self.asked: dict[str, int] = {}
+        self.files: dict[str, bytes] = {}
+        """What is at further paths."""
 
     @property
     def url(self) -> str:
@@ -48,6 +53,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(302, b"", location="http://127.0.0.1:9/model.onnx")
         elif path == "/down":
             self.answer(500, b"")
+        elif path in self.server.files:
+            self.answer(200, self.server.files[path])
         elif path == "/other":
             self.answer(200, CONTENT + b"x")
         else:
@@ -161,3 +168,68 @@ def test_secrets_in_an_address_are_not_told(store: Store, tmp_path: Path) -> Non
     code, message, stderr = fetched(tmp_path, f"http://user:hunter2@{address}/forbidden?sig=hunter3")
     assert code == 1
     assert "hunter" not in json.dumps(message) + stderr
+
+
+PARTS = {"model.onnx": b"the model", "weights.bin": CONTENT, "below/more.bin": b"more"}
+LISTED = [ListedFile(path, sha256(content), len(content)) for path, content in PARTS.items()]
+MANIFEST = write_manifest(LISTED)
+
+
+@pytest.fixture
+def several(store: Store) -> str:
+    """The address of a manifest, with its files beside it."""
+    store.files = {f"/models/7/{path}": content for path, content in PARTS.items()}
+    store.files["/models/7/the-manifest"] = MANIFEST
+    return f"{store.url}/models/7/the-manifest?key=1"
+
+
+def tree(tmp_path: Path) -> dict[str, bytes]:
+    folder = tmp_path / "model"
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_files_of_a_manifest_lie_beside_it(store: Store, several: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        code, _, stderr = fetched(tmp_path, several, digest=sha256(MANIFEST))
+        assert code == 0, stderr
+    assert tree(tmp_path) == PARTS | {"manifest.json": MANIFEST}
+    assert set(store.asked.values()) == {1}
+    assert read_artifact(tmp_path / "model", sha256(MANIFEST)).content == PARTS["model.onnx"]
+
+
+def test_a_manifest_by_its_path(tmp_path: Path) -> None:
+    for path, content in {**PARTS, "manifest.json": MANIFEST}.items():
+        (tmp_path / "from here" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "from here" / path).write_bytes(content)
+    source = tmp_path / "from here" / "manifest.json"
+    for uri in (str(source), source.as_uri()):
+        assert fetched(tmp_path, uri, digest=sha256(MANIFEST))[0] == 0
+        assert tree(tmp_path) == PARTS | {"manifest.json": MANIFEST}
+        shutil.rmtree(tmp_path / "model")
+
+
+def test_a_model_of_one_file_takes_the_place_of_one_of_several(store: Store, several: str, tmp_path: Path) -> None:
+    assert fetched(tmp_path, several, digest=sha256(MANIFEST))[0] == 0
+    assert fetched(tmp_path, f"{store.url}/model.onnx")[0] == 0
+    assert read_artifact(tmp_path / "model", DIGEST).content == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "arguments", "reason", "words"),
+    [
+        ("weights.bin", CONTENT[:-1] + b"x", [], "DigestMismatch", "/models/7/weights.bin has digest"),
+        ("weights.bin", CONTENT + b"x", [], "TooLarge", "at most 1048576 are accepted"),
+        ("weights.bin", CONTENT, ["--max-bytes", "1048576"], "TooLarge", "the model with all its files"),
+        ("the-manifest", b"{}", [], "InvalidModel", "digest manifest is not usable"),
+        ("the-manifest", MANIFEST + b" " * 2**22, [], "TooLarge", "digest manifest"),
+    ],
+)
+def test_a_file_that_is_not_as_listed_ends_the_download(
+    store: Store, several: str, tmp_path: Path, path: str, content: bytes, arguments: list[str], reason: str, words: str
+) -> None:
+    store.files[f"/models/7/{path}"] = content
+    digest = sha256(store.files["/models/7/the-manifest"])
+    code, message, _ = fetched(tmp_path, several, *arguments, digest=digest)
+    assert (code, message["reason"]) == (1, reason)
+    assert words in message["message"]
+    assert path not in tree(tmp_path)

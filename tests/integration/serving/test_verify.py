@@ -1,6 +1,7 @@
 """Verification: every file that must not be served has a reason, also those that take the process down."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from support.onnx_models import a_model, adding, endless
-from support.servers import digests, run_verb
+from kingmaker_serving.package import package
+from support.onnx_models import a_model, adding, endless, moved_out
+from support.servers import Server, digests, run_verb
 
 SIGNATURE = {
     "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}],
@@ -95,3 +97,18 @@ def test_a_model_that_must_not_be_served_has_a_reason(
     assert message["reason"] == reason
     assert words in message["message"]
     assert len(json.dumps(message)) <= 4096
+
+
+def test_a_model_of_several_files_is_verified_and_served(tmp_path: Path, serve: Callable[..., Server]) -> None:
+    package(onnx=moved_out(adding(2.0), tmp_path / "exported"), rows=np.zeros((5, 3)), name="m", family="f",
+            version="1", out=tmp_path / "model")  # fmt: skip
+    folder = tmp_path / "model"
+    code, found, stderr = run_verb("verify", "--dir", str(folder), *digests(folder), log=tmp_path / "log")
+    assert code == 0, stderr
+    assert found["sizeBytes"] == sum((folder / name).stat().st_size for name in ("model.onnx", "weights.bin"))
+    x = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}
+    assert serve(folder, task=None).infer({"inputs": [x]}).json["outputs"][0]["data"] == [3, 4, 5]
+    (folder / "weights.bin").write_bytes(bytes((folder / "weights.bin").stat().st_size))
+    code, message, _ = run_verb("verify", "--dir", str(folder), *digests(folder), log=tmp_path / "log")
+    assert (code, message["reason"]) == (1, "DigestMismatch")
+    assert "weights.bin has digest" in message["message"]

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 import yaml
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from kingmaker.adapters.exposition import ExpositionReader
 from kingmaker.api import Model
@@ -28,7 +28,7 @@ from kingmaker_serving.models.loading import Digests, load_model
 from kingmaker_serving.models.session import ModelSession, Stop
 from kingmaker_serving.package.bundle import PackageResult, package
 from kingmaker_serving.protocol.signature import Task, TaskType
-from support.onnx_models import a_classifier, adding, echo, regression, two_inputs
+from support.onnx_models import a_classifier, a_model, adding, echo, moved_out, regression, two_inputs
 
 NAMES = ["age", "income", "visits"]
 
@@ -209,3 +209,48 @@ def test_integers_and_text_survive(tmp_path: Path) -> None:
     packaged(tmp_path, onnx=echo(TensorProto.STRING, shape=["n", 2]), rows=np.array([["a", "b"], ["c", None]], object))
     examples = msgspec.json.decode((tmp_path / "examples.json").read_bytes())
     assert examples["examples"][1]["inputs"][0]["data"] == ["c", ""]
+
+
+def test_a_model_with_external_data_is_packaged_with_a_manifest_of_its_files(tmp_path: Path) -> None:
+    source = moved_out(adding(2.0), tmp_path / "exported", name="below.data")
+    made = packaged(tmp_path / "out", onnx=source, rows=np.zeros((5, 3)), uri_prefix="s3://models/2")
+    out = tmp_path / "out"
+    digest = sha256((out / "manifest.json").read_bytes())
+    assert made.report["artifact"] == {"uri": "s3://models/2/manifest.json", "digest": digest}
+    assert sorted(path.name for path in out.iterdir()) == [
+        "baseline.json", "below.data", "examples.json", "manifest.json", "model.onnx", "model.yaml"]  # fmt: skip
+    loaded = load_model(out, Digests(digest), task=None)
+    feeds = {"x": np.ones((1, 3), np.float32)}
+    assert loaded.session.run(feeds, [], Stop()).outputs["y"].tolist() == [[3, 3, 3]]
+    assert loaded.size_bytes == (out / "model.onnx").stat().st_size + (out / "below.data").stat().st_size
+
+
+def test_external_data_that_is_not_there_is_named(tmp_path: Path) -> None:
+    source = moved_out(adding(), tmp_path)
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(
+        VerbError, match=r"external data in 'weights\.bin', which can't be read beside it: No such file"
+    ):
+        packaged(tmp_path / "out", onnx=source, rows=np.zeros((5, 3)))
+    with pytest.raises(VerbError, match="did not come with it"):
+        packaged(tmp_path / "out", onnx=source.read_bytes(), rows=np.zeros((5, 3)))
+
+
+def test_a_model_that_takes_a_fixed_number_of_rows_is_asked_for_as_many(tmp_path: Path) -> None:
+    onnx = echo(TensorProto.FLOAT, shape=[2, 3])
+    task = {"type": "Regression", "label": "y", "errorTolerance": "0.5"}
+    packaged(tmp_path, onnx=onnx, rows=np.arange(30).reshape(10, 3), examples=2, task=task)
+    examples = msgspec.json.decode((tmp_path / "examples.json").read_bytes())["examples"]
+    assert [example["inputs"][0]["data"] for example in examples] == [list(range(6)), list(range(24, 30))]
+    with pytest.raises(VerbError, match="has shape"):
+        packaged(tmp_path, onnx=onnx, rows=np.arange(27).reshape(9, 3))
+
+
+def test_inputs_that_may_be_left_out_are_left_out(tmp_path: Path) -> None:
+    amount = numpy_helper.from_array(np.array([1], np.float32), "amount")
+    inputs = [("x", TensorProto.FLOAT, ["n"]), ("amount", TensorProto.FLOAT, [1])]
+    model = a_model([helper.make_node("Add", ["x", "amount"], ["y"])], inputs, [("y", TensorProto.FLOAT, ["n"])],
+                    initializers=[amount])  # fmt: skip
+    packaged(tmp_path, onnx=model.SerializeToString(), rows=np.arange(20.0))
+    examples = msgspec.json.decode((tmp_path / "examples.json").read_bytes())["examples"]
+    assert [tensor["name"] for tensor in examples[0]["inputs"]] == ["x"]

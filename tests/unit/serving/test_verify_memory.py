@@ -25,7 +25,16 @@ def test_memory_follows_from_the_files_size(tmp_path: Path, size: int, most: int
     path = tmp_path / "model.onnx"
     path.touch()
     os.truncate(path, size)
-    assert memory_for(path, most) == bytes_
+    assert memory_for(tmp_path, most) == bytes_
+
+
+def test_all_files_of_a_model_count_and_links_do_not(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    for name in ("model.onnx", "below/weights.bin"):
+        (tmp_path / name).touch()
+        os.truncate(tmp_path / name, GIB // 2)
+    (tmp_path / "link").symlink_to(tmp_path / "model.onnx")
+    assert memory_for(tmp_path, 8 * GIB) == 5 * GIB
 
 
 def test_a_file_that_is_not_there_gets_what_a_small_one_gets(tmp_path: Path) -> None:
