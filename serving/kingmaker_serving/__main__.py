@@ -51,14 +51,16 @@ def _add_verb(
     )
     verb.set_defaults(run=run)
     if name != "package":
-        verb.add_argument("--dir", type=Path, required=True, help="folder of model.onnx, baseline.json, examples.json")
+        verb.add_argument(
+            "--dir", type=Path, required=name != "serve", help="folder of model.onnx, baseline.json, examples.json"
+        )
         verb.add_argument("--termination-log", type=Path, help="file for the reason of a failure, or the result")
     return verb
 
 
-def _add_digests(verb: argparse.ArgumentParser, *, uris: bool) -> None:
+def _add_digests(verb: argparse.ArgumentParser, *, uris: bool, is_needed: bool = True) -> None:
     for part in ("model", "baseline", "examples"):
-        is_required = part == "model"
+        is_required = part == "model" and is_needed
         if uris:
             where = "of a scheme that docs/storage.md lists, such as s3://bucket/key; or an absolute path"
             verb.add_argument(f"--{part}-uri", required=is_required, metavar="URI", help=where)
@@ -95,9 +97,11 @@ def _add_verify(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
 def _add_serve(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
     text = "Serve a model over the Open Inference Protocol v2 and count what it sees. SIGTERM drains and ends it."
     verb = _add_verb(verbs, "serve", _serve, text)
-    _add_digests(verb, uris=False)
-    verb.add_argument("--model-name", required=True, help="name in the protocol: /v2/models/NAME/infer")
-    verb.add_argument("--model-version", required=True, help="name of the Model, in replies")
+    _add_digests(verb, uris=False, is_needed=False)
+    several = "serve what this file says, as it changes (docs/spec/borders.md), instead of one model by --dir and so on"
+    verb.add_argument("--models", type=Path, metavar="FILE", help=several)
+    verb.add_argument("--model-name", help="name in the protocol: /v2/models/NAME/infer")
+    verb.add_argument("--model-version", help="name of the Model, in replies")
     verb.add_argument("--task", metavar="JSON", help="which output means what; needed for feedback")
     verb.add_argument("--host", default="127.0.0.1", help="address to listen on")
     verb.add_argument("--port", type=_port, default=8080, help="requests")
@@ -179,6 +183,14 @@ def _serve(args: argparse.Namespace) -> None:
     from kingmaker_serving.engine.settings import Settings  # noqa: PLC0415
     from kingmaker_serving.server.process import serve  # noqa: PLC0415
 
+    needed = ("dir", "model_digest", "model_name", "model_version")
+    lacking = [f"--{name.replace('_', '-')}" for name in needed if getattr(args, name) is None]
+    if args.models is None and lacking:
+        sys.stderr.write(f"kingmaker-serving serve: {', '.join(lacking)} is missing; or name a file by --models\n")
+        sys.exit(2)
+    if args.models is not None and len(lacking) < len(needed):
+        sys.stderr.write("kingmaker-serving serve: --models says all about models; leave out --dir and so on\n")
+        sys.exit(2)
     serve(Settings.read(args, os.environ))
 
 

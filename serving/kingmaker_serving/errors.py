@@ -53,6 +53,7 @@ class Reason(StrEnum):
     DIGEST_MISMATCH = "DigestMismatch"
     TOO_LARGE = "TooLarge"
     INVALID_MODEL = "InvalidModel"
+    INVALID_MODELS = "InvalidModels"
     SIGNATURE_MISMATCH = "SignatureMismatch"
     EXAMPLE_MISMATCH = "ExampleMismatch"
     INVALID_BASELINE = "InvalidBaseline"

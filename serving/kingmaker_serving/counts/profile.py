@@ -68,6 +68,7 @@ class Profile:
         self.pairs = Series("shadow_pairs_total", "challenger", "decision", "result")
         self.failures = Series("shadow_failures_total", "challenger", "decision", "side")
         self.slower = Series("shadow_slower_total", "challenger", "decision", "side")
+        self.distances = Series("shadow_distance_total", "challenger", "decision", "le")
         self.seconds = 0.0
         """Sum of all counted latencies."""
         self._decisions: set[int] = set()
@@ -76,7 +77,7 @@ class Profile:
     @property
     def series(self) -> tuple[Series, ...]:
         """All counters but the cells and those of labels, in the order of the exposition."""
-        return (self.requests, self.rows, self.latency, self.pairs, self.failures, self.slower)
+        return (self.requests, self.rows, self.latency, self.pairs, self.failures, self.slower, self.distances)
 
     def admit(self, decision: str) -> str:
         """Give the label to count a decision under; the newest few have their own, so that labels stay bounded."""

@@ -15,7 +15,7 @@ class Job:
     """A request that waits, runs, or has its outcome: `outputs` or `error`. Used from the event loop only."""
 
     __slots__ = (
-        *("answers", "began", "deadline", "decision", "error", "is_over", "made", "names", "on_done"),
+        *("answers", "began", "deadline", "decision", "error", "is_over", "made", "names", "_on_done"),
         *("outputs", "request", "rows", "seconds"),
     )
 
@@ -44,7 +44,7 @@ class Job:
         self.decision = decision
         self.began = began
         self.deadline = deadline
-        self.on_done = on_done
+        self._on_done = on_done
         first = next(iter(request.inputs.values()), None)
         self.rows = len(first) if first is not None and first.ndim else 1
         self.outputs: Mapping[str, np.ndarray] = {}
@@ -65,16 +65,14 @@ class Job:
     def succeed(self, outputs: Mapping[str, np.ndarray], seconds: float) -> None:
         """Take the answer."""
         if not self.is_over:
-            self.is_over = True
             self.outputs, self.seconds = outputs, seconds
-            self.on_done(self)
+            self._end()
 
     def fail(self, error: ServingError) -> None:
         """Take why there is none."""
         if not self.is_over:
-            self.is_over = True
             self.error = error
-            self.on_done(self)
+            self._end()
 
     def expire(self) -> None:
         """Nobody waits any longer."""
@@ -83,3 +81,14 @@ class Job:
     def cancel(self) -> None:
         """The client has gone; what is not running yet will not run."""
         self.is_over = True
+        self._on_done = _nobody
+
+    def _end(self) -> None:
+        self.is_over = True
+        # Whoever waits holds this job, too: a ring of objects would stay until somebody looks for garbage.
+        on_done, self._on_done = self._on_done, _nobody
+        on_done(self)
+
+
+def _nobody(job: Job) -> None:
+    """Hears of jobs that nobody waits for."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -20,7 +21,9 @@ QUICK_SECONDS: Final = 0.001
 """A run expected to be over by then is not worth a thread: handing work over and back costs a tenth of that, and the
 interpreter's lock more. Longer, and other connections would notice."""
 _SLOW_SECONDS: Final = 0.05
-"""A run on the loop that took this long shows that the model's time depends on more than rows: it gets threads."""
+_SLOW_RUNS: Final = 3
+"""So many runs on the loop in a row that took so long show that the model's time depends on more than rows: it gets
+threads. One alone may have been the processor's, which others use as well."""
 
 
 class Runner:
@@ -62,11 +65,16 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Job] = deque()
         self._is_due = False
+        self._idle: asyncio.Event | None = None
+        self._is_closed = False
         self._busy = 0
+        self._slow = 0
         self._stop = Stop()
         self._running: dict[Stop, Batch] = {}
         self.is_quick = pace.first <= QUICK_SECONDS
         """Whether short runs take place on the loop."""
+        self.on_run: Callable[[Sequence[Job]], None] | None = None
+        """Hears of every run, once its jobs have their outcomes."""
         self.places = workers + queue
         self.taken = 0
         self.refused = 0
@@ -83,8 +91,10 @@ class Runner:
         """Take a job; it gets its outcome later.
 
         Raises:
-            ServingError: OVERLOADED when there is no place.
+            ServingError: OVERLOADED when there is no place, NOT_READY once it is closed.
         """
+        if self._is_closed:
+            raise ServingError(ErrorCode.NOT_READY, "this version is not served any more; ask again")
         if self.taken >= self.places:
             self.refused += 1
             message = f"{self.places} requests are being worked on or waiting, which is the limit; try again"
@@ -125,22 +135,25 @@ class Runner:
             if not job.is_over and job.deadline <= now:
                 job.fail(OUT_OF_TIME)
             if job.is_over:
-                self.taken -= 1
+                self._leave(1)
             else:
                 wanted.append(job)
         return batch if len(wanted) == len(batch.jobs) else Batch(wanted, sum(job.rows for job in wanted))
 
     def _run_here(self, batch: Batch) -> None:
         began = time.perf_counter()
-        with self._watch.over(self._stop, batch.deadline):
+        self._watch.begin(self._stop, batch.deadline)
+        try:
             outcomes = run_batch(self._session, batch, self._stop)
-        if self._stop.is_asked:
+        finally:
+            self._watch.end()
+        self._slow = self._slow + 1 if time.perf_counter() - began > _SLOW_SECONDS else 0
+        if self._stop.is_asked or self._slow == _SLOW_RUNS:
             self._stop = Stop()
-        if time.perf_counter() - began > _SLOW_SECONDS:
             self.is_quick = False
             logger.warning("runs took long on the event loop; from now on they get threads")
-        self.taken -= len(batch.jobs)
-        settle(batch, outcomes, _log)
+        self._leave(len(batch.jobs))
+        self._settle(batch, outcomes)
 
     def _run_apart(self, batch: Batch) -> None:
         self._busy += 1
@@ -154,10 +167,10 @@ class Runner:
         def done(outcomes: list[Outcome]) -> None:
             self._busy -= 1
             del self._running[stop]
-            self.taken -= len(batch.jobs)
+            self._leave(len(batch.jobs))
             for timer in timers:
                 timer.cancel()
-            settle(batch, outcomes, _log)
+            self._settle(batch, outcomes)
             self._turn()
 
         def work() -> None:
@@ -168,6 +181,25 @@ class Runner:
 
         self._pool.submit(work)
 
+    def _settle(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
+        settle(batch, outcomes, _log)
+        if self.on_run is not None:
+            try:
+                self.on_run(batch.jobs)
+            except Exception:
+                logger.exception("a run was not copied by a bug")
+
+    async def idle(self) -> None:
+        """Return once nothing waits or runs."""
+        if self.taken:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+
+    def _leave(self, jobs: int) -> None:
+        self.taken -= jobs
+        if not self.taken and self._idle is not None:
+            self._idle.set()
+
     def abandon(self, error: ServingError) -> None:
         """Fail everything that waits or runs."""
         for job in [*self._waiting, *(job for batch in self._running.values() for job in batch.jobs)]:
@@ -175,7 +207,8 @@ class Runner:
 
     def close(self) -> None:
         """End what runs and take no more."""
-        for stop in self._running:
+        self._is_closed = True
+        for stop in list(self._running):
             stop.ask()
         self._pool.shutdown(wait=True, cancel_futures=True)
 

@@ -84,8 +84,6 @@ class ServedModel:
         self.judge = Judge(self.verdicts)
         self.is_copied = False
         """Whether challengers get copies of its requests."""
-        self.on_answered: Callable[[Job], None] | None = None
-        """Hears of every answer that was sent, but those to copies of a champion's requests."""
         limits = settings.limits
         self.runner = Runner(
             loaded.session,
@@ -140,21 +138,22 @@ class ServedModel:
         Raises:
             ServingError: With what went wrong.
         """
-        future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[InferenceReply] = asyncio.get_running_loop().create_future()
 
         def done(job: Job) -> None:
-            if not future.done():
-                future.set_result(job)
+            if future.done():
+                return
+            if job.error is not None:
+                future.set_exception(job.error)
+            else:
+                future.set_result(self.reply(job))
 
         job = self.submit(request, decision=decision, began=began, deadline=deadline, on_done=done)
         try:
-            await future
+            return job, await future
         except asyncio.CancelledError:
             job.cancel()
             raise
-        if job.error is not None:
-            raise job.error
-        return job, self.reply(job)
 
     def reply(self, job: Job) -> InferenceReply:
         """Make the answer of a job that succeeded, and its request id (`job.made`)."""
@@ -180,8 +179,6 @@ class ServedModel:
             return
         if job.request.id or job.made.is_wide:
             self.judge.note(job.made, job.request.id, self._label(job))
-        if self.on_answered is not None:
-            self.on_answered(job)
 
     def failed(self, decision: str, error: ServingError) -> None:
         """Count a request that got an error."""
@@ -202,6 +199,10 @@ class ServedModel:
         """Give the counts of all that was answered until now."""
         self.counting.settle()
         return self.profile
+
+    async def idle(self) -> None:
+        """Return once nothing waits or runs."""
+        await self.runner.idle()
 
     def abandon(self, error: ServingError) -> None:
         """Answer everything that waits or runs with an error."""

@@ -45,7 +45,11 @@ class ModelSettings:
 class Settings:
     """The process. Durations in seconds, sizes in bytes."""
 
-    model: ModelSettings
+    model: ModelSettings | None
+    """The only one; None where a file says which."""
+    models_file: Path | None = None
+    limits: Limits = field(default_factory=Limits)
+    """Of models that the file gives none."""
     host: str = "127.0.0.1"
     port: int = 8080
     management_port: int = 8082
@@ -76,16 +80,10 @@ class Settings:
             max_rows=args.batch_max_rows,
             max_delay=args.batch_max_delay,
         )
-        model = ModelSettings(
-            folder=args.dir,
-            digests=Digests(args.model_digest, args.baseline_digest, args.examples_digest),
-            name=args.model_name,
-            version=args.model_version,
-            task=read_task(args.task) if args.task else None,
-            limits=limits,
-        )
         return cls(
-            model=model,
+            model=None if args.models else _one(args, limits),
+            models_file=args.models,
+            limits=limits,
             host=args.host,
             port=args.port,
             management_port=args.management_port,
@@ -98,3 +96,14 @@ class Settings:
             id_keys=args.id_keys,
             feedback_key=environ.get("KINGMAKER_FEEDBACK_KEY", "").encode(),
         )
+
+
+def _one(args: argparse.Namespace, limits: Limits) -> ModelSettings:
+    return ModelSettings(
+        folder=args.dir,
+        digests=Digests(args.model_digest, args.baseline_digest, args.examples_digest),
+        name=args.model_name,
+        version=args.model_version,
+        task=read_task(args.task) if args.task else None,
+        limits=limits,
+    )

@@ -66,7 +66,7 @@ def run_batch(session: ModelSession, batch: Batch, stop: Stop) -> list[Outcome]:
     start = 0
     for job in jobs:
         end = start + job.rows
-        outcomes.append(({name: outputs[name][start:end] for name in job.names}, share * job.rows))
+        outcomes.append(({name: outputs[name][start:end] for name in job.names if name in outputs}, share * job.rows))
         start = end
     return outcomes
 

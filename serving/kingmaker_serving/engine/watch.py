@@ -2,8 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from kingmaker_serving.models.session import Stop
@@ -21,16 +19,15 @@ class Watch:
         self._ended = threading.Event()
         threading.Thread(target=self._look, name="watch", daemon=True).start()
 
-    @contextmanager
-    def over(self, stop: Stop, deadline: float) -> Iterator[None]:
+    def begin(self, stop: Stop, deadline: float) -> None:
         """Watch over a run; `deadline` in seconds of `time.perf_counter`."""
         # The deadline first: whoever sees the run must not see the deadline of the one before.
         self._deadline = deadline
         self._stop = stop
-        try:
-            yield
-        finally:
-            self._stop = None
+
+    def end(self) -> None:
+        """The run is over."""
+        self._stop = None
 
     def close(self) -> None:
         """Look no more."""

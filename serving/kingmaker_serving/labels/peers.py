@@ -10,10 +10,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import aiohttp
 import msgspec
 
 from kingmaker_serving.errors import ErrorCode, ServingError
+from kingmaker_serving.httpclient import Client, Place, RefusedError, RequestError
 from kingmaker_serving.labels.messages import Asked, Labels, Result, read_found, read_results, write
 from kingmaker_serving.labels.targets import Targets, TargetsFile
 
@@ -21,12 +21,12 @@ PATIENCE_SECONDS: Final = 300.0
 """For so long labels for a pod that nobody named are worth another try: the operator names pods once they settled,
 within about a minute, and a kubelet may take 90 s to bring the file."""
 RETRY_SECONDS: Final = 10
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=3, connect=1)
+_SECONDS: Final = 3.0
 _MAX_REPLY_BYTES: Final = 4 * 1024**2
 _MAX_MESSAGE: Final = 300
 _MOST_REMEMBERED: Final = 4096
 _AT_ONCE: Final = 16
-_HEADERS: Final = {"content-type": "application/json"}
+_HEADERS: Final = (("content-type", "application/json"),)
 _ANSWERS: Final = {400: ErrorCode.INVALID_REQUEST, 404: ErrorCode.NOT_FOUND, 409: ErrorCode.CONFLICT}
 """What a pod may answer to labels beside a number of rows; anything else means that it can't judge now."""
 
@@ -41,7 +41,7 @@ class Peers:
     def __init__(
         self,
         file: TargetsFile | None,
-        http: aiohttp.ClientSession,
+        client: Client,
         *,
         own: str,
         port: int,
@@ -51,13 +51,13 @@ class Peers:
 
         Args:
             file: Names the pods; somebody else refreshes it. None where nobody can: then there are no peers.
-            http: Sends.
+            client: Sends.
             own: IP address of this pod, which is no peer.
             port: Management port of every pod.
             clock: Seconds.
         """
         self._file = file
-        self._http = http
+        self._client = client
         self._own = own
         self._port = port
         self._clock = clock
@@ -141,24 +141,19 @@ class Peers:
             return None
 
     async def _ask(self, address: str, path: str, body: bytes) -> bytes:
-        host = f"[{address}]" if ":" in address else address
-        url = f"http://{host}:{self._port}/{path}"
+        place = Place(address, self._port, f"/{path}")
         try:
-            async with (
-                self._slots,
-                self._http.post(url, data=body, headers=_HEADERS, timeout=_TIMEOUT, allow_redirects=False) as response,
-            ):
-                if response.status != 200:
-                    raise _unreachable()
-                return await _bounded(response)
-        except aiohttp.ClientConnectorError as error:
-            if isinstance(error.os_error, ConnectionRefusedError):
-                # Whatever is started there next remembers nothing.
-                message = "the server that answered is gone"
-                raise ForgottenError(message) from error
+            async with self._slots:
+                response = await self._client.post(place, body, _HEADERS, seconds=_SECONDS, max_bytes=_MAX_REPLY_BYTES)
+        except RefusedError as error:
+            # Whatever is started there next remembers nothing.
+            message = "the server that answered is gone"
+            raise ForgottenError(message) from error
+        except RequestError as error:
             raise _unreachable() from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _unreachable() from error
+        if response.status != 200:
+            raise _unreachable()
+        return response.body
 
     def _follow(self) -> None:
         current = self._file.current if self._file else None
@@ -189,12 +184,3 @@ def _outcome(result: Result) -> int | ServingError:
         return result.matched
     code = _ANSWERS.get(result.status or 0)
     return ServingError(code, (result.error or "")[:_MAX_MESSAGE]) if code else _unreachable()
-
-
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    content = b""
-    async for part in response.content.iter_any():
-        content += part
-        if len(content) > _MAX_REPLY_BYTES:
-            raise _unreachable()
-    return content

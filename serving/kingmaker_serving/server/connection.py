@@ -16,6 +16,8 @@ from kingmaker_serving.server.exchange import Exchange, error_reply
 from kingmaker_serving.server.site import HEAD_BYTES, LINGER_BYTES, Phase, Site
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_VERSIONS: Final = ("1.1", "1.0")
+_TUNNEL: Final = ServingError(ErrorCode.METHOD, "there are no tunnels here", allow="GET, HEAD, POST")
 _MALFORMED: Final = ServingError(ErrorCode.INVALID_REQUEST, "this is not HTTP/1.1 as RFC 9112 has it")
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 _HEAD: Final = ServingError(ErrorCode.INVALID_REQUEST, f"the request's head has over {HEAD_BYTES} bytes")
@@ -151,11 +153,13 @@ class Connection(asyncio.Protocol):
         if self._is_reframed:
             return
         self.phase = Phase.BODY
-        headers, method = self._headers, self._parser.get_method()
+        headers, method, version = self._headers, self._parser.get_method(), self._parser.get_http_version()
+        if method == b"CONNECT":
+            raise _TUNNEL
+        if version not in _VERSIONS:
+            raise _MALFORMED
         self._method = method
-        self._keep_alive = b""
-        if self._parser.should_keep_alive() or self._parser.should_upgrade():
-            self._keep_alive = self._parser.get_http_version().encode()
+        self._keep_alive = version.encode() if _lasts(version, headers.get(b"connection", b"")) else b""
         declared = headers.get(b"content-length")
         if declared is not None or b"transfer-encoding" in headers:
             self._site.admit(int(declared or 0))
@@ -183,7 +187,6 @@ class Connection(asyncio.Protocol):
             return
         self._is_upgrade = self._is_reframed = False
         self.phase = Phase.IDLE
-        keep_alive = b"" if self._method == b"CONNECT" else self._keep_alive
         exchange = Exchange(
             self,
             self._method,
@@ -191,7 +194,7 @@ class Connection(asyncio.Protocol):
             self._headers,
             self._body,
             began=self.since,
-            keep_alive=keep_alive,
+            keep_alive=self._keep_alive,
         )
         self._begin()
         self._site.incomplete.discard(self)
@@ -276,3 +279,9 @@ class Connection(asyncio.Protocol):
         if not self._waiting:
             self._transport.resume_reading()
         self._site.application(self._active)
+
+
+def _lasts(version: str, connection: bytes) -> bool:
+    """Whether a client goes on with its connection. Source: RFC 9112 §9.3."""
+    options = [option.strip() for option in connection.lower().split(b",")] if connection else []
+    return b"close" not in options and (version == "1.1" or b"keep-alive" in options)

@@ -93,10 +93,10 @@ class Exchange:
         if self.is_answered:
             return
         self.is_answered = True
+        self.on_gone = None
         close = close or not self.keep_alive
-        lines = [_STATUS[status], b"content-type: ", content_type, b"\r\ncontent-length: ", b"%d" % len(body), _END]
-        for name, value in headers:
-            lines += (name, b": ", value, _END)
+        head = b"%bcontent-type: %b\r\ncontent-length: %d\r\n" % (_STATUS[status], content_type, len(body))
+        lines = [head, *(b"%b: %b\r\n" % header for header in headers)]
         if close:
             lines.append(_CLOSE)
         elif self.keep_alive == b"1.0":

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from typing import Final
+from urllib.parse import parse_qs, urlsplit
 
 from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.errors import ErrorCode, ServingError
@@ -36,7 +37,9 @@ class ManagementApp:
             exchange.reply(reply)
 
     def _route(self, exchange: Exchange) -> Reply | None:
-        path, method = exchange.target.split(b"?", maxsplit=1)[0].decode("latin1"), exchange.method.decode("latin1")
+        parts = urlsplit(exchange.target.decode("latin1"))
+        path, method = parts.path, exchange.method.decode("latin1")
+        name = parse_qs(parts.query).get("model", [""])[0]
         if path not in _PATHS:
             message = f"there is nothing at {path[:100]!r}; there are {', '.join(_PATHS)}"
             raise ServingError(ErrorCode.NOT_FOUND, message)
@@ -52,13 +55,13 @@ class ManagementApp:
             case "/metrics":
                 return Reply(200, self._metrics.render(), TEXT)
             case "/profile":
-                return Reply(200, self._model().settled().render(), TEXT)
+                return Reply(200, self._model(name).settled().render(), TEXT)
             case "/baseline":
-                return self._baseline()
+                return self._baseline(name)
             case "/ids":
-                return Reply(200, self._model().judge.find(self._body(exchange)).body)
+                return Reply(200, self._model(name).judge.find(self._body(exchange)).body)
             case _:
-                task = asyncio.ensure_future(self._take(exchange, self._model()))
+                task = asyncio.ensure_future(self._take(exchange, self._model(name)))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
                 return None
@@ -81,13 +84,20 @@ class ManagementApp:
             return Reply(200, b"ok", TEXT)
         return Reply(503, b"draining" if self._state.is_draining else b"loading", TEXT)
 
-    def _baseline(self) -> Reply:
-        baseline = self._model().baseline
+    def _baseline(self, name: str) -> Reply:
+        baseline = self._model(name).baseline
         if baseline is None:
             raise ServingError(ErrorCode.NOT_FOUND, "this model has no baseline")
         return Reply(200, baseline.content)
 
-    def _model(self) -> ServedModel:
-        if self._state.model is None:
+    def _model(self, name: str) -> ServedModel:
+        """Give the model of a name; without one the only one that there is."""
+        registry = self._state.registry
+        if not self._state.is_loaded:
             raise ServingError(ErrorCode.NOT_READY, "the model is being loaded")
-        return self._state.model
+        if name:
+            return registry.find(name)
+        if len(registry.served) == 1:
+            return next(iter(registry))
+        text = f"{len(registry.served)} models are served here; say which one, as in ?model=NAME"
+        raise ServingError(ErrorCode.INVALID_REQUEST, text)

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from kingmaker_serving.counts.profile import EDGE_NAMES, Profile
 from kingmaker_serving.counts.series import Series
+from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.server.state import State
 
 _WHO: Final = ["model", "model_version"]
@@ -26,10 +27,17 @@ class ServingCollector(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        """Give the series."""
-        model, shadow = self._state.model, self._state.shadow
-        if model is None:
-            return
+        """Give the series, those of one name together."""
+        families: dict[str, Metric] = {}
+        for model in self._state.registry:
+            for family in self._of(model):
+                known = families.setdefault(family.name, family)
+                if known is not family:
+                    known.samples += family.samples
+        yield from families.values()
+
+    def _of(self, model: ServedModel) -> Iterator[Metric]:
+        shadow = self._state.shadow
         who = [model.settings.name, model.settings.version]
         profile, runner = model.settled(), model.runner
         yield _counter("requests", "Infer requests", profile.requests, who, "outcome")

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from enum import Enum, auto
 from typing import Final, Protocol
 
@@ -22,6 +22,8 @@ _SWEEP_SECONDS: Final = 0.25
 _BODIES_AT_ONCE: Final = 16
 """Largest bodies that are held at the same time, read or worked on; beyond that, requests are refused."""
 _BACKLOG: Final = 2048
+CUT_SECONDS: Final = 1.0
+"""What is still in flight when the drain is over gets 503, and this much more to go out."""
 _QUIET_SECONDS: Final = 1.0
 """Without a request for this long, nobody sends here any more. Routers are told when a pod begins to end, which is
 `preStop` earlier; what is sent meanwhile over a connection that they still hold is answered."""
@@ -175,3 +177,15 @@ class Site:
     def _too_large(self, found: str) -> ServingError:
         text = f"the body has {found}, at most {self._max} are accepted; send fewer rows"
         return ServingError(ErrorCode.TOO_LARGE, text)
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    site: Site, host: str, port: int, connect: Callable[[Site], asyncio.Protocol]
+) -> AsyncIterator[None]:
+    """Listen; at the end take no connection any more, and let the last answers out."""
+    await site.listen(host, port, connect)
+    try:
+        yield
+    finally:
+        await site.close(seconds=CUT_SECONDS)

@@ -2,19 +2,20 @@
 
 from dataclasses import dataclass
 
-from kingmaker_serving.engine.served import ServedModel
+from kingmaker_serving.engine.registry import Registry
 from kingmaker_serving.shadow.shadowing import Shadow
 
 
 @dataclass(slots=True)
 class State:
-    """Loading until there is a model; then ready until it drains."""
+    """Loading until what is wanted was loaded or refused; then ready until it drains."""
 
-    model: ServedModel | None = None
+    registry: Registry
     shadow: Shadow | None = None
+    is_loaded: bool = False
     is_draining: bool = False
 
     @property
     def is_ready(self) -> bool:
         """Whether requests should be sent here."""
-        return self.model is not None and not self.is_draining
+        return self.is_loaded and not self.is_draining
