@@ -52,6 +52,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a smoke run: every step without peers, a second of each")
     parser.add_argument("--rounds", type=int, metavar="N", help="default: 3")
     parser.add_argument("--seconds", type=float, metavar="S", help="of one load (default: 10)")
+    parser.add_argument(
+        "--nice", type=int, default=0, metavar="N", help="of servers and loads; -19 where others work, as root"
+    )
     parser.add_argument("--output", type=Path, default=Path("build/bench/serving.json"), metavar="FILE")
     return parser.parse_args(argv)
 
@@ -60,8 +63,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
     """Turn the command line into numbers."""
     environments = Path("build/bench").absolute()
     if args.quick:
-        return Plan(args.rounds or 1, args.seconds or 1, 20_000, 5, 1, environments, is_quick=True)
-    return Plan(args.rounds or 3, args.seconds or 10, 1_000_000, 200, 3, environments)
+        return Plan(args.rounds or 1, args.seconds or 1, 20_000, 5, 1, environments, is_quick=True, nice=args.nice)
+    return Plan(args.rounds or 3, args.seconds or 10, 1_000_000, 200, 3, environments, nice=args.nice)
 
 
 def measure(lab: Lab, only: list[str]) -> Iterator[Figure]:

@@ -91,7 +91,7 @@ def first_answers(lab: Lab) -> Iterator[Figure]:
     seconds: dict[str, list[float]] = {OURS: [], "mlserver": []}
     for turn in range(lab.plan.starts + 1):
         for name, found in seconds.items():
-            server = start(lab.target(name), lab.cores[0])
+            server = start(lab.target(name), lab.cores[0], nice=lab.plan.nice)
             try:
                 took = server.wait(lab.questions[0])
             finally:

@@ -44,6 +44,8 @@ class Plan:
     environments: Path
     """Where peers are installed."""
     is_quick: bool = False
+    nice: int = 0
+    """Of servers and loads."""
 
 
 @dataclass
@@ -74,7 +76,7 @@ class Lab:
         """What makes loads."""
         folder = self.folder / "load"
         folder.mkdir(exist_ok=True)
-        return Generator(self.cores[1], folder, needs_wrk=not self.plan.is_quick)
+        return Generator(self.cores[1], folder, needs_wrk=not self.plan.is_quick, nice=self.plan.nice)
 
     @cached_property
     def model(self) -> Model:
@@ -118,7 +120,7 @@ class Lab:
     @contextlib.contextmanager
     def running(self, target: Target, question: Question | None = None) -> Iterator[Server]:
         """Run a server of a step's own on the server's processor while the block does."""
-        with running(target, self.cores[0], question or self.questions[0]) as server:
+        with running(target, self.cores[0], question or self.questions[0], nice=self.plan.nice) as server:
             yield server
 
     def rounds(self, names: Sequence[str], measure: Callable[[Server], Load]) -> dict[str, list[Load]]:

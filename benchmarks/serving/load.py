@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.serving import programs
-from benchmarks.serving.process import BenchError, Server
+from benchmarks.serving.process import BenchError, Server, spawn
 from benchmarks.serving.requests import Question, wire
 
 CONNECTIONS: Final = 32
@@ -92,6 +92,7 @@ class Generator:
     folder: Path
     needs_wrk: bool = True
     """Else the loader stands in where there is no wrk."""
+    nice: int = 0
 
     def peak(
         self, server: Server, questions: Sequence[Question], seconds: float, connections: int = CONNECTIONS
@@ -146,14 +147,15 @@ class Generator:
 
     def _run(self, command: list[str], server: Server, read: "Callable[[str], Load] | None" = None) -> Load:
         cpu, before, began = server.cpu(), _children(), time.monotonic()
-        pinned = ["taskset", "-c", str(self.core), *command]
-        done = subprocess.run(pinned, capture_output=True, text=True, check=False)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with spawn(command, self.core, self.nice, text=True, **pipes) as process:
+            output, errors = process.communicate()
         seconds = time.monotonic() - began
-        if done.returncode:
-            raise BenchError(f"{Path(command[0]).name}: {done.stderr[-1000:]}{done.stdout[-1000:]}")
+        if process.returncode:
+            raise BenchError(f"{Path(command[0]).name}: {errors[-1000:]}{output[-1000:]}")
         if read is None:
             return Load(0, 0, seconds, 0, 0)
-        seen = read(done.stdout)
+        seen = read(output)
         used, made = server.cpu() - cpu, _children() - before
         return Load(seen.right, seen.failed, seen.seconds, used / seconds, made / seconds, seen.statuses, seen.error)
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.serving.requests import Question
 from support.processes import cpu_seconds, memory_mebibytes
@@ -153,15 +153,28 @@ class Server:
         self.process.wait()
 
 
+def spawn(command: Sequence[str], core: int, nice: int, **options: Any) -> "subprocess.Popen[Any]":
+    """Start a program on one processor, in a session of its own."""
+    pinned = ["taskset", "-c", str(core), "nice", "-n", str(nice), *command]
+    process: subprocess.Popen[Any] = subprocess.Popen(pinned, start_new_session=True, **options)
+    _prefer(process.pid, nice)
+    return process
+
+
+def _prefer(pid: int, nice: int) -> None:
+    """Make a process's session nice: where Linux groups processes by session, a process is nice to its group alone."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice))
+
+
 def start(target: Target, core: int, *, nice: int = 0) -> Server:
     """Start a target on one processor."""
     target.folder.mkdir(parents=True, exist_ok=True)
-    command = ["taskset", "-c", str(core), "nice", "-n", str(nice), *target.command]
     # What a library would start one thread per processor for is one thread here, for everybody.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **target.environment}
     with (target.folder / "log").open("wb") as log:
         began = time.monotonic()
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=target.folder)
+        process = spawn(target.command, core, nice, stdout=log, stderr=log, env=environment, cwd=target.folder)
     return Server(target, process, began)
 
 
@@ -171,6 +184,8 @@ def running(target: Target, core: int, question: Question, *, nice: int = 0) -> 
     server = start(target, core, nice=nice)
     try:
         server.wait(question)
+        for pid in server.pids():
+            _prefer(pid, nice)
         yield server
     finally:
         server.end()

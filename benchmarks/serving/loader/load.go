@@ -14,7 +14,7 @@ const (
 	second      = int64(1_000_000_000)
 	grace       = 5 * second
 	late        = second / 20 // what was due before the end is sent this long after it
-	epollPwait2 = 441 // the same number on amd64 and arm64
+	epollPwait2 = 441         // the same number on amd64 and arm64
 	spinning    = 500_000
 	noAnswer    = 0 // status of a request that was due and got none
 )
