@@ -26,9 +26,8 @@ class Churn:
         self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         self._names = [output.name for output in self._session.get_outputs()]
 
-    # A coroutine runs on the event loop: a thread per request costs more than a model of microseconds.
     @bentoml.api(route="/v2/models/churn/infer")
-    async def infer(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    def infer(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Run all inputs, answer all outputs."""
         feeds = {
             tensor["name"]: np.array(tensor["data"], dtype=np.float32).reshape(tensor["shape"]) for tensor in inputs

@@ -1,11 +1,9 @@
 """A custom predictor of KServe's Python SDK around ONNX Runtime: `python server.py --model FILE …` and KServe's own."""
 
 import argparse
-import asyncio
 import logging
 
 import onnxruntime
-import uvloop
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer, model_server
 from kserve.utils.utils import generate_uuid
 
@@ -45,9 +43,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(parents=[model_server.parser])
     parser.add_argument("--model", required=True)
     args = parser.parse_args()
-    # Its option --event-loop is not honoured by one worker: asyncio.run() takes what the policy gives.
-    uvloop.install()
-    asyncio.set_event_loop(asyncio.new_event_loop())
     server = ModelServer()
     # Its access log can't be left out by an option.
     for name in ("kserve", "kserve.trace", "uvicorn.access"):
