@@ -15,8 +15,8 @@ from kingmaker_serving.digest import sha256
 from support.localprocess import free_port
 
 TASK: Final = {"type": "Classification", "label": "label", "score": "probabilities"}
-_KEY: Final = "0123456789abcdef" * 4
-"""Request ids are signed in a pod, so they are here."""
+_KEY: Final = b"0123456789abcdef" * 2
+"""Request ids have a key from a folder in a pod, so they have here."""
 
 
 def ours(model: Model, folder: Path, *more: str, counting: bool = True, version: str = VERSION) -> Target:
@@ -40,7 +40,11 @@ def serving(folder: Path, *options: str) -> Target:
     command += ["--port", str(port), "--management-port", str(management), "--log-level", "warning"]
     if programs.serve_has("--grpc-port"):
         command += ["--grpc-port", str(grpc)]
-    environment = {"KINGMAKER_FEEDBACK_KEY": _KEY, "KINGMAKER_POD_NAME": "bench", "KINGMAKER_POD_IP": "127.0.0.1"}
+    keys = folder / "keys"
+    keys.mkdir(parents=True, exist_ok=True)
+    (keys / "1").write_bytes(_KEY)
+    command += ["--id-keys", str(keys)]
+    environment = {"KINGMAKER_POD_NAME": "bench", "KINGMAKER_POD_IP": "127.0.0.1"}
     return _target("kingmaker", command, folder, port, grpc, environment, management)
 
 
