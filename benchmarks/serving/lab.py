@@ -69,7 +69,7 @@ class Lab:
     def spare(self) -> tuple[int, int]:
         """A processor for a challenger and how nice it is: a third one, or else the load's, behind the load."""
         usable = sorted(os.sched_getaffinity(0))
-        return (usable[1], 0) if len(usable) > 2 else (usable[-1], 19)
+        return (usable[1], self.plan.nice) if len(usable) > 2 else (usable[-1], min(19, self.plan.nice + 10))
 
     @cached_property
     def generator(self) -> Generator:

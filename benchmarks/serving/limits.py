@@ -34,7 +34,7 @@ _PART: Final = 0.5
 def overload(lab: Lab) -> Iterator[Figure]:
     """Send three times of what the server can do: to the usual model, and to one that takes a millisecond."""
     yield from _overload(lab, lab.model, "")
-    yield from _overload(lab, model.slow(lab.folder / "slow"), SLOW)
+    yield from _overload(lab, model.slow(lab.folder / "slow", lab.model), SLOW)
 
 
 def _overload(lab: Lab, asked: Model, of_what: str) -> Iterator[Figure]:

@@ -1,5 +1,6 @@
 """The models that are served: files as `serve` reads them, and rows with what ONNX Runtime itself answers to them."""
 
+import shutil
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,8 +43,8 @@ class Model:
         import onnxruntime  # noqa: PLC0415  # only the bench's own process needs it, and only once
 
         session = onnxruntime.InferenceSession(self.onnx.as_posix(), providers=["CPUExecutionProvider"])
-        label, probabilities = session.run(["label", "probabilities"], {INPUT: self.rows})
-        return label, probabilities
+        ran = [session.run(["label", "probabilities"], {INPUT: row}) for row in np.split(self.rows, len(self.rows))]
+        return np.concatenate([label for label, _ in ran]), np.concatenate([chances for _, chances in ran])
 
 
 def boosted(folder: Path) -> Model:
@@ -63,8 +64,13 @@ def linear(folder: Path, *, columns: int, rows: int = 2000, seed: int = _SEED) -
     return _write(folder, LogisticRegression(), drawn, (drawn[:, 0] > 0).astype(np.int64))
 
 
-def slow(folder: Path) -> Model:
-    """Make a model that takes a millisecond for a row, untrained: four layers of 1,024 by 1,024."""
+def slow(folder: Path, like: Model) -> Model:
+    """Make a model that takes a millisecond for its one row, untrained: four layers of 1,024 by 1,024.
+
+    Args:
+        folder: For its files.
+        like: The model whose rows it is asked, and whose baseline counts them.
+    """
     from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
 
     drawn = np.random.default_rng(_SEED)
@@ -79,17 +85,19 @@ def slow(folder: Path) -> Model:
         last = f"layer {layer}"
     nodes.append(helper.make_node("Softmax", [last], ["probabilities"], axis=1))
     nodes.append(helper.make_node("ArgMax", ["probabilities"], ["label"], axis=1, keepdims=0))
-    outputs = [("label", TensorProto.INT64, ["n"]), ("probabilities", TensorProto.FLOAT, ["n", 2])]
+    outputs = [("label", TensorProto.INT64, [1]), ("probabilities", TensorProto.FLOAT, [1, 2])]
     graph = helper.make_graph(
         nodes,
         "slow",
-        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", 30])],
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [1, 30])],
         [helper.make_tensor_value_info(*output) for output in outputs],
         initializer=weights,
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=10)
-    rows = drawn.normal(size=(500, 30)).astype(np.float32)
-    return _package(folder, made.SerializeToString(), rows, np.arange(len(rows)) % 2)
+    folder.mkdir()
+    shutil.copy(like.folder / "baseline.json", folder)
+    (folder / "model.onnx").write_bytes(made.SerializeToString())
+    return Model(folder, like.rows)
 
 
 def _write(folder: Path, estimator: Any, rows: np.ndarray, labels: np.ndarray) -> Model:
