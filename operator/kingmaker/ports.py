@@ -72,6 +72,13 @@ class Cluster(Protocol):
             ConflictError: It exists already.
         """
 
+    async def create_unread(self, body: Body) -> None:
+        """Create an object that the operator may not read, now or later.
+
+        Raises:
+            ConflictError: It exists already.
+        """
+
     async def apply(self, body: Body) -> Body:
         """Server-side apply as field manager `kingmaker`, by force."""
 

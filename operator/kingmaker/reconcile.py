@@ -26,7 +26,7 @@ from kingmaker.core.contest.policy import affinity_header
 from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.decide import Rules, decide
 from kingmaker.core.observed import Observed
-from kingmaker.core.plan import Apply, Event, Gauges, Plan
+from kingmaker.core.plan import Apply, CreateKeys, Event, Gauges, Plan
 from kingmaker.core.quiet import Quiet
 from kingmaker.core.serving.children import ledger_config_map
 from kingmaker.core.serving.remembered import remembered_route
@@ -68,6 +68,8 @@ class Reconciler:
         self.gauges: dict[Key, Gauges] = {}
         """The newest figures per deployment, for metrics."""
         self._quiet: dict[Key, Quiet] = {}
+        self._keys_made: dict[Key, tuple[str, datetime]] = {}
+        """When it was seen to last that a deployment has keys for its request ids, with the deployment's uid."""
         self._unsaved: dict[Key, tuple[ModelDeployment, Ledger]] = {}
         """Deployments with counts that are in memory alone."""
 
@@ -118,6 +120,8 @@ class Reconciler:
         if plan.record is None and any(map(is_final, plan.actions)):
             await self._writer.confirm(about)
         refusals = await self._writer.act(plan.actions, key.namespace, about)
+        if not refusals and any(isinstance(action, CreateKeys) for action in plan.actions):
+            self._keys_made[key] = (observed.uid, self._clock.now())
         if plan.store_ledger:
             refusals += await self._store_ledger(key, observed.mdep, plan.ledger or observed.ledger)
         if plan.status is not None:
@@ -156,8 +160,13 @@ class Reconciler:
             scraped=look.scraped,
             scraped_at=look.scraped_at,
             baselines=look.baselines,
+            keys_made=self._made_keys(key, seen.uid),
         )
         return observed, snapshot.body
+
+    def _made_keys(self, key: Key, uid: str) -> datetime | None:
+        of, when = self._keys_made.get(key, ("", None))
+        return when if of == uid else None
 
     async def _store_ledger(self, key: Key, deployment: ModelDeployment, ledger: Ledger) -> list[str]:
         stored = replace(ledger, stored=self._clock.now(), unsaved=False)
@@ -214,6 +223,7 @@ class Reconciler:
         self._counting.forget(key)
         self.gauges.pop(key, None)
         self._quiet.pop(key, None)
+        self._keys_made.pop(key, None)
         self._unsaved.pop(key, None)
 
     async def _reconcile_model(self, key: Key) -> datetime | None:

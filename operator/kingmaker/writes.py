@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import logging
+import secrets
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Final, assert_never
 
-from kingmaker.core.plan import Action, Apply, Create, Delete, Event, HandOver, Scale
+from kingmaker.core.plan import Action, Apply, Create, CreateKeys, Delete, Event, HandOver, Scale
 from kingmaker.core.serving.ownership import is_being_collected, is_ours, taken_message
 from kingmaker.ports import Body, Clock, Cluster, ConflictError, NotFoundError, RefusedError
 
 logger = logging.getLogger(__name__)
+
+_KEY_BYTES: Final = 32
+_EXISTS: Final = "AlreadyExists"
 
 REFUSED_RETRY: Final = timedelta(seconds=15)
 """Until an object that admission refused is tried again: a quota may be raised at any time."""
@@ -66,6 +71,8 @@ class Writer:
         match action:
             case Create(body):
                 await self._create(body, namespace)
+            case CreateKeys(body):
+                await self._create_keys(body)
             case Apply(body, is_new):
                 if is_new:
                     await self._check_name(body, namespace)
@@ -83,6 +90,17 @@ class Writer:
         """Create what must not exist yet: ours by now is a conflict, which passes, somebody else's a refusal."""
         await self._check_name(body, namespace)
         await self._cluster.create(body)
+
+    async def _create_keys(self, body: Body) -> None:
+        """Create keys that nobody has seen. Where there are some, they stay: what was made with them must be read."""
+        name = self._clock.now().strftime("%Y-%m-%dT%H-%M-%SZ")
+        key = base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
+        try:
+            await self._cluster.create_unread({**body, "data": {name: key}})
+        except ConflictError as conflict:
+            # Who leads no more gets a conflict, too, and has made sure of nothing.
+            if conflict.reason != _EXISTS:
+                raise
 
     async def _check_name(self, body: Body, namespace: str) -> None:
         """Leave alone what has the name of a child and isn't one.
@@ -132,7 +150,7 @@ def is_final(action: Action) -> bool:
     match action:
         case Create() | Delete():
             return True
-        case Apply() | Scale() | HandOver():
+        case CreateKeys() | Apply() | Scale() | HandOver():
             return False
         case _:
             assert_never(action)

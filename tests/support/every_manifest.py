@@ -20,7 +20,13 @@ from kingmaker.core.manifests.router import (
     router_deployment,
     workload_service_account,
 )
-from kingmaker.core.manifests.serving import ShadowTarget, shadow_config_map, variant_deployment, variant_service
+from kingmaker.core.manifests.serving import (
+    ShadowTarget,
+    keys_secret,
+    shadow_config_map,
+    variant_deployment,
+    variant_service,
+)
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.manifests.verification import verify_job
 from support.manifest_objects import DIGEST, a_deployment, a_model
@@ -146,6 +152,7 @@ def every_manifest() -> list[dict[str, Any]]:
         autoscaler(a_deployment("queue"), "churn-1", QUEUE_SCALING, floor=2, may_shrink=False),
         shadow_config_map(deployment, decision=12, champion="churn-1", targets=[target]),
         deployment_service(deployment),
+        keys_secret(deployment) | {"data": {"2026-11-01T12-00-00Z": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}},
         router_deployment("team", settings=SETTINGS, router=RouterContainer(("--config-yaml", "{}"))),
         router_disruption_budget("team", settings=SETTINGS),
         router_network_policy("team", settings=SETTINGS),

@@ -25,7 +25,7 @@ from kingmaker.core.decide import Rules, decide
 from kingmaker.core.manifests.router import RouterContainer
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.observed import Observed, ObservedJob, ObservedRouter, ObservedVariant
-from kingmaker.core.plan import Action, Create, Delete, HandOver, Plan, RoutePlan, Scale
+from kingmaker.core.plan import Action, Create, CreateKeys, Delete, HandOver, Plan, RoutePlan, Scale
 from kingmaker.core.serving.ownership import FIELD_MANAGER, scaled
 from kingmaker.core.state import State, load_state
 
@@ -101,6 +101,9 @@ class World:
     creates: Counter[str] = field(default_factory=Counter)
     deletes: Counter[str] = field(default_factory=Counter)
     generation: int = 1
+    keys_made: datetime | None = None
+    """When the operator saw to the keys of the request ids; forgotten by a crash."""
+    secrets: set[str] = field(default_factory=set)
     watch: DataMonitor | None = None
     """What monitoring says; None lets it look at the counts."""
 
@@ -161,6 +164,7 @@ class World:
             profiles=profiles,
             scraped=self.watch is None,
             pod_uids=frozenset(p.pod_uid for p in profiles),
+            keys_made=self.keys_made,
         )
 
     def _watched(self, watch: DataMonitor) -> DataMonitor:
@@ -195,6 +199,7 @@ class World:
         for write in writes[:crash_after]:
             write()
         if crash_after is not None:
+            self.keys_made = None
             self.ledger = load_ledger(self.stored) if self.stored else Ledger()
         return plan
 
@@ -299,6 +304,12 @@ class World:
             live = self.objects["Deployment", action.name]
             assert live["metadata"]["uid"] == action.uid
             self.objects["Deployment", action.name] = scaled(live, action.replicas, "")
+            return
+        if isinstance(action, CreateKeys):
+            # That they are there already is fine, and all that the operator ever knows of them.
+            self.creates["Secret"] += action.body["metadata"]["name"] not in self.secrets
+            self.secrets.add(action.body["metadata"]["name"])
+            self.keys_made = self.now
             return
         body = json.loads(json.dumps(action.body))
         key = (body["kind"], body["metadata"]["name"])

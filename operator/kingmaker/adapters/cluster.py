@@ -65,6 +65,10 @@ class KubernetesCluster:
         path = RESOURCES[body["kind"]].path(body["metadata"]["namespace"])
         return await self._client.create(path, body, {"fieldManager": FIELD_MANAGER})
 
+    async def create_unread(self, body: Body) -> None:
+        """Create an object and look at nothing of it; ConflictError when it exists."""
+        await self.create(body)
+
     async def apply(self, body: Body) -> Body:
         """Server-side apply, by force: what the operator owns, it owns."""
         return await self._apply(body, {"fieldManager": FIELD_MANAGER, "force": "true"})

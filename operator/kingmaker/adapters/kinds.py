@@ -46,6 +46,7 @@ RESOURCES: Final[Mapping[str, Resource]] = {
     "Service": Resource("v1", "services"),
     "ConfigMap": Resource("v1", "configmaps"),
     "ServiceAccount": Resource("v1", "serviceaccounts"),
+    "Secret": Resource("v1", "secrets"),
     "Pod": Resource("v1", "pods"),
     "Event": Resource("v1", "events"),
 }

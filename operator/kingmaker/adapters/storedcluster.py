@@ -82,6 +82,10 @@ class StoredCluster:
         """Create an object; ConflictError when it exists."""
         return await self._written(body, self._live.create(body))
 
+    async def create_unread(self, body: Body) -> None:
+        """Create an object that is remembered by nobody; ConflictError when it exists."""
+        await self._live.create_unread(body)
+
     async def apply(self, body: Body) -> Body:
         """Server-side apply, by force."""
         return await self._written(body, self._live.apply(body))

@@ -22,6 +22,7 @@ from kingmaker.core.plan import Action, Delete, Event, Gauges, Plan
 from kingmaker.core.quiet import quiet_until
 from kingmaker.core.retraining.runs import conclude_run, retrain, run_actions
 from kingmaker.core.serving.children import remove_autoscalers, remove_variants, wanted_children, write_objects
+from kingmaker.core.serving.idkeys import create_keys
 from kingmaker.core.serving.traffic import previous_is_warm
 from kingmaker.core.state import State
 from kingmaker.core.status import build_status
@@ -123,7 +124,9 @@ def _actions(assessed: Assessment, rules: Rules) -> Iterator[Action]:
     observed, kept = assessed.observed, assessed.traffic.kept
     drain = timedelta(seconds=rules.settings.pre_stop_seconds)
     yield from remove_autoscalers(observed, kept)
-    yield from write_objects(observed.children, wanted_children(assessed.contests, kept, rules.settings))
+    writes = write_objects(observed.children, wanted_children(assessed.contests, kept, rules.settings))
+    yield from create_keys(observed, writes)
+    yield from writes
     yield from run_actions(observed, assessed.retraining.open, rules.settings)
     yield from remove_variants(observed, assessed.state, assessed.traffic, drain)
     for name, uid in observed.expired:

@@ -45,6 +45,8 @@ class ObservedVariant:
     returning: tuple[str, ...] = ()
     last_ready: datetime | None = None
     """When the newest of the ready pods became so."""
+    unbegun_since: datetime | None = None
+    """Since when the longest waiting of its pods has a node, and no container of it began."""
     trouble: Trouble | None = None
     """What keeps pods from coming up now, whether or not there is hope."""
 
@@ -143,6 +145,8 @@ class Observed:
     taken: tuple[tuple[str, str], ...] = ()
     """(kind, name) of somebody else's objects that have a name which this deployment needs: of its Service, of its next
     record."""
+    keys_made: datetime | None = None
+    """When this operator saw to it last that the keys of the request ids are there; None since its start."""
     expired: tuple[tuple[str, str], ...] = ()
     """(name, uid) of records beyond the retention, oldest first."""
 

@@ -19,6 +19,17 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateKeys:
+    """Create the Secret of a deployment's request ids, with a key that nobody has seen.
+
+    Nobody reads it but the servers, the operator least of all: that it exists already is fine, and all that it knows.
+    """
+
+    body: Mapping[str, Any]
+    """All but the key, which is random and belongs into no plan."""
+
+
+@dataclass(frozen=True, slots=True)
 class Apply:
     """Server-side apply an object. `is_new`: it was not among one's own, so what has its name is looked at first."""
 
@@ -61,7 +72,7 @@ class Delete:
     uid: str
 
 
-Action = Create | Apply | Scale | HandOver | Delete
+Action = Create | CreateKeys | Apply | Scale | HandOver | Delete
 
 
 @dataclass(frozen=True, slots=True)

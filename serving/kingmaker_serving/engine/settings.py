@@ -60,7 +60,6 @@ class Settings:
     pod_name: str = ""
     pod_ip: str = ""
     id_keys: Path | None = None
-    feedback_key: bytes = b""
 
     @classmethod
     def read(cls, args: argparse.Namespace, environ: Mapping[str, str]) -> "Settings":
@@ -94,7 +93,6 @@ class Settings:
             pod_name=environ.get("KINGMAKER_POD_NAME", ""),
             pod_ip=environ.get("KINGMAKER_POD_IP", "") or args.host,
             id_keys=args.id_keys,
-            feedback_key=environ.get("KINGMAKER_FEEDBACK_KEY", "").encode(),
         )
 
 

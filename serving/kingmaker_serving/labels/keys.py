@@ -48,12 +48,11 @@ class IdKey:
 class Keys:
     """The keys of one process, re-read when the folder changes."""
 
-    def __init__(self, folder: Path | None, *, only: bytes = b"", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, folder: Path | None, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Read the keys.
 
         Args:
             folder: Where they are; None for a random one, whose ids no other process reads.
-            only: The key where there is no folder.
             clock: Seconds.
 
         Raises:
@@ -65,7 +64,7 @@ class Keys:
         self._waiting: tuple[IdKey, float] | None = None
         self._keys: Mapping[bytes, IdKey] = {}
         if folder is None:
-            self.current = IdKey.of("", only or secrets.token_bytes(SHORTEST))
+            self.current = IdKey.of("", secrets.token_bytes(SHORTEST))
             self._keys = {self.current.fingerprint: self.current}
             return
         self._seen = _stamps(folder)

@@ -49,7 +49,7 @@ async def _serve(settings: Settings, *, started: float) -> None:
     loop.set_default_executor(ThreadPoolExecutor(_CODECS, thread_name_prefix="codec"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
-    keys = Keys(settings.id_keys, only=settings.feedback_key)
+    keys = Keys(settings.id_keys)
     registry = Registry(_maker(settings, keys, started=started))
     state = State(registry)
     file = ModelsFile(settings.models_file, settings.limits) if settings.models_file else None

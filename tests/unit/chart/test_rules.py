@@ -20,9 +20,13 @@ def test_no_rule_has_a_wildcard_or_leaves_its_namespace() -> None:
         assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
 
 
-@pytest.mark.parametrize("resource", ["secrets", "pods/exec", "serviceaccounts/token", "namespaces", "nodes"])
+@pytest.mark.parametrize("resource", ["pods/exec", "serviceaccounts/token", "namespaces", "nodes"])
 def test_what_the_operator_has_no_business_with_is_not_allowed(resource: str) -> None:
     assert not verbs("", resource)
+
+
+def test_secrets_are_made_and_never_read() -> None:
+    assert verbs("", "secrets") == {"create"}
 
 
 @pytest.mark.parametrize("group", ["rbac.authorization.k8s.io", "apiextensions.k8s.io", "admissionregistration.k8s.io"])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from kingmaker.core.counts.baseline import parse_baseline
 from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.observed import Observed
-from kingmaker.core.plan import Apply, Create
+from kingmaker.core.plan import Apply, Create, CreateKeys
 from support.fakecounts import baseline_document
 from support.world import World, a_model, a_spec
 
@@ -33,7 +33,7 @@ def writes(world: World) -> Counter[str]:
     for _ in range(20):
         plan = world.step()
         for action in plan.actions:
-            assert isinstance(action, Apply | Create)
+            assert isinstance(action, Apply | Create | CreateKeys)
             found[f"{action.body['kind']} {action.body['metadata']['name']}"] += 1
         found["record"] += plan.record is not None
         found["status"] += plan.status is not None
@@ -47,14 +47,14 @@ def test_each_child_of_a_new_deployment_is_written_once_and_its_status_twice() -
     found = writes(a_world())
     assert found["status"] == 2
     children = {what: count for what, count in found.items() if " " in what}
-    assert len(children) == 6
+    assert len(children) == 7
     assert set(children.values()) == {1}
 
 
 def test_an_operator_that_starts_anew_writes_nothing() -> None:
     world = a_world()
     writes(world)
-    world.ledger = Ledger()
+    world.ledger, world.keys_made = Ledger(), None
     assert sum(writes(world).values()) == 0
     world.wait(60)
     assert sum(writes(world).values()) == 0

@@ -51,6 +51,11 @@ def shadow_name(deployment: str) -> str:
     return bounded(f"{deployment}-shadow")
 
 
+def keys_name(deployment: str, uid: str) -> str:
+    """Name the Secret with the keys of the request ids: one made anew under an old name never meets the old Secret."""
+    return hashed(f"{deployment}-ids", short_hash(uid))
+
+
 def decision_name(deployment: str, sequence: int) -> str:
     """Name a Decision; up to 999,999 they sort in the order in which they were taken."""
     return bounded(f"{deployment}-{sequence:06d}")

@@ -4,7 +4,6 @@ Nothing here may depend on the model's role. Whoever is champion today was chall
 changed a pod template would restart the very servers that just proved themselves.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -18,14 +17,13 @@ from kingmaker.core.manifests.model_files import (
     model_mount,
     model_volumes,
 )
-from kingmaker.core.manifests.names import bounded, shadow_name, variant_name
+from kingmaker.core.manifests.names import bounded, keys_name, shadow_name, variant_name
 from kingmaker.core.manifests.objects import MODEL, Manifest, deployment_labels, manifest, owner, serving_selector
 from kingmaker.core.manifests.pods import (
     POD_IP,
     TERMINATION_LOG,
     confined,
     default_resources,
-    env,
     field_env,
     http_probe,
     literal,
@@ -47,6 +45,8 @@ MANAGEMENT_PORT: Final = 8082
 _PORTS: Final = {"http": PORT, "grpc": GRPC_PORT, "management": MANAGEMENT_PORT}
 SHADOW_DIR: Final = "/etc/kingmaker/shadow"
 TARGETS: Final = "targets.json"
+KEYS_DIR: Final = "/etc/kingmaker/ids"
+KEYS_COMPONENT: Final = "ids"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,21 @@ class ShadowTarget:
     percent: int
 
 
-def feedback_key(mdep: ModelDeployment) -> str:
-    """Give the key that authenticates request ids: the same for all pods of a deployment, and for no other."""
-    return hashlib.sha256(f"kingmaker-feedback/{mdep.metadata.uid}".encode()).hexdigest()
+def keys_secret(mdep: ModelDeployment) -> Manifest:
+    """Build the Secret with the keys of the request ids, but for the keys.
+
+    Every pod of the deployment has the same ones, and nobody else: who knows one can say what was predicted.
+    """
+    meta = mdep.metadata
+    head = manifest(
+        "v1",
+        "Secret",
+        name=keys_name(meta.name, meta.uid),
+        namespace=meta.namespace,
+        labels=deployment_labels(mdep, KEYS_COMPONENT),
+        owners=owner(mdep),
+    )
+    return head | {"type": "Opaque"}
 
 
 def variant_labels(mdep: ModelDeployment, model: str) -> dict[str, str]:
@@ -146,7 +158,10 @@ def _head(mdep: ModelDeployment, model: str, api_version: str, kind: str) -> Man
 
 def _pod(mdep: ModelDeployment, model: Model, settings: Settings) -> Manifest:
     image = mdep.spec.serving.image or settings.serving_image
-    shadow = {"name": shadow_name(mdep.metadata.name), "optional": True}
+    meta = mdep.metadata
+    shadow = {"name": "shadow", "configMap": {"name": shadow_name(meta.name), "optional": True}}
+    # Not optional: a server without the key would make ids that no other one reads.
+    keys = {"name": "ids", "secret": {"secretName": keys_name(meta.name, meta.uid)}}
     return (
         scheduling_fields(mdep.spec.serving)
         | pod_defaults()
@@ -155,7 +170,7 @@ def _pod(mdep: ModelDeployment, model: Model, settings: Settings) -> Manifest:
             "terminationGracePeriodSeconds": settings.grace_seconds,
             "initContainers": [fetch_container(model, image=image, settings=settings)],
             "containers": [_serve_container(mdep, model, image, settings)],
-            "volumes": [*model_volumes(model, settings), scratch_volume(), {"name": "shadow", "configMap": shadow}],
+            "volumes": [*model_volumes(model, settings), scratch_volume(), shadow, keys],
         }
     )
 
@@ -177,17 +192,18 @@ def _serve_container(mdep: ModelDeployment, model: Model, image: str, settings: 
             # gRPC's port is the default one and no argument: servers of an earlier release, which an upgrade may keep
             # for a while, don't know the option.
             *("--host", POD_IP, "--port", str(PORT), "--management-port", str(MANAGEMENT_PORT)),
-            *("--shadow-targets", f"{SHADOW_DIR}/{TARGETS}"),
+            *("--shadow-targets", f"{SHADOW_DIR}/{TARGETS}", "--id-keys", KEYS_DIR),
             *option("--max-request-bytes", serving.max_request_bytes),
             *("--drain-seconds", str(settings.drain_seconds), "--termination-log", TERMINATION_LOG),
         ],
-        "env": [*identity, *env(KINGMAKER_FEEDBACK_KEY=feedback_key(mdep)), *scratch_env()],
+        "env": [*identity, *scratch_env()],
         "ports": [_container_port(name, port) for name, port in _PORTS.items()],
         "resources": resources(serving.resources, defaults),
         "volumeMounts": [
             model_mount(),
             scratch_mount(),
             {"name": "shadow", "mountPath": SHADOW_DIR, "readOnly": True},
+            {"name": "ids", "mountPath": KEYS_DIR, "readOnly": True},
         ],
         "securityContext": confined(),
         # Loading may take minutes and is nobody's fault; only then does silence mean that the server hangs.

@@ -12,7 +12,7 @@ from kingmaker.api.model import MOST_ROLES
 from kingmaker.core.manifests.objects import MODEL
 from kingmaker.core.observed import Body, ObservedJob, ObservedVariant, Trouble
 from kingmaker.core.serving.endings import job_ending
-from kingmaker.core.serving.pod_problems import find_trouble
+from kingmaker.core.serving.pod_problems import STARTING, find_trouble
 
 
 def has_ended(pod: Body) -> bool:
@@ -76,6 +76,7 @@ def _variant(model: str, deployment: Body, service: Body | None, pods: list[Body
         last_ready=max(filter(None, map(_ready_since, pods)), default=None),
         service_ip=(service or {}).get("spec", {}).get("clusterIP"),
         stalled=_stalled(deployment, trouble),
+        unbegun_since=min(filter(None, map(_unbegun_since, pods)), default=None),
         trouble=trouble,
     )
 
@@ -85,6 +86,20 @@ def _ready_since(pod: Body) -> datetime | None:
     if not is_pod_ready(pod):
         return None
     since = next(c.get("lastTransitionTime") for c in pod["status"]["conditions"] if c["type"] == "Ready")
+    return datetime.fromisoformat(since) if since else None
+
+
+def _unbegun_since(pod: Body) -> datetime | None:
+    """When a pod got its node, where no container of it began yet and none says why; None for others."""
+    status = pod.get("status", {})
+    if pod["metadata"].get("deletionTimestamp") or has_ended(pod):
+        return None
+    containers = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
+    waits = [c.get("state", {}).get("waiting") for c in containers]
+    if not all(wait is not None and wait.get("reason", "") in STARTING for wait in waits):
+        return None
+    scheduled = (c for c in status.get("conditions") or () if c["type"] == "PodScheduled" and c["status"] == "True")
+    since = next((c.get("lastTransitionTime") for c in scheduled), None)
     return datetime.fromisoformat(since) if since else None
 
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 from kingmaker.api import Reason
 from kingmaker.core.observed import Body, Trouble
 
-_STARTING: Final = ("", "PodInitializing", "ContainerCreating")
+STARTING: Final = ("", "PodInitializing", "ContainerCreating")
+"""Reasons of containers that wait for nothing in particular."""
 _IMAGE: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 _REFUSED_POD: Final = re.compile(r'^pods "[^"]*" is forbidden: ')
 _MOST: Final = 500
@@ -52,7 +53,7 @@ def _complaint(container: Body) -> str:
     fails_again = container.get("restartCount", 0) >= _REPEATED and not container.get("ready")
     if reason == "CrashLoopBackOff" or (fails_again and not _succeeded(state)):
         return f"keeps failing: {_last_words(container)}".removesuffix(": ")
-    return "" if reason in _STARTING else reason
+    return "" if reason in STARTING else reason
 
 
 def _succeeded(state: Body) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from kingmaker.core.manifests.names import variant_name
 from kingmaker.core.manifests.serving import (
     ShadowTarget,
-    feedback_key,
+    keys_secret,
     shadow_config_map,
     variant_deployment,
     variant_service,
@@ -143,13 +143,23 @@ def test_the_grace_period_holds_the_sleep_and_the_drain(pre_stop: int, drain: in
     )
 
 
-def test_the_feedback_key_belongs_to_one_deployment_for_its_whole_life() -> None:
-    key = feedback_key(a_deployment(uid="one"))
-    assert key == feedback_key(a_deployment("renamed", uid="one"))
-    assert key != feedback_key(a_deployment(uid="two"))
-    assert {"name": "KINGMAKER_FEEDBACK_KEY", "value": key} in pod_of(deployment=a_deployment(uid="one"))["containers"][
-        0
-    ]["env"]
+def test_all_pods_of_a_deployment_mount_its_keys_and_no_others() -> None:
+    one, two = a_deployment(uid="one"), a_deployment(uid="two")
+    name = keys_secret(one)["metadata"]["name"]
+    assert name != keys_secret(two)["metadata"]["name"]
+    for model in ("churn-1", "churn-2"):
+        pod = pod_of(a_model(model), one)
+        assert {"name": "ids", "secret": {"secretName": name}} in pod["volumes"]
+        serve = pod["containers"][0]
+        mount = {"name": "ids", "mountPath": option(serve, "--id-keys"), "readOnly": True}
+        assert mount in serve["volumeMounts"]
+        assert "ids" not in [m["name"] for m in pod["initContainers"][0]["volumeMounts"]]
+
+
+def test_no_plan_holds_a_key() -> None:
+    secret = keys_secret(a_deployment())
+    assert not {"data", "stringData"} & secret.keys()
+    assert secret["metadata"]["ownerReferences"][0]["kind"] == "ModelDeployment"
 
 
 def test_pods_of_an_earlier_deployment_of_the_same_name_are_not_selected() -> None:
