@@ -117,6 +117,8 @@ class RestCodec:
             message = f"a body without JSON is for models of one input; this one has {len(specs)}"
             raise ServingError(ErrorCode.INVALID_REQUEST, message)
         (spec,) = specs
+        if not data:
+            raise invalid_tensor(f"the body is empty; send the bytes of {spec}, or JSON")
         shape = [1] if spec.datatype == "BYTES" else _deduce_shape(spec, len(data))
         if spec.datatype == "BYTES":
             data = memoryview(len(data).to_bytes(4, "little") + data)

@@ -15,7 +15,7 @@ def json_length(headers: Mapping[bytes, bytes]) -> int | None:
     """Give the length of the JSON before binary data; None when all of the body is JSON.
 
     Raises:
-        ServingError: INVALID_REQUEST when the header is no number.
+        ServingError: INVALID_REQUEST when the header is no number, or says that a body of JSON has none.
     """
     text = headers.get(b"inference-header-content-length")
     if text is None:
@@ -24,7 +24,12 @@ def json_length(headers: Mapping[bytes, bytes]) -> int | None:
         found = text[:40].decode("latin1")
         message = f"inference-header-content-length is {found!r}; expected the length of the JSON in bytes"
         raise ServingError(ErrorCode.INVALID_REQUEST, message)
-    return int(text)
+    length = int(text)
+    if length == 0 and headers.get(b"content-type", b"").lower().startswith(JSON):
+        # Or the text of a request would be taken for its numbers.
+        message = "inference-header-content-length is 0, so the body is a tensor's bytes, but content-type says JSON"
+        raise ServingError(ErrorCode.INVALID_REQUEST, message)
+    return length
 
 
 def unpacked(

@@ -58,3 +58,9 @@ def test_a_length_that_is_no_number_is_refused(text: bytes) -> None:
 def test_the_length_of_the_json_is_read() -> None:
     assert json_length({b"inference-header-content-length": b"12"}) == 12
     assert json_length({}) is None
+
+
+def test_a_body_of_json_is_not_read_as_a_tensor() -> None:
+    assert json_length({b"inference-header-content-length": b"0"}) == 0
+    with pytest.raises(ServingError, match="content-type says JSON"):
+        json_length({b"inference-header-content-length": b"0", b"content-type": b"Application/JSON; charset=utf-8"})

@@ -147,6 +147,7 @@ def test_a_body_without_json_is_the_only_input(
         (mixed(), 8, "for models of one input; this one has 3"),
         (a_signature(shape=(-1, -1)), 8, "one free dimension; this model takes x FP32 [-1, -1]"),
         (a_signature(shape=()), 8, "one free dimension"),
+        (a_signature(), 0, "the body is empty; send the bytes of x FP32 [-1, 2]"),
         (a_signature(), 9, "9 bytes of data, but 2 elements of FP32 have 8"),
         (a_signature(shape=(1, 2)), 4, "4 bytes of data, but 2 elements"),
     ],
