@@ -105,6 +105,7 @@ def _add_serve(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
     verb.add_argument("--task", metavar="JSON", help="which output means what; needed for feedback")
     verb.add_argument("--host", default="127.0.0.1", help="address to listen on")
     verb.add_argument("--port", type=_port, default=8080, help="requests")
+    verb.add_argument("--grpc-port", type=_port_or_none, default=8081, help="requests over gRPC; 0 for none")
     verb.add_argument("--management-port", type=_port, default=8082, help="probes, /metrics, /profile, /baseline")
     verb.add_argument("--shadow-targets", type=Path, metavar="FILE", help="whom to send copies of requests to")
     keys = "whose files are the keys of the request ids (default: one that no other server knows)"
@@ -245,6 +246,10 @@ def _port(text: str) -> int:
         message = f"{text!r} is no port; expected 1 to 65535"
         raise argparse.ArgumentTypeError(message)
     return int(text)
+
+
+def _port_or_none(text: str) -> int:
+    return 0 if text == "0" else _port(text)
 
 
 def _positive(text: str) -> int:

@@ -1,6 +1,7 @@
 """A client of HTTP/2 that says exactly what a test wants, and a server's side without a socket."""
 
 import asyncio
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,6 +57,37 @@ def headers(stream: int, fields: Iterable[Field], *, flags: int = 0) -> bytes:
 def data(stream: int, content: bytes, *, end: bool = True) -> bytes:
     """Write one frame of data."""
     return frames.frame(frames.DATA, frames.END_STREAM if end else 0, stream, content)
+
+
+def converse(address: str, port: int, path: str, body: bytes, more: Iterable[Field] = ()) -> tuple[list[Field], bytes]:
+    """Make one call over a socket; give all fields of the answer and its body."""
+    head = [(name, path.encode() if name == b":path" else value) for name, value in CALL]
+    decoder, fields, content, rest = Decoder(list_bytes=65536), [], b"", b""
+    with socket.create_connection((address, port), timeout=10) as connection:
+        connection.sendall(HELLO + headers(1, [*head, *more]) + data(1, body))
+        while received := connection.recv(65536):
+            rest += received
+            whole = _whole(rest)
+            for frame in read_frames(rest[:whole]):
+                if frame.kind == frames.HEADERS:
+                    fields += decoder.decode(frame.payload)
+                    if frame.flags & frames.END_STREAM:
+                        return fields, content
+                if frame.kind == frames.DATA:
+                    content += frame.payload
+            rest = rest[whole:]
+    raise AssertionError("the server closed the connection before the answer's end")
+
+
+def _whole(content: bytes) -> int:
+    """Give where the last frame that is complete ends."""
+    at = 0
+    while len(content) - at >= HEAD_BYTES:
+        end = at + HEAD_BYTES + (HEAD.unpack_from(content, at)[0] >> 8)
+        if end > len(content):
+            break
+        at = end
+    return at
 
 
 class Wire(asyncio.Transport):

@@ -52,6 +52,8 @@ class Settings:
     """Of models that the file gives none."""
     host: str = "127.0.0.1"
     port: int = 8080
+    grpc_port: int = 8081
+    """0 for none."""
     management_port: int = 8082
     shadow_targets: Path | None = None
     max_request_bytes: int = 16 * 1024**2
@@ -85,6 +87,7 @@ class Settings:
             limits=limits,
             host=args.host,
             port=args.port,
+            grpc_port=args.grpc_port,
             management_port=args.management_port,
             shadow_targets=args.shadow_targets,
             max_request_bytes=args.max_request_bytes,

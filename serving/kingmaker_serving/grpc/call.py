@@ -114,6 +114,14 @@ class Call(Stream):
     # -- what the connection says
 
     @override
+    def opened(self) -> None:
+        """Refuse at once what nobody answers: a client may keep such a call open, and wait."""
+        if self._method is None and not self.head.refusal:
+            path = self.head.path.decode("latin1")[:200]
+            message = f"{path} is not answered here; reflection lists the methods that are"
+            self.fail(ServingError(ErrorCode.METHOD, message))
+
+    @override
     def receive(self, content: bytes) -> None:
         """Take a piece of a message."""
         self.received += len(content)
@@ -271,11 +279,7 @@ class Call(Stream):
         return self.head.encoding if self.is_packed and self.head.encoding in self.head.takes else b"identity"
 
     def _refuse(self) -> None:
-        if not self.head.refusal:
-            path = self.head.path.decode("latin1")[:200]
-            message = f"{path} is not answered here; reflection lists the methods that are"
-            self.fail(ServingError(ErrorCode.METHOD, message))
-            return
+        """Answer what is no call as HTTP has it."""
         fields = [(b":status", b"%d" % self.head.refusal), (b"content-type", b"application/json")]
         if self.head.refusal == 405:
             fields.append((b"allow", b"POST"))

@@ -13,6 +13,7 @@ from kingmaker_serving.httpclient import Client
 from kingmaker_serving.labels.keys import Keys
 from kingmaker_serving.labels.peers import Peers
 from kingmaker_serving.labels.targets import TargetsFile
+from kingmaker_serving.server.calls import calling
 from kingmaker_serving.server.connection import Connection
 from kingmaker_serving.server.requests import RequestsApp
 from kingmaker_serving.server.site import Site, listening
@@ -50,15 +51,17 @@ async def answer(settings: Settings, state: State, file: ModelsFile | None, keys
         app = RequestsApp(state, max_bytes=settings.max_request_bytes)
         site = Site(app, max_bytes=settings.max_request_bytes, body_seconds=settings.body_seconds)
         site.on_refused = app.refused
-        async with listening(site, settings.host, settings.port, Connection):
+        async with listening(site, settings.host, settings.port, Connection), calling(settings, state) as drain:
             state.is_loaded = True
             logger.info("ready", extra={"host": settings.host, "port": settings.port})
             await asked.wait()
             # From here on each answer closes its connection.
             state.is_draining = True
             logger.info("draining", extra={"at_most_seconds": settings.drain_seconds})
+            drained = group.create_task(drain(settings.drain_seconds))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(site.quiet(), settings.drain_seconds)
+            await drained
             for model in state.registry:
                 model.abandon(_LATE)
         for task in following:

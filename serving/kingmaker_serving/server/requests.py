@@ -78,7 +78,7 @@ class RequestsApp:
                 self._start(self._feedback(exchange, self._registry.find(asked.model, asked.version)))
             case Page.INDEX:
                 ready_only = pages.read_index_request(unpacked(exchange.body, exchange.headers, max_bytes=_MAX_INDEX))
-                return Reply(200, pages.write_index(self._index(), ready_only=ready_only))
+                return Reply(200, pages.write_index(self._state.index(), ready_only=ready_only))
             case _:
                 return self._page(asked)
         return None
@@ -108,17 +108,6 @@ class RequestsApp:
                 raise
             is_ready = False
         return Reply(200 if is_ready else 503, pages.write_model_ready(asked.model, is_ready=is_ready))
-
-    def _index(self) -> list[pages.IndexEntry]:
-        """List what is served, what is being loaded, and what was refused with the reason."""
-        registry, states = self._registry, pages.ModelState
-        state = states.UNAVAILABLE if self._state.is_draining else states.READY
-        entries = [pages.IndexEntry(model.settings.name, model.settings.version, state) for model in registry]
-        for name, settings in registry.loading.items():
-            entries.append(pages.IndexEntry(name, settings.version, states.LOADING))
-        for name, refusal in registry.refused.items():
-            entries.append(pages.IndexEntry(name, refusal.version, states.UNAVAILABLE, refusal.reason))
-        return entries
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -95,18 +95,9 @@ class Connection(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say what this side wants, without waiting for the client."""
+        """Wait for the client's first words."""
         self.transport = cast("asyncio.Transport", transport)
         self._host.connected(self)
-        wanted = {
-            Setting.MAX_CONCURRENT_STREAMS: MAX_STREAMS,
-            Setting.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
-            Setting.MAX_HEADER_LIST_SIZE: MAX_HEADER_BYTES,
-        }
-        more = _CONNECTION_WINDOW - frames.DEFAULT_WINDOW
-        self.transport.write(frames.settings(wanted) + frames.window_update(0, more))
-        if self._host.is_draining:
-            self.ask_to_leave()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -152,7 +143,20 @@ class Connection(asyncio.Protocol):
         if len(data) < len(frames.PREFACE):
             return 0
         self._is_begun = True
+        self._greet()
         return len(frames.PREFACE)
+
+    def _greet(self) -> None:
+        """Say what this side wants. Not before it is certain that the client understands it."""
+        wanted = {
+            Setting.MAX_CONCURRENT_STREAMS: MAX_STREAMS,
+            Setting.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
+            Setting.MAX_HEADER_LIST_SIZE: MAX_HEADER_BYTES,
+        }
+        more = _CONNECTION_WINDOW - frames.DEFAULT_WINDOW
+        self.transport.write(frames.settings(wanted) + frames.window_update(0, more))
+        if self._host.is_draining:
+            self.ask_to_leave()
 
     def _frames(self, data: bytes, at: int) -> int:
         """Take all that is complete; give where the rest begins."""
@@ -271,6 +275,7 @@ class Connection(asyncio.Protocol):
         if len(self.streams) >= MAX_STREAMS:
             raise StreamFault(stream_id, H2Error.REFUSED_STREAM)
         stream = self.streams[stream_id] = self._host.open(self, stream_id, head)
+        stream.opened()
         if flags & frames.END_STREAM:
             self._complete(stream)
 
@@ -408,9 +413,8 @@ class Connection(asyncio.Protocol):
 
     def ask_to_leave(self) -> None:
         """Ask the client to open no more streams here. Those that it has opened meanwhile are answered all the same."""
-        if self._is_going:
-            return
-        self.transport.write(frames.go_away(frames.LAST_STREAM, H2Error.NO_ERROR, "the server ends"))
+        if self._is_begun and not self._is_going:
+            self.transport.write(frames.go_away(frames.LAST_STREAM, H2Error.NO_ERROR, "the server ends"))
 
     def give_up(self, fault: ConnectionFault) -> None:
         """Say why, and close."""
@@ -418,7 +422,8 @@ class Connection(asyncio.Protocol):
             return
         self._is_going = True
         self._rest = b""
-        self.transport.write(frames.go_away(self._last_stream, fault.code, fault.message))
+        if self._is_begun:
+            self.transport.write(frames.go_away(self._last_stream, fault.code, fault.message))
         self.transport.close()
 
     def check(self, now: float) -> None:

@@ -45,6 +45,9 @@ class Stream:
         self.last_words: bytes | None = None
         self.stuck_since = 0.0
 
+    def opened(self) -> None:
+        """Know that the connection knows it: from now on it can be answered."""
+
     def receive(self, content: bytes) -> None:
         """Take a piece of the request's body."""
         raise NotImplementedError

@@ -225,7 +225,6 @@ def test_a_reset_stream_is_given_up() -> None:
 def test_who_connects_to_a_server_that_ends_is_asked_to_leave_and_answered() -> None:
     dialogue = Dialogue()
     dialogue.host.is_draining = True
-    dialogue.connection.connection_made(dialogue.wire)
     found = dialogue.say(HELLO, a_call(1))
     (asked,) = [frame for frame in found if frame.kind == frames.GOAWAY]
     assert (asked.code, asked.payload[:4]) == (H2Error.NO_ERROR, b"\x7f\xff\xff\xff")
