@@ -99,6 +99,7 @@ class ServedModel:
         if baseline:
             watched += [column.output for column in answer_columns(baseline)]
         self._watched = tuple(dict.fromkeys(watched))
+        self._all = tuple(dict.fromkeys((*self._names, *self._watched)))
         self._datatypes = {spec.name: spec.datatype for spec in signature.outputs}
 
     # -- requests
@@ -124,8 +125,9 @@ class ServedModel:
         Raises:
             ServingError: OVERLOADED.
         """
-        wanted = [output.name for output in request.outputs] or self._names
-        names = list(dict.fromkeys((*wanted, *self._watched)))
+        names = self._all
+        if request.outputs:
+            names = tuple(dict.fromkeys((*(output.name for output in request.outputs), *self._watched)))
         job = Job(request, names, decision=decision, began=began, deadline=deadline, on_done=on_done)
         self.runner.put(job)
         return job

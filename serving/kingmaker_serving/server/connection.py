@@ -97,12 +97,18 @@ class Connection(asyncio.Protocol):
         if self.phase is Phase.LINGER:
             self._drop(len(data))
             return
-        if self.phase in {Phase.IDLE, Phase.HEAD}:
+        if self.phase is not Phase.BODY:
             self._head_bytes += len(data)
         self._feed(data)
+        self._look()
+
+    def _look(self) -> None:
+        """See how far the request has come that is being read."""
+        if self.phase is Phase.IDLE:
+            return
         if self.phase is Phase.HEAD and self._head_bytes > HEAD_BYTES:
             self.refuse(_HEAD)
-        elif self.phase in {Phase.HEAD, Phase.BODY}:
+        elif self.phase is not Phase.LINGER:
             self._site.incomplete.add(self)
 
     def _feed(self, data: bytes) -> None:

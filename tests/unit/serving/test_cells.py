@@ -48,6 +48,24 @@ def test_every_float_falls_into_the_one_cell_that_the_format_names(reference: np
     assert counted(column, values) == expected
 
 
+@given(st.lists(REFERENCES, min_size=1, max_size=4), st.integers(0, 2**32 - 1), st.sampled_from(["FP32", "INT32"]))
+def test_many_rows_of_several_columns_are_counted_as_each_alone(
+    references: list[np.ndarray], seed: int, datatype: str
+) -> None:
+    dtype = np.float32 if datatype == "FP32" else np.int32
+    references = [np.nan_to_num(reference.clip(-9, 9)).astype(dtype) for reference in references]
+    columns = [
+        build_column(reference, datatype=datatype, name=f"f{place}", input="x", is_category=False, column=place)
+        for place, reference in enumerate(references)
+    ]
+    values = np.random.default_rng(seed).integers(-9, 10, size=(150, len(columns))).astype(dtype)
+    together, alone = (CellCounts(columns, {"x": datatype}) for _ in range(2))
+    together.add({"x": values})
+    for row in values:
+        alone.add({"x": row[None]})
+    assert together.counts.tolist() == alone.counts.tolist()
+
+
 @given(REFERENCES, hnp.arrays(np.float32, st.integers(1, 200), elements=FLOATS), st.integers(0, 200))
 def test_counts_of_parts_add_up_to_the_counts_of_the_whole(reference: np.ndarray, values: np.ndarray, cut: int) -> None:
     for is_category in (False, True):
