@@ -9,9 +9,15 @@ import os
 import resource
 import sys
 
+from kingmaker import garbage
+
+# Modules stay: there is nothing to be found among them.
+garbage.postpone()
+
 from pythonjsonlogger.json import JsonFormatter
 
 from kingmaker.assembly import serve
+from kingmaker.kube.kubeconfig import KubeconfigError
 from kingmaker.options import UsageError, parse
 
 logger = logging.getLogger(__name__)
@@ -33,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         asyncio.run(serve(options))
     except KeyboardInterrupt:
         return 130
-    except OSError as error:
+    except (OSError, KubeconfigError) as error:
         logger.error("can't start: %s", error)
         return 1
     return 0

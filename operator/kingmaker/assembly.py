@@ -43,6 +43,9 @@ _ROUTER_HEAP: Final = 900 * 2**20
 """Bytes, a little below the router's memory limit: near it Envoy refuses work instead of being killed."""
 
 
+_NEWS_AFTER_SECONDS: Final = 15.0
+"""Longest time after which news of Models are told."""
+
 _STORING_SECONDS: Final = 10.0
 """For what is left to store when the operator is told to end; its grace is three times that."""
 
@@ -65,7 +68,6 @@ async def serve(options: Options) -> None:
     Raises:
         OSError: A port can't be listened on.
     """
-    garbage.postpone()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -104,7 +106,8 @@ async def _assemble(
     clock = SystemClock()
 
     def on_router_change(namespace: str, deployment: str) -> None:
-        loop.add(Key("ModelDeployment", namespace, deployment))
+        # A namespace has several of them, and each says several things.
+        loop.add_soon(Key("ModelDeployment", namespace, deployment))
 
     routers = AdsRouters(on_router_change, permit=permit)
     profiles = PodProfiles(session)
@@ -149,7 +152,7 @@ async def _lead(options: Options, parts: _Parts, elector: Elector | None, stop: 
         logger.info("running; routers at port %s, metrics at port %s", options.xds_port, options.metrics_port)
         async with asyncio.TaskGroup() as group:
             lease = group.create_task(elector.keep()) if elector else None
-            running = (parts.loop.run(), parts.feeds.run(), parts.watcher.run(), garbage.collect())
+            running = (parts.loop.run(), parts.feeds.run(), _watch(parts), garbage.collect())
             work = [group.create_task(task) for task in running]
             await stop.wait()
             logger.info("stopping")
@@ -164,6 +167,18 @@ async def _lead(options: Options, parts: _Parts, elector: Elector | None, stop: 
                 lease.cancel()
     finally:
         await parts.routers.server.stop()
+
+
+async def _watch(parts: _Parts) -> None:
+    """Have kopf tell news once all that is there was gone through: its import and its list take two seconds of CPU.
+
+    What happens before is in its list. Nobody waits for long: there may be always something to do.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_NEWS_AFTER_SECONDS):
+            await parts.feeds.are_synced()
+            await parts.loop.drained()
+    await parts.watcher.run()
 
 
 async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

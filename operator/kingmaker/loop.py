@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
+from kingmaker.outage import Outage, jitter
 from kingmaker.ports import Clock, ClusterError, ConflictError, Key
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ WORKERS: Final = 32
 _BACKOFF_FIRST: Final = 0.5
 _BACKOFF_LAST: Final = 60.0
 _CONFLICT_DELAY: Final = 0.2
+_MOMENT: Final = 0.1
 _TIMEOUT: Final = 60.0
 """Seconds one reconcile may take: every call in it has a shorter deadline of its own."""
 
@@ -37,7 +39,7 @@ class Loop:
 
     A key that is added while it is worked on is worked on once more afterwards. The returned time is when to look again
     by itself. An exception delays the key, doubling up to a minute, with a jitter that follows from the key, so that
-    keys which failed together don't come back together.
+    keys which failed together don't come back together. While the API server does not answer, one key tries it for all.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class Loop:
         self._again: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
+        self._outage = Outage(self.add)
+        self._outage = Outage(self.add)
 
     def add(self, key: Key) -> None:
         """Ask for a reconcile; asking twice before it begins is asking once."""
@@ -71,10 +75,23 @@ class Loop:
             latest = asyncio.get_running_loop().time() + self._patience(key)
             self._queue.put_nowait((latest, next(self._numbers), key))
 
+    def add_soon(self, key: Key) -> None:
+        """Ask for a reconcile in a moment: what is told several times by then is one piece of news."""
+        timer, latest = self._timers.get(key), asyncio.get_running_loop().time() + _MOMENT
+        if key in self._running:
+            self._again.add(key)
+        elif key not in self._queued and (timer is None or timer.when() > latest):
+            self._later(key, _MOMENT)
+
     @property
     def depth(self) -> int:
         """Keys that wait."""
         return len(self._queued)
+
+    async def drained(self) -> None:
+        """Return as soon as nobody waits and nothing is being done."""
+        while self._queued or self._running:  # noqa: ASYNC110  # looked at every moment, once in a lifetime
+            await asyncio.sleep(_MOMENT)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -112,21 +129,25 @@ class Loop:
             self._later(key, self._delay(key, first=_CONFLICT_DELAY))
         except ClusterError as refused:
             error = refused
-            logger.warning("%s: %s", key, refused)
-            self._later(key, self._delay(key))
+            if refused.is_silence:
+                self._outage.failed(key, refused)
+            else:
+                logger.warning("%s: %s", key, refused)
+                self._later(key, self._delay(key))
         except Exception as bug:
             # One broken resource must not stop the others.
             error = bug
             logger.exception("%s failed", key)
             self._later(key, self._delay(key))
+        if not (isinstance(error, ClusterError) and error.is_silence):
+            self._outage.ended(key)
         if self._observe:
             self._observe(key, loop.time() - began, error)
 
     def _delay(self, key: Key, *, first: float = _BACKOFF_FIRST) -> float:
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        jitter = 0.75 + (hash((str(key), failures)) % 1000) / 2000
-        return float(min(first * 2 ** min(failures, 20), _BACKOFF_LAST) * jitter)
+        return float(min(first * 2 ** min(failures, 20), _BACKOFF_LAST) * jitter(key, failures))
 
     def _later(self, key: Key, seconds: float) -> None:
         self._cancel_timer(key)

@@ -134,10 +134,10 @@ class Reconciler:
         return min((t for t in (plan.requeue_at, retry) if t), default=None)
 
     def _settle(self, key: Key, observed: Observed, plan: Plan | None) -> None:
-        """Remember a snapshot that leads to nothing."""
+        """Remember a snapshot that leads to nothing: for a while, or at least until it has to be looked at anyway."""
         self._quiet.pop(key, None)
-        if plan and plan.quiet_until:
-            self._quiet[key] = Quiet(replace(observed, ledger=plan.ledger or observed.ledger), plan.quiet_until)
+        if plan and plan.does_nothing and (until := plan.quiet_until or plan.requeue_at):
+            self._quiet[key] = Quiet(replace(observed, ledger=plan.ledger or observed.ledger), until)
 
     async def _observe(self, key: Key) -> tuple[Observed, Body] | None:
         """Read a snapshot, with its ModelDeployment as it is, and what pods counted; None when that is gone."""
@@ -155,6 +155,8 @@ class Reconciler:
         observed = replace(
             snapshot.observed,
             now=self._clock.now(),
+            # Those that hold what was decided before an operator started say so as soon as that is known.
+            routers=self._routers.routers(key.namespace, key.name),
             ledger=look.ledger,
             profiles=look.profiles,
             scraped=look.scraped,

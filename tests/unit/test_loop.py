@@ -252,3 +252,66 @@ async def test_one_that_takes_too_long_is_ended_and_tried_again(monkeypatch: pyt
         loop.add(A)
         await until(lambda: len(runs.began) == 2)
     assert isinstance(ended[0], TimeoutError)
+
+
+async def test_what_is_told_several_times_in_a_moment_is_done_once_and_soon() -> None:
+    runs = Runs()
+    runs.gate.set()
+    loop = Loop(runs, CLOCK)
+    async with running(loop):
+        for _ in range(5):
+            loop.add_soon(A)
+            await settle()
+        assert runs.began == []
+        await until(lambda: runs.began)
+        await settle()
+        assert runs.began == [A]
+        # Who asks for it at once, gets it at once, and once.
+        loop.add_soon(A)
+        loop.add(A)
+        await settle()
+        assert runs.began == [A, A]
+        loop.add_soon(B)
+        await until(lambda: B in runs.began)
+    assert runs.began == [A, A, B]
+
+
+async def test_what_is_told_of_one_that_runs_is_done_afterwards() -> None:
+    runs = Runs()
+    loop = Loop(runs, CLOCK)
+    async with running(loop):
+        loop.add(A)
+        await until(lambda: runs.began)
+        loop.add_soon(A)
+        runs.gate.set()
+        await until(lambda: len(runs.began) == 2)
+
+
+async def test_a_look_that_is_due_later_does_not_hold_up_what_is_told() -> None:
+    runs = 0
+
+    async def reconcile(_: Key) -> datetime:
+        nonlocal runs
+        runs += 1
+        return CLOCK.now() + timedelta(hours=1)
+
+    loop = Loop(reconcile, CLOCK)
+    async with running(loop):
+        loop.add(A)
+        await until(lambda: runs == 1)
+        await settle()
+        loop.add_soon(A)
+        await until(lambda: runs == 2)
+
+
+async def test_it_is_drained_when_nobody_waits_and_nobody_runs() -> None:
+    runs = Runs()
+    loop = Loop(runs, CLOCK)
+    loop.add(A)
+    async with running(loop):
+        drained = asyncio.ensure_future(loop.drained())
+        await until(lambda: runs.began)
+        await settle()
+        assert not drained.done()
+        runs.gate.set()
+        await drained

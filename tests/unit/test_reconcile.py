@@ -66,6 +66,31 @@ class Site:
         bodies = [body for (k, _), body in self.objects.items() if k == kind]
         return [b for b in bodies if (labels or {}).items() <= b["metadata"].get("labels", {}).items()]
 
+    async def holder(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        return await self.get(kind, namespace, name)
+
+    async def users_of(self, namespace: str, model: str) -> tuple[()]:
+        return ()
+
+    async def apply(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        meta = {**body["metadata"], "uid": f"uid-{body['metadata']['name']}"}
+        self.objects[body["kind"], meta["name"]] = {**body, "metadata": meta}
+        return self.objects[body["kind"], meta["name"]]
+
+    async def apply_status(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        place = (body["kind"], body["metadata"]["name"])
+        self.objects[place] = {**self.objects[place], "status": body["status"]}
+        return self.objects[place]
+
+    async def emit(self, about: Mapping[str, Any], **event: Any) -> None:
+        """Nobody reads it."""
+
+    def set_namespace(self, namespace: str, **known: Any) -> None:
+        """Nobody is told."""
+
+    def set_route(self, namespace: str, deployment: str, route: object) -> None:
+        """Nobody is told."""
+
 
 def a_site(**changes: Any) -> Site:
     meta = {"name": "churn", "namespace": "ns", "uid": "uid-churn", "generation": 1}
@@ -109,3 +134,32 @@ async def test_another_deployment_of_the_name_is_looked_at_for_itself() -> None:
     site.meanwhile = {("ModelDeployment", "churn"): {**old, "metadata": {**old["metadata"], "uid": "uid-new"}}}
     observed = await observe(site)
     assert (observed.uid, observed.profiles) == ("uid-new", ())
+
+
+async def test_what_led_to_nothing_is_not_decided_about_again_before_its_time() -> None:
+    site = a_site()
+    reconciler = Reconciler(site, site, site, site, RULES)
+    for _ in range(4):
+        again = await reconciler(KEY)
+    decided = reconciler.gauges[KEY]
+    assert again is not None
+    # Told that something happened, again and again: it did not, here.
+    site.time = again - timedelta(seconds=0.2)
+    assert await reconciler(KEY) == again
+    assert reconciler.gauges[KEY] is decided
+
+    site.objects["Pod", "two"] = a_pod("two", "10.0.0.2")
+    await reconciler(KEY)
+    assert reconciler.gauges[KEY] is not decided
+
+
+async def test_what_led_to_nothing_is_decided_about_when_its_time_has_come() -> None:
+    site = a_site()
+    reconciler = Reconciler(site, site, site, site, RULES)
+    for _ in range(4):
+        again = await reconciler(KEY)
+    decided = reconciler.gauges[KEY]
+    assert again is not None
+    site.time = again
+    await reconciler(KEY)
+    assert reconciler.gauges[KEY] is not decided

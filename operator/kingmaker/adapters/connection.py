@@ -24,7 +24,7 @@ async def connect(
         timeout_seconds: A request that takes longer has failed.
 
     Raises:
-        ConfigException: Nothing says where the API server is (`kubernetes.config`).
+        KubeconfigError: Nothing says where the API server is.
         OSError: A file can't be read.
     """
     found = await find_api_server(kubeconfig)

@@ -160,7 +160,8 @@ class Feeds:
         """
         self._store = store
         self._on_synced = synced
-        scopes = namespaces or ("",)
+        self._all_synced = asyncio.Event()
+        scopes = self._scopes = namespaces or ("",)
         own = [Feed(store, kind, scope, self._synced) for kind in TOLD_BY_KOPF for scope in scopes]
         self._listers = {(feed.kind, feed.namespace): Lister(client, feed) for feed in own}
         self._reflectors = [
@@ -187,6 +188,10 @@ class Feeds:
             for reflector in self._reflectors:
                 group.create_task(reflector.run())
 
+    async def are_synced(self) -> None:
+        """Return once everything was read completely."""
+        await self._all_synced.wait()
+
     def seen(self, kind: str, event: str | None, body: Document) -> None:
         """Take what kopf saw.
 
@@ -212,3 +217,5 @@ class Feeds:
     def _synced(self, namespace: str) -> None:
         if self._store.is_synced(namespace):
             self._on_synced(namespace)
+        if all(map(self._store.is_synced, self._scopes)):
+            self._all_synced.set()

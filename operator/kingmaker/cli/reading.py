@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubernetes.aio.config import ConfigException
-
 from kingmaker.adapters.cluster import KubernetesCluster
 from kingmaker.adapters.connection import connect
 from kingmaker.core.manifests.objects import DEPLOYMENT_UID
+from kingmaker.kube.kubeconfig import KubeconfigError
 from kingmaker.ports import Body, ClusterError
 from kingmaker_laptop.errors import LocalError
 from kingmaker_laptop.verbs.flags import add_home, home_of
@@ -53,7 +52,7 @@ async def connected(target: Target) -> AsyncIterator[KubernetesCluster]:
     """Connect to the cluster of a target; what goes wrong there is said in one line."""
     try:
         client = await connect(str(target.kubeconfig))
-    except (ConfigException, OSError) as error:
+    except (KubeconfigError, OSError) as error:
         raise LocalError(f"{target.kubeconfig}: {error}") from error
     async with client:
         try:

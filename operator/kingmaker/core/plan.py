@@ -143,3 +143,8 @@ class Plan:
     quiet_until: datetime | None = None
     """Before that moment the same snapshot leads to nothing; None where this plan does something, or time may."""
     gauges: Gauges = Gauges()
+
+    @property
+    def does_nothing(self) -> bool:
+        """Whether nothing is written because of it."""
+        return not (self.record or self.actions or self.status or self.store_ledger)

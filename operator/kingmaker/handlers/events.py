@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import kopf
 from typing_extensions import override
 
-Seen = Callable[[str, str | None, dict[str, Any]], None]
-"""Told the kind, the type of the event (None: an item of a list) and the object."""
+from kingmaker.handlers.watcher import Seen
 
 _GROUP: Final = "kingmaker.dev"
 _VERSION: Final = "v1alpha1"
+
+_IDENTITY: Any = "kingmaker"
+"""kopf would make one of a user's name, and the user of a container has none."""
 
 
 class _NoDifferences(kopf.DiffBaseStorage):
@@ -31,6 +34,32 @@ class _NoDifferences(kopf.DiffBaseStorage):
     @override
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
         """Write nothing."""
+
+
+async def watch(namespaces: Sequence[str], seen: Seen, stop: threading.Event) -> None:
+    """Run kopf until `stop`, which is set when it ends by itself as well: a thread of its waits for it.
+
+    Args:
+        namespaces: Which to watch; all when there is none.
+        seen: Told each event.
+        stop: Ends it.
+    """
+    registry = kopf.OperatorRegistry()
+    register(registry, seen)
+    settings = kopf.OperatorSettings()
+    configure(settings)
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=settings,
+            identity=_IDENTITY,
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            stop_flag=stop,
+        )
+    finally:
+        stop.set()
 
 
 def register(registry: kopf.OperatorRegistry, seen: Seen) -> None:
@@ -55,4 +84,4 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.client_timeout = 330
     settings.networking.request_timeout = 15
     # An API server that is away for minutes is waited for, not died of.
-    settings.networking.error_backoffs = [0.2, 0.5, 1, 2, 3, 5, *[5] * 100]
+    settings.networking.error_backoffs = [0.2, 0.5, 1, 2, 3, 5, 10, *[15] * 40]

@@ -13,17 +13,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import kopf
-
-from kingmaker.handlers.events import Seen, configure, register
-
 logger = logging.getLogger(__name__)
 
 _RESTART_SECONDS: Final = 1.0
 _END_SECONDS: Final = 3.0
 
-_IDENTITY: Any = "kingmaker"
-"""kopf would make one of a user's name, and the user of a container has none."""
+Seen = Callable[[str, str | None, dict[str, Any]], None]
+"""Told the kind, the type of the event (None: an item of a list) and the object."""
 
 
 class Watcher:
@@ -69,33 +65,20 @@ class Watcher:
             await asyncio.to_thread(self._thread.join, _END_SECONDS)
 
     def _work(self, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None], stop: threading.Event) -> None:
+        def seen(kind: str, event: str | None, body: dict[str, Any]) -> None:
+            _tell(loop, self._seen, kind, event, body)
+
         error: BaseException | None = None
         try:
-            asyncio.run(self._watch(loop, stop))
+            # kopf takes a third of a second to import, for which nobody may have to wait.
+            from kingmaker.handlers.events import watch  # noqa: PLC0415
+
+            asyncio.run(watch(self._namespaces, seen, stop))
         except BaseException as failure:  # noqa: BLE001  # whoever waits for the thread raises it
             error = failure
         # Nobody waits any more where the loop has ended.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(_end, ended, error)
-
-    async def _watch(self, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
-        registry = kopf.OperatorRegistry()
-        register(registry, lambda kind, event, body: _tell(loop, self._seen, kind, event, body))
-        settings = kopf.OperatorSettings()
-        configure(settings)
-        try:
-            await kopf.operator(
-                registry=registry,
-                settings=settings,
-                identity=_IDENTITY,
-                standalone=True,
-                clusterwide=not self._namespaces,
-                namespaces=self._namespaces,
-                stop_flag=stop,
-            )
-        finally:
-            # Whatever ended kopf: a thread of its waits for this.
-            stop.set()
 
 
 def _end(ended: asyncio.Future[None], error: BaseException | None) -> None:

@@ -10,6 +10,9 @@ ApiError
 from __future__ import annotations
 
 import json
+from typing import Final
+
+UNREACHABLE: Final = "Unreachable"
 
 
 class ApiError(Exception):
@@ -30,6 +33,11 @@ class ApiError(Exception):
     def is_not_found(self) -> bool:
         """Whether the object isn't there."""
         return self.status == 404
+
+    @property
+    def is_silence(self) -> bool:
+        """Whether there was no answer at all, so that nobody else would get one either."""
+        return self.reason == UNREACHABLE
 
     @property
     def is_lasting(self) -> bool:
@@ -56,7 +64,7 @@ class UnavailableError(ApiError):
 def unreachable(what: str, error: BaseException) -> UnavailableError:
     """Say that there was no answer to `what`."""
     said = f"{what}: the API server can't be reached: {error or type(error).__name__}"
-    return UnavailableError(said, reason="Unreachable")
+    return UnavailableError(said, reason=UNREACHABLE)
 
 
 def error_of(what: str, status: int, answer: bytes) -> ApiError:

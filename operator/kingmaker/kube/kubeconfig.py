@@ -1,14 +1,19 @@
 """Read where the API server is, and how to prove who we are, from a kubeconfig file. Exec plugins are not run."""
 
 import base64
+import os
 import ssl
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
+
+_OF_CLUSTER: Final = {"server", "certificate-authority", "certificate-authority-data", "insecure-skip-tls-verify"}
+_OF_USER: Final = {"token", "client-certificate", "client-certificate-data", "client-key", "client-key-data"}
+"""What a simple kubeconfig says. A token in a file is replaced some day, so that is none."""
 
 
 class KubeconfigError(ValueError):
@@ -47,6 +52,28 @@ def read_kubeconfig(path: Path) -> Connection:
     Raises:
         KubeconfigError: The file is missing, malformed, or its current context is incomplete.
     """
+    cluster, user = _current(path)
+    server = str(cluster.get("server", "")).rstrip("/")
+    if not server:
+        raise KubeconfigError(f"kubeconfig {path}: the current cluster names no server")
+    tls = _tls_context(cluster, user, path.parent) if server.startswith("https:") else None
+    return Connection(server, tls, _token(user, path.parent))
+
+
+def is_simple(path: Path) -> bool:
+    """Whether nothing in the current context needs more than `read_kubeconfig`: no plugins, no proxies, one file.
+
+    Raises:
+        KubeconfigError: As above.
+    """
+    if os.pathsep in str(path):
+        return False
+    cluster, user = _current(path)
+    return cluster.keys() <= _OF_CLUSTER and user.keys() <= _OF_USER
+
+
+def _current(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read cluster and user of the current context."""
     try:
         document = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
@@ -55,12 +82,7 @@ def read_kubeconfig(path: Path) -> Connection:
         raise KubeconfigError(f"kubeconfig {path}: expected a mapping, found {type(document).__name__}")
     context = _named(document, "contexts", document.get("current-context"), path)["context"]
     cluster = _named(document, "clusters", context.get("cluster"), path)["cluster"]
-    user = _named(document, "users", context.get("user"), path)["user"] or {}
-    server = str(cluster.get("server", "")).rstrip("/")
-    if not server:
-        raise KubeconfigError(f"kubeconfig {path}: the current cluster names no server")
-    tls = _tls_context(cluster, user, path.parent) if server.startswith("https:") else None
-    return Connection(server, tls, _token(user, path.parent))
+    return cluster, _named(document, "users", context.get("user"), path)["user"] or {}
 
 
 def _named(document: dict[str, Any], section: str, name: str | None, path: Path) -> dict[str, Any]:

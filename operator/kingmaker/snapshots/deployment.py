@@ -6,7 +6,6 @@ namespace has once is another pass's.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -85,11 +84,10 @@ class DeploymentSnapshots:
         deployment = self._deployments.of(body)
         meta = deployment.metadata
         self._uids[key] = meta.uid
-        latest, children, pods = await asyncio.gather(
-            self.records.latest(deployment),
-            self._children(key.namespace, meta.uid),
-            self._cluster.list("Pod", key.namespace, {DEPLOYMENT_UID: meta.uid}),
-        )
+        # One after the other: what is in memory waits for nobody, and a task costs more than reading it does.
+        latest = await self.records.latest(deployment)
+        children = await self._children(key.namespace, meta.uid)
+        pods = await self._cluster.list("Pod", key.namespace, {DEPLOYMENT_UID: meta.uid})
         models, unreadable = await self._read_models(deployment, latest.state)
         serving = _serving(pods)
         service = children.get(("Service", key.name)) or await self._cluster.get("Service", key.namespace, key.name)
@@ -122,11 +120,9 @@ class DeploymentSnapshots:
             return None
         uid = body["metadata"]["uid"]
         own = {DEPLOYMENT_UID: uid}
-        state, pods, service = await asyncio.gather(
-            self.records.last_readable(key.namespace, uid),
-            self._cluster.list("Pod", key.namespace, own),
-            self._cluster.get("Service", key.namespace, key.name),
-        )
+        state = await self.records.last_readable(key.namespace, uid)
+        pods = await self._cluster.list("Pod", key.namespace, own)
+        service = await self._cluster.get("Service", key.namespace, key.name)
         return remembered_route(
             state,
             observe_variants({}, _serving(pods)),
@@ -136,7 +132,7 @@ class DeploymentSnapshots:
 
     async def _children(self, namespace: str, uid: str) -> dict[tuple[str, str], Body]:
         own = {DEPLOYMENT_UID: uid}
-        lists = await asyncio.gather(*(self._cluster.list(kind, namespace, own) for kind in _CHILD_KINDS))
+        lists = [await self._cluster.list(kind, namespace, own) for kind in _CHILD_KINDS]
         return {(body["kind"], body["metadata"]["name"]): body for group in lists for body in group}
 
     async def _read_models(self, deployment: ModelDeployment, state: State) -> tuple[dict[str, Model], dict[str, str]]:
@@ -146,9 +142,9 @@ class DeploymentSnapshots:
         labels = [dict(enrol.selector.match_labels)] if enrol else []
         if enrol or retraining or state.runs:
             labels.append({DEPLOYMENT_UID: deployment.metadata.uid})
-        named = asyncio.gather(*(self._cluster.get("Model", namespace, n) for n in _named(deployment, state)))
-        listed = asyncio.gather(*(self._cluster.list("Model", namespace, one) for one in labels))
-        bodies = [*(body for body in await named if body), *(body for group in await listed for body in group)]
+        named = [await self._cluster.get("Model", namespace, name) for name in _named(deployment, state)]
+        listed = [await self._cluster.list("Model", namespace, one) for one in labels]
+        bodies = [*filter(None, named), *(body for group in listed for body in group)]
         if retraining and not state.open_run:
             bodies += await self._in_the_way(deployment, state)
         models: dict[str, Model] = {}

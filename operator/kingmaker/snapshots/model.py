@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from kingmaker.api import Model
 from kingmaker.core.manifests.names import verify_job_name
 from kingmaker.core.observed import ObservedJob
@@ -20,7 +18,7 @@ async def observe_model(cluster: Cluster, clock: Clock, body: Body) -> ObservedM
     """
     model = Model.parse(body)
     meta = model.metadata
-    deployments, job = await asyncio.gather(cluster.users_of(meta.namespace, meta.name), _verify_job(cluster, model))
+    deployments, job = await cluster.users_of(meta.namespace, meta.name), await _verify_job(cluster, model)
     return ObservedModel(clock.now(), model, job, model_roles(deployments, meta.name))
 
 

@@ -15,12 +15,9 @@ from kingmaker.ports import Body, Cluster
 
 async def observe_namespace(cluster: Cluster, namespace: str) -> ObservedNamespace:
     """Give the snapshot of one namespace as far as known."""
-    deployments, models, pods = await asyncio.gather(
-        cluster.list("ModelDeployment", namespace),
-        cluster.list("Model", namespace),
-        cluster.list("Pod", namespace, ROUTER_SELECTOR),
-    )
-    shared = await asyncio.gather(*(cluster.get(kind, namespace, name) for kind, name in SHARED))
+    deployments, models = await cluster.list("ModelDeployment", namespace), await cluster.list("Model", namespace)
+    pods = await cluster.list("Pod", namespace, ROUTER_SELECTOR)
+    shared = [await cluster.get(kind, namespace, name) for kind, name in SHARED]
     return ObservedNamespace(
         name=namespace,
         deployments=_names(deployments),
