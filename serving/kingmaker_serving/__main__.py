@@ -163,7 +163,7 @@ def _fetch(args: argparse.Namespace) -> None:
 
 
 def _verify(args: argparse.Namespace) -> dict[str, Any]:
-    from kingmaker_serving.verify import verify, verify_apart  # noqa: PLC0415
+    from kingmaker_serving.verify import fit, verify, verify_apart  # noqa: PLC0415
 
     if not args.inside:
         result = verify_apart(sys.argv[1:], args.dir, deadline_seconds=args.deadline, memory_bytes=args.memory_bytes)
@@ -177,7 +177,7 @@ def _verify(args: argparse.Namespace) -> dict[str, Any]:
             task=args.task,
         )
     sys.stdout.write(json.dumps(result) + "\n")
-    return result
+    return fit(result)
 
 
 def _serve(args: argparse.Namespace) -> None:

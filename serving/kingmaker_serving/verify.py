@@ -4,6 +4,8 @@ import resource
 import signal
 import subprocess
 import sys
+import zlib
+from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +14,8 @@ import msgspec
 
 from kingmaker_serving.errors import Reason, VerbError
 from kingmaker_serving.models.loading import Digests, load_model
-from kingmaker_serving.protocol.signature import check_signature, read_signature, read_task
+from kingmaker_serving.protocol.signature import Signature, check_signature, read_signature, read_task
+from kingmaker_serving.report import MAX_BYTES
 
 _FAILED: Final = 1
 _BASE_BYTES: Final = 2 * 1024**3
@@ -54,7 +57,7 @@ def verify(
         "sizeBytes": loaded.size_bytes,
         "opset": session.file.opset,
         "producer": session.file.producer,
-        **msgspec.to_builtins(session.signature),
+        **_promised(session.signature),
         "examples": len(loaded.samples),
     }
     if loaded.baseline is not None:
@@ -65,6 +68,32 @@ def verify(
             "features": len(document.features),
         }
     return found
+
+
+def fit(found: dict[str, Any]) -> dict[str, Any]:
+    """Make a result fit into a termination message; a table of hundreds of columns is as many inputs.
+
+    Returns:
+        The result; `{"deflated": ...}`, its JSON in zlib's form and base64; or the result without inputs and outputs.
+    """
+    content = msgspec.json.encode(found)
+    if len(content) <= MAX_BYTES:
+        return found
+    deflated = {"deflated": b64encode(zlib.compress(content, 9)).decode()}
+    if len(msgspec.json.encode(deflated)) <= MAX_BYTES:
+        return deflated
+    return {key: value for key, value in found.items() if key not in {"inputs", "outputs"}}
+
+
+def _promised(signature: Signature) -> dict[str, Any]:
+    """Give what `check_signature` compares: the tensors that every request has, and those of a reply."""
+    return {
+        side: [{"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)} for spec in specs]
+        for side, specs in (
+            ("inputs", [spec for spec in signature.inputs if not spec.optional]),
+            ("outputs", signature.outputs),
+        )
+    }
 
 
 def verify_apart(

@@ -29,7 +29,7 @@ class ArtifactFormat(StrEnum):
     """File format of a model."""
 
     ONNX = "ONNX"
-    """One file that ONNX Runtime loads, without external data."""
+    """One file that ONNX Runtime loads, or a digest manifest of such a file and those that hold its external data."""
 
 
 class Datatype(StrEnum):
@@ -45,6 +45,7 @@ class Datatype(StrEnum):
     INT32 = "INT32"
     INT64 = "INT64"
     FP16 = "FP16"
+    BF16 = "BF16"
     FP32 = "FP32"
     FP64 = "FP64"
     BYTES = "BYTES"
@@ -80,7 +81,7 @@ class FileRef(ApiModel):
 
 
 class Artifact(ApiModel):
-    """The model's file."""
+    """The model's file, or the manifest of its files."""
 
     format: ArtifactFormat
     """File format. ONNX is the only one."""
@@ -95,26 +96,20 @@ class Artifact(ApiModel):
 class Tensor(ApiModel):
     """An input or output of a model."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            ("self.shape.all(d, d == -1 || d > 0)", "every dimension of a shape is -1 (any size) or at least 1"),
-        )
-    )
-
     name: TensorName
     """Name of the tensor in the ONNX file."""
     datatype: Datatype
     """Element type, as the Open Inference Protocol spells it."""
     shape: tuple[Annotated[int, Field(ge=-1, le=2**31 - 1)], ...] = Field(max_length=8, json_schema_extra=atomic())
-    """Sizes of the dimensions; -1 for any size, as the batch dimension has."""
+    """Sizes of the dimensions; -1 for any size, as the batch dimension has. No dimensions at all: any shape."""
 
 
 class Signature(ApiModel):
     """The tensors that a model takes and gives."""
 
-    inputs: tuple[Tensor, ...] = Field(min_length=1, max_length=256, json_schema_extra=map_of("name"))
+    inputs: tuple[Tensor, ...] = Field(max_length=1024, json_schema_extra=map_of("name"))
     """Tensors that a request must have."""
-    outputs: tuple[Tensor, ...] = Field(min_length=1, max_length=64, json_schema_extra=map_of("name"))
+    outputs: tuple[Tensor, ...] = Field(min_length=1, max_length=1024, json_schema_extra=map_of("name"))
     """Tensors that a reply has."""
 
 

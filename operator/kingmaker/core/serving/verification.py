@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import zlib
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -27,6 +29,9 @@ from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.manifests.verification import verify_job
 from kingmaker.core.observed import ObservedJob
 from kingmaker.core.plan import Action, Create, Event
+
+_MAX_REPORT_BYTES: Final = 1024**2
+"""Of a report once it is inflated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +95,13 @@ def _judge(observed: ObservedModel, status: ModelStatus) -> ModelStatus:
 
 
 def _report(message: str) -> dict[str, Any]:
+    """Read a termination message; one that would be too long for Kubernetes comes deflated."""
     try:
         report = json.loads(message)
-    except ValueError:
+        if isinstance(report, dict) and isinstance(report.get("deflated"), str):
+            stream = zlib.decompressobj()
+            report = json.loads(stream.decompress(b64decode(report["deflated"]), _MAX_REPORT_BYTES))
+    except (ValueError, zlib.error, RecursionError):
         return {}
     return report if isinstance(report, dict) else {}
 
@@ -101,7 +110,8 @@ def _verified(observed: ObservedModel, status: ModelStatus, report: dict[str, An
     try:
         found = {
             "artifact": ArtifactStatus.model_validate(report),
-            "signature": Signature.model_validate(report),
+            # Left out of a report when it is too long even so; then only the server knows it.
+            "signature": Signature.model_validate(report) if "outputs" in report else None,
             "baseline": BaselineStatus.model_validate(report["baseline"]) if report.get("baseline") else None,
         }
     except ValidationError as error:

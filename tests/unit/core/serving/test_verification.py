@@ -1,6 +1,8 @@
 """A Model becomes Ready, or says why not."""
 
 import json
+import zlib
+from base64 import b64encode
 from dataclasses import replace
 
 import pytest
@@ -9,6 +11,9 @@ from kingmaker.api import Model, Role, RoleStatus
 from kingmaker.core.observed import ObservedJob
 from kingmaker.core.plan import Create
 from kingmaker.core.serving.verification import ObservedModel, decide_model
+from kingmaker_serving.digest import sha256
+from kingmaker_serving.protocol.signature import NUMPY
+from kingmaker_serving.verify import fit
 from support.world import SETTINGS, START, a_model, digest
 
 TENSOR = {"datatype": "FP32", "shape": [-1, 2]}
@@ -28,6 +33,7 @@ def failed(message: str) -> ObservedJob:
     return ObservedJob("j", "u", failed=True, message=message)
 
 
+BOMB = json.dumps({"deflated": b64encode(zlib.compress(b"[" + b" " * 2**21 + b"]")).decode()})
 DONE = ObservedJob("job", "uid", succeeded=True, message=json.dumps(REPORT))
 
 
@@ -76,6 +82,47 @@ def test_a_good_report_makes_it_ready_for_ever() -> None:
     assert (again.actions, again.status) == ((), None)
 
 
+KINDS = ("transactions_abroad", "logins_from_new_devices")
+
+
+def wide(columns: int) -> dict:
+    """The report on a table of many columns, each of which is an input."""
+    names = [
+        f"{what}_{('mean', 'max', 'count', 'last')[n % 4]}_{n // 4}d" for n in range(columns // 2) for what in KINDS
+    ]
+    return REPORT | {"inputs": [{"name": name, **TENSOR} for name in names]}
+
+
+def random(columns: int) -> dict:
+    """The same with names that nothing makes shorter."""
+    return REPORT | {"inputs": [{"name": sha256(str(n).encode())[7:], **TENSOR} for n in range(columns)]}
+
+
+def test_a_report_on_hundreds_of_inputs_comes_whole() -> None:
+    message = json.dumps(fit(wide(300)), separators=(",", ":"))
+    assert len(message) <= 4096 < len(json.dumps(wide(300)))
+    model = after(a_model("a", "a", ready=False), replace(DONE, message=message))
+    assert model.status.signature is not None
+    assert [t.name for t in model.status.signature.inputs] == [t["name"] for t in wide(300)["inputs"]]
+
+
+def test_a_report_that_is_too_long_even_so_lacks_the_signature_alone() -> None:
+    message = json.dumps(fit(random(300)), separators=(",", ":"))
+    assert len(message) <= 4096
+    model = after(a_model("a", "a", ready=False), replace(DONE, message=message))
+    assert condition(model, "Ready") == ("True", "Verified")
+    assert model.status.signature is None
+    assert model.status.baseline is not None
+
+
+def test_a_report_of_every_kind_of_tensor_is_read() -> None:
+    tensors = [{"name": n, "datatype": n, "shape": [0, -1, 3]} for n in NUMPY]
+    report = REPORT | {"inputs": [], "outputs": [*tensors, {"name": "any", "datatype": "FP32", "shape": []}]}
+    model = after(a_model("a", "a", ready=False), replace(DONE, message=json.dumps(report)))
+    assert model.status.signature is not None
+    assert len(model.status.signature.outputs) == len(NUMPY) + 1
+
+
 @pytest.mark.parametrize(
     ("job", "reason", "words"),
     [
@@ -90,8 +137,10 @@ def test_a_good_report_makes_it_ready_for_ever() -> None:
         (replace(DONE, message="garbage"), "VerificationFailed", "garbage"),
         (replace(DONE, message="[1]"), "VerificationFailed", "[1]"),
         (replace(DONE, message=json.dumps(REPORT | {"inputs": 1})), "Internal", "can't be read"),
+        (replace(DONE, message='{"deflated": "AAAA"}'), "VerificationFailed", "AAAA"),
+        (replace(DONE, message=BOMB), "VerificationFailed", "AAAA"),
     ],
-    ids=["told", "unknown word", "deadline", "silence", "garbage", "a list", "unreadable"],
+    ids=["told", "unknown word", "deadline", "silence", "garbage", "a list", "unreadable", "not deflated", "a bomb"],
 )
 def test_a_bad_end_is_a_reason_that_stands(job, reason, words) -> None:
     model = after(a_model("a", "a", ready=False), job)
