@@ -8,15 +8,18 @@ import numpy as np
 
 from kingmaker_serving.errors import ErrorCode, Reason, ServingError, VerbError
 from kingmaker_serving.models.session import ModelSession, Stop
+from kingmaker_serving.protocol.bfloat16 import to_float32
 from kingmaker_serving.protocol.inputs import Inputs
 from kingmaker_serving.protocol.jsonwrite import write_json
 from kingmaker_serving.protocol.messages import InputTensor
-from kingmaker_serving.protocol.signature import TensorSpec
+from kingmaker_serving.protocol.signature import FLOATS, TensorSpec
 
 FORMAT: Final = "kingmaker.dev/examples/v1"
 MAX_EXAMPLES: Final = 100
 TOLERANCE: Final = 1e-4
 """Relative and absolute, for numbers: processors round differently."""
+_ROUNDING: Final = {"FP16": 2.0**-9, "BF16": 2.0**-6}
+"""A unit or two in the last place, where that is more than the tolerance."""
 _MAX_BYTES: Final = 64 * 1024**2
 """Of the tensors of one request or answer, once decoded; a document has 4 MiB."""
 
@@ -82,7 +85,7 @@ def run_examples(session: ModelSession, document: Examples) -> list[dict[str, np
             place = f"example {number}, output {tensor.name!r}"
             if tensor.name not in given:
                 raise VerbError(Reason.EXAMPLE_MISMATCH, f"{place}: the model gave none; it is optional")
-            _compare(place, expected, given[tensor.name], document.tolerance)
+            _compare(place, expected, given[tensor.name], spec.datatype, document.tolerance)
         samples.append(feeds)
     return samples
 
@@ -125,11 +128,13 @@ def _read_expected(place: str, tensor: InputTensor, spec: TensorSpec, reader: In
         raise VerbError(Reason.INVALID_EXAMPLES, message) from error
 
 
-def _compare(place: str, expected: np.ndarray, found: np.ndarray, tolerance: float) -> None:
+def _compare(place: str, expected: np.ndarray, found: np.ndarray, datatype: str, tolerance: float) -> None:
     if found.shape != expected.shape:
         message = f"{place}: shape {list(found.shape)}, expected {list(expected.shape)}"
         raise VerbError(Reason.EXAMPLE_MISMATCH, message)
-    if found.dtype.kind == "f":
+    expected, found = _comparable(expected, datatype), _comparable(found, datatype)
+    if datatype in FLOATS:
+        tolerance = max(tolerance, _ROUNDING.get(datatype, 0.0))
         close = np.isclose(found, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
     else:
         close = np.asarray(found == expected)
@@ -138,3 +143,13 @@ def _compare(place: str, expected: np.ndarray, found: np.ndarray, tolerance: flo
         left, right = found.ravel()[where], expected.ravel()[where]
         message = f"{place}: element {where} is {left}, expected {right} (tolerance {tolerance:g})"
         raise VerbError(Reason.EXAMPLE_MISMATCH, message)
+
+
+def _comparable(array: np.ndarray, datatype: str) -> np.ndarray:
+    """Give numbers as numbers, and texts as JSON has them."""
+    if datatype == "BF16":
+        return to_float32(array)
+    if datatype == "BYTES":
+        texts = [text.decode("utf-8", "replace") if isinstance(text, bytes) else text for text in array.ravel()]
+        return np.array(texts, dtype=object).reshape(array.shape)
+    return array

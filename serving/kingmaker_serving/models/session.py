@@ -19,7 +19,6 @@ from kingmaker_serving.models.texts import put_back, stand_in
 from kingmaker_serving.models.wire import edited
 from kingmaker_serving.protocol.signature import Signature, TensorSpec
 
-_ERRORS_ONLY: Final = 3
 _FATAL_ONLY: Final = 4
 _NO_FILES: Final[Mapping[str, bytes]] = {}
 
@@ -71,7 +70,8 @@ class ModelSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = _ERRORS_ONLY
+        # What is wrong comes as an exception, which says it once and in one line.
+        options.log_severity_level = _FATAL_ONLY
         # Spinning workers burn a core that a neighbour on the node could use.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
