@@ -36,9 +36,6 @@ def configure_logs(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # Per-connection chatter; what matters is logged here.
-    for name in ("uvicorn.error", "uvicorn.access"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     # They write addresses with signatures into what they log; what they have to say is in our reasons, without them.
     for name in _STORES:
         logging.getLogger(name).setLevel(logging.CRITICAL)
