@@ -1,4 +1,4 @@
-"""Clusters and their endpoints: two Envoy clusters per variant, for REST and gRPC, its pods' addresses told apart."""
+"""Clusters and their endpoints: two Envoy clusters per variant, for REST and gRPC, and one of all pods, for labels."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from kingmaker.routing.messages import message, serialise
 
 _GRPC: Final = "grpc"
 _STICKY: Final = "sticky"
+_LABELS: Final = "labels"
+
+_LABELS_RING: Final = 128
+"""Places on the ring of a cluster for labels: enough to send the same ones to the same pod, and small, for there is one
+per deployment."""
 
 IDLE_SECONDS: Final = 4
 """The router closes idle connections to serving pods before they do: a request that meets a connection which the server
@@ -81,6 +86,17 @@ def cluster_names(deployment: str, route: RoutePlan) -> dict[str, ClusterNames]:
     return {model: ClusterNames(f"{name}{sticky}", f"{name}/{_GRPC}{sticky}") for model, name in variants.items()}
 
 
+def labels_cluster(deployment: str) -> str:
+    """Name the cluster of all pods of a deployment, whatever their model: each of them judges labels of all."""
+    return f"{deployment}//{_LABELS}/{_STICKY}"
+
+
+def all_clusters(deployment: str, route: RoutePlan) -> frozenset[str]:
+    """Name every cluster that a deployment's route table may name."""
+    variants = cluster_names(deployment, route).values()
+    return frozenset({labels_cluster(deployment), *(name for names in variants for name in names)})
+
+
 def deployment_of(cluster_name: str) -> str:
     """Give the deployment whose variant a cluster is.
 
@@ -96,6 +112,8 @@ def cluster(name: str) -> bytes:
     built = cluster_pb2.Cluster()
     built.CopyFrom(_nameless(sticky=_is(_STICKY, name), grpc=_is(_GRPC, name)))
     built.name = built.eds_cluster_config.service_name = name
+    if _is(_LABELS, name):
+        built.ring_hash_lb_config.minimum_ring_size.value = _LABELS_RING
     return serialise(built)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kingmaker.core.plan import RoutePlan
-from kingmaker.routing.clusters import assignment, cluster, cluster_names
+from kingmaker.routing.clusters import assignment, cluster, cluster_names, labels_cluster
 from kingmaker.routing.errors import InvalidRouteError
 from kingmaker.routing.listener import LISTENER, listener
 from kingmaker.routing.tables import domains, route_table, scope
@@ -49,7 +49,7 @@ class DeploymentResources:
     """All that routers are told about one ModelDeployment.
 
     Attributes:
-        clusters: By cluster name, two per variant.
+        clusters: By cluster name, two per variant and one for labels.
         endpoints: By the same names.
         table: Its route table, named like the ModelDeployment.
         domains: The values of `Host` that are its own, without a port.
@@ -70,6 +70,8 @@ def build_resources(namespace: str, deployment: str, route: RoutePlan) -> Deploy
     _check(f"route {namespace}/{deployment}", route)
     names = cluster_names(deployment, route)
     told = {name: assignment(name, b.endpoints) for b in route.backends for name in names[b.model]}
+    everybody = tuple(address for b in route.backends for address in b.endpoints)
+    told[labels_cluster(deployment)] = assignment(labels_cluster(deployment), everybody)
     return DeploymentResources(
         clusters={name: Resource.of(name, cluster(name), deployment=deployment) for name in told},
         endpoints={name: Resource.of(name, body, deployment=deployment, route=route) for name, body in told.items()},

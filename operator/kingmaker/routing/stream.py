@@ -14,7 +14,7 @@ from itertools import count
 from typing import Final
 
 from kingmaker.routing.channel import Channel, Holding, Request, Response
-from kingmaker.routing.clusters import ClusterNames, cluster_names, deployment_of
+from kingmaker.routing.clusters import ClusterNames, all_clusters, cluster_names, deployment_of
 from kingmaker.routing.resources import CDS, EDS, LDS, RDS, SRDS, DeploymentResources, Resource, build_listener
 from kingmaker.routing.target import Change, Target
 
@@ -229,7 +229,7 @@ class Stream:
             table = _known(holding, built.table if built else None)
             if table is None or table.route is None:
                 return True
-            if any(cluster in pair for pair in cluster_names(deployment, table.route).values()):
+            if cluster in all_clusters(deployment, table.route):
                 return True
         return False
 

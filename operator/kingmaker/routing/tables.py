@@ -8,12 +8,13 @@ from typing import Any, Final
 from envoy.config.route.v3 import route_pb2, scoped_route_pb2
 
 from kingmaker.core.plan import Backend, RoutePlan
-from kingmaker.routing.clusters import ClusterNames, cluster_names
+from kingmaker.routing.clusters import ClusterNames, cluster_names, labels_cluster
 from kingmaker.routing.messages import message, serialise
 
 DECISION_HEADER: Final = "kingmaker-decision"
 MODEL_HEADER: Final = "kingmaker-model"
 SHADOW_HEADER: Final = "kingmaker-shadow"
+REQUEST_ID_HEADER: Final = "kingmaker-request-id"
 
 TIMEOUT_SECONDS: Final = 60
 """From the request's last byte to the reply's last byte."""
@@ -36,6 +37,12 @@ _RETRIES: Final = {
     "retryBackOff": {"baseInterval": "0.050s", "maxInterval": "2s"},
 }
 
+_LABELS_RETRIES: Final = {
+    "retryOn": "connect-failure,refused-stream",
+    **{name: _RETRIES[name] for name in ("numRetries", "retryHostPredicate", "hostSelectionRetryMaxAttempts")},
+}
+"""Labels that may have been taken are not sent again: another server would not know that they count once."""
+
 _REQUESTS: Final[dict[str, Any]] = {"prefix": "/"}
 _GRPC_CALLS: Final[dict[str, Any]] = {"prefix": "/", "grpc": {}}
 """By their content type: inference, health and reflection alike."""
@@ -54,6 +61,7 @@ def route_table(deployment: str, route: RoutePlan) -> bytes:
         "requestBodyBufferLimit": str(_RETRY_BUFFER_BYTES),
         # What a client wants decides, then which protocol it speaks.
         "routes": [
+            _labels(deployment),
             *(preview for b in route.backends for preview in _previews(route, b.model, names[b.model])),
             *_splits(deployment, route, names),
         ],
@@ -79,6 +87,19 @@ def domains(namespace: str, deployment: str, cluster_ip: str | None) -> tuple[st
     if not cluster_ip:
         return found
     return (*found, f"[{cluster_ip}]" if ":" in cluster_ip else cluster_ip)
+
+
+def _labels(deployment: str) -> dict[str, Any]:
+    """Send labels to any pod of any variant. What has the same request id in its header finds the same pod again."""
+    return {
+        "match": {"path": f"/v2/models/{deployment}/feedback"},
+        "route": {
+            "timeout": f"{TIMEOUT_SECONDS}s",
+            "cluster": labels_cluster(deployment),
+            "hashPolicy": [{"header": {"headerName": REQUEST_ID_HEADER}}],
+            "retryPolicy": _LABELS_RETRIES,
+        },
+    }
 
 
 def _previews(route: RoutePlan, model: str, names: ClusterNames) -> list[dict[str, Any]]:

@@ -146,7 +146,9 @@ def broken_table(pods: dict[str, Upstream]) -> RoutePlan:
     return a_route({"churn-2": 100}, {"churn-2": (pods["churn-2"].address,)}, decision=2, affinity_header="no\nheader")
 
 
-@pytest.mark.parametrize(("broken", "words"), [(broken_endpoints, "no address"), (broken_table, "HeaderName")])
+@pytest.mark.parametrize(
+    ("broken", "words"), [(broken_endpoints, "no address"), (broken_table, "RouteConfigurationValidationError")]
+)
 async def test_a_refusal_is_told_and_concerns_nobody_else(
     stack: AsyncExitStack,
     client: aiohttp.ClientSession,

@@ -25,6 +25,8 @@ from support.routers import (
     set_routes,
 )
 
+LABELS = "/v2/models/churn/feedback"
+
 
 @dataclass
 class World:
@@ -55,10 +57,15 @@ class World:
         await self.router.until_ready(self.client)
 
     async def post(
-        self, headers: dict[str, str] | None = None, *, host: str = "churn", body: bytes = b"{}"
+        self,
+        headers: dict[str, str] | None = None,
+        *,
+        host: str = "churn",
+        body: bytes = b"{}",
+        path: str = "/v2/models/churn/infer",
     ) -> tuple[int, str, dict[str, str]]:
         """Status, text and headers of an answer."""
-        url = f"{self.router.url}/v2/models/churn/infer"
+        url = f"{self.router.url}{path}"
         async with self.client.post(url, data=body, headers={"host": host, **(headers or {})}) as response:
             return response.status, await response.text(), {k.lower(): v for k, v in response.headers.items()}
 
@@ -96,6 +103,53 @@ async def test_weight_zero_gets_nothing_but_previews(world: World) -> None:
     assert await world.models(20, {"kingmaker-model": "churn-2"}) == {"churn-2": 20}
     assert await world.models(20, {"kingmaker-model": "churn-1"}) == {"churn-1": 20}
     assert await world.models(20, {"kingmaker-model": "nobody"}) == {"churn-1": 20}
+
+
+async def test_labels_reach_any_pod_of_any_variant(world: World) -> None:
+    await world.apply(a_route({"churn-1": 100, "churn-2": 0}, world.endpoints))
+    for _ in range(100):
+        assert (await world.post(path=LABELS))[0] == 200
+    assert all(upstream.requests for upstream in world.upstreams.values())
+    # Not for a model that somebody asks for by name, and not for another deployment's.
+    await world.post({"kingmaker-model": "churn-2"}, path=LABELS)
+    assert await world.models(20) == {"churn-1": 20}
+
+
+async def test_labels_of_the_same_request_reach_the_same_pod(world: World) -> None:
+    await world.apply(a_route({"churn-1": 60, "churn-2": 40}, world.endpoints))
+    asked = set()
+    for number in range(20):
+        before = {name: upstream.requests for name, upstream in world.upstreams.items()}
+        for _ in range(5):
+            await world.post({"kingmaker-request-id": f"id-{number}"}, path=LABELS)
+        (one,) = [name for name, upstream in world.upstreams.items() if upstream.requests != before[name]]
+        asked.add(one)
+    assert len(asked) > 1
+
+
+async def test_labels_find_a_challengers_pods_while_the_champion_has_none(world: World) -> None:
+    endpoints = {"churn-1": (world.spare_address,), "churn-2": world.endpoints["churn-2"]}
+    await world.apply(a_route({"churn-1": 100, "churn-2": 0}, endpoints))
+    for _ in range(20):
+        status, _, headers = await world.post(path=LABELS)
+        assert (status, headers["kingmaker-model"]) == (200, "churn-2")
+    assert (await world.post())[0] == 503
+
+
+async def test_labels_that_may_have_been_taken_are_not_sent_again(world: World) -> None:
+    taken = 0
+
+    async def take_and_reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        await reader.readuntil(b"\r\n\r\n")
+        taken += 1
+        writer.transport.abort()
+
+    async with await asyncio.start_server(take_and_reset, world.spare_address, 8080):
+        endpoints = {"churn-1": (world.spare_address,), "churn-2": ()}
+        await world.apply(a_route({"churn-1": 100, "churn-2": 0}, endpoints))
+        assert (await world.post(path=LABELS))[0] == 503
+        assert taken == 1
 
 
 async def test_the_decision_is_stamped_over_what_a_client_sent(world: World) -> None:

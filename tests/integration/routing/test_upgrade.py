@@ -30,7 +30,7 @@ class Earlier(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
             CDS: cluster("churn/churn-1"),
             EDS: assignment("churn/churn-1", (pod,)),
             LDS: json_format.ParseDict(listener, listener_pb2.Listener()).SerializeToString(),
-            RDS: _without_grpc(route_table("churn", a_route({"churn-1": 100}, {"churn-1": (pod,)}))),
+            RDS: _of_rest_alone(route_table("churn", a_route({"churn-1": 100}, {"churn-1": (pod,)}))),
         }
 
     async def StreamAggregatedResources(self, requests: AsyncIterator[Any], context: Any) -> None:  # noqa: N802
@@ -43,11 +43,11 @@ class Earlier(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
                 await context.write(response)
 
 
-def _without_grpc(table: bytes) -> bytes:
-    """Give a table as it was before there was gRPC."""
+def _of_rest_alone(table: bytes) -> bytes:
+    """Give a table as it was before there was gRPC, and a way of their own for labels."""
     found = route_pb2.RouteConfiguration.FromString(table)
     (host,) = found.virtual_hosts
-    kept = [each for each in host.routes if not each.match.HasField("grpc")]
+    kept = [each for each in host.routes if not each.match.HasField("grpc") and not each.match.path]
     del host.routes[:]
     host.routes.extend(kept)
     return bytes(found.SerializeToString())

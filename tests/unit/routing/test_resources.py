@@ -12,6 +12,7 @@ from kingmaker.core.plan import Backend, RoutePlan
 from kingmaker.routing.errors import InvalidRouteError
 from kingmaker.routing.resources import DeploymentResources, build_listener, build_resources, build_scope
 
+LABELS = "churn//labels/sticky"
 NAMES = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
 ENDPOINTS = st.lists(st.integers(1, 250).map(lambda n: f"10.0.0.{n}"), max_size=3).map(tuple)
 
@@ -106,8 +107,8 @@ def test_stickiness_is_another_cluster_because_clusters_never_change() -> None:
     def clusters(header: str | None) -> set[str]:
         return set(build(RoutePlan(1, (Backend("a", 100, ()),), None, header)).clusters)
 
-    assert clusters(None) == {"churn/a", "churn/a/grpc"}
-    assert clusters("x-entity-id") == {"churn/a/sticky", "churn/a/grpc/sticky"}
+    assert clusters(None) == {"churn/a", "churn/a/grpc", LABELS}
+    assert clusters("x-entity-id") == {"churn/a/sticky", "churn/a/grpc/sticky", LABELS}
 
 
 @given(routes())
@@ -115,8 +116,9 @@ def test_stickiness_is_another_cluster_because_clusters_never_change() -> None:
 def test_grpc_is_led_as_rest_is_and_to_its_own_port(route: RoutePlan) -> None:
     built = build(route)
     (host,) = table(route).virtual_hosts
-    assert [each.match.HasField("grpc") for each in host.routes] == [True, False] * (len(route.backends) + 1)
-    for call, request in zip(host.routes[::2], host.routes[1::2], strict=True):
+    _, *routes = host.routes
+    assert [each.match.HasField("grpc") for each in routes] == [True, False] * (len(route.backends) + 1)
+    for call, request in zip(routes[::2], routes[1::2], strict=True):
         call.match.ClearField("grpc")
         if call.route.cluster:
             call.route.cluster = call.route.cluster.replace("/grpc", "")
@@ -129,7 +131,22 @@ def test_grpc_is_led_as_rest_is_and_to_its_own_port(route: RoutePlan) -> None:
         assert ports <= {8081 if "grpc" in name.split("/")[2:] else 8080}
 
 
-@pytest.mark.parametrize("model", ["grpc", "sticky"])
+@given(routes())
+@settings(deadline=None)
+def test_labels_go_to_any_pod_of_any_variant_and_are_never_sent_again(route: RoutePlan) -> None:
+    (host,) = table(route).virtual_hosts
+    labels = host.routes[0]
+    assert labels.match.path == "/v2/models/churn/feedback"
+    assert labels.route.cluster == LABELS
+    assert labels.route.retry_policy.retry_on == "connect-failure,refused-stream"
+    assert [policy.header.header_name for policy in labels.route.hash_policy] == ["kingmaker-request-id"]
+    (told,) = endpoint_pb2.ClusterLoadAssignment.FromString(build(route).endpoints[LABELS].body).endpoints
+    places = [each.endpoint.address.socket_address for each in told.lb_endpoints]
+    assert {place.address for place in places} == {address for b in route.backends for address in b.endpoints}
+    assert {place.port_value for place in places} <= {8080}
+
+
+@pytest.mark.parametrize("model", ["grpc", "sticky", "labels"])
 def test_a_model_may_be_called_like_a_kind_of_cluster(model: str) -> None:
     built = build(RoutePlan(1, (Backend(model, 100, ("10.0.0.1",)),), None, None))
     plain = cluster_pb2.Cluster.FromString(built.clusters[f"churn/{model}"].body)

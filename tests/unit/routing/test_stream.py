@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from kingmaker.core.plan import Backend, RoutePlan
 from kingmaker.routing.channel import Request
-from kingmaker.routing.clusters import cluster_names
+from kingmaker.routing.clusters import all_clusters, cluster_names
 from kingmaker.routing.resources import CDS, EDS, LDS, RDS, SRDS, Resource
 from kingmaker.routing.stream import Push, Stream
 from kingmaker.routing.target import Change, Target
@@ -181,7 +181,7 @@ class Routing(RuleBasedStateMachine):
     def routes_lead_to_clusters_that_take_requests(self) -> None:
         for table in self.envoy.tables.values():
             assert table.route
-            needed = {name for pair in cluster_names(table.name, table.route).values() for name in pair}
+            needed = all_clusters(table.name, table.route)
             assert needed <= self.envoy.clusters
             assert needed <= self.envoy.assignments.keys()
 
@@ -212,7 +212,7 @@ class Routing(RuleBasedStateMachine):
         self.settle()
         assert {name: table.route for name, table in self.envoy.tables.items()} == {"last": last}
         assert set(self.envoy.scopes) == {"last", "last.team", "last.team.svc", "last.team.svc.cluster.local"}
-        assert self.envoy.clusters == {"last/a", "last/a/grpc"}
+        assert self.envoy.clusters == all_clusters("last", last)
         known = self.stream.acknowledged("last")
         assert known
         assert (known.decision, known.weights) == (9, {"a": 100})
