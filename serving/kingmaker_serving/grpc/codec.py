@@ -118,6 +118,8 @@ def _tensor(tensor: Any, spec: TensorSpec, raw: bytes | None) -> np.ndarray:  # 
 
 
 def _wanted(outputs: Sequence[Any], signature: Signature) -> list[Wanted]:
+    if not outputs:
+        return []
     wanted: dict[str, Wanted] = {}
     known = signature.output_specs
     for output in outputs:

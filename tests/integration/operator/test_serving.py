@@ -2,10 +2,13 @@
 
 import os
 import signal
+from urllib.parse import urlsplit
 
+import grpc
 import pytest
 
 from kingmaker.core.counts.storage import load_ledger
+from support.grpcclient import a_message, call
 from support.laptop import wait_for
 
 
@@ -15,6 +18,17 @@ def test_a_champion_answers_through_the_router(cluster) -> None:
     assert status == 200
     assert headers["kingmaker-model"] == "points-1"
     assert body["model_version"] == "points-1"
+
+
+def test_grpc_answers_at_the_same_address_and_at_a_port_of_its_own(cluster) -> None:
+    cluster.serve("points")
+    host = urlsplit(cluster.url("points")).netloc
+    message = a_message([[1.0, 2.0]], model="points")
+    for target in (host, host.replace(":8080", ":8081")):
+        found = call(target, message)
+        assert found.code is grpc.StatusCode.OK, found.message
+        assert found.metadata["kingmaker-model"] == "points-1"
+    assert found.response.model_version == "points-1"
 
 
 def test_nothing_of_kopf_and_no_finalizer_is_on_any_object(cluster) -> None:
