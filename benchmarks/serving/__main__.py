@@ -63,7 +63,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
     """Turn the command line into numbers."""
     environments = Path("build/bench").absolute()
     if args.quick:
-        return Plan(args.rounds or 1, args.seconds or 1, 20_000, 5, 1, environments, is_quick=True, nice=args.nice)
+        return Plan(args.rounds or 1, args.seconds or 1, 20_000, 10, 1, environments, is_quick=True, nice=args.nice)
     return Plan(args.rounds or 3, args.seconds or 10, 1_000_000, 200, 3, environments, nice=args.nice)
 
 

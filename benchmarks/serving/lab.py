@@ -173,11 +173,11 @@ def quotient(
     return figure(name, value, per_cpu_second=round(used[0] / used[1], 3), **seen)
 
 
-def until(holds: Callable[[], bool], what: str, *, seconds: float = 60) -> float:
+def until(holds: Callable[[], bool], what: str, *, seconds: float = 60, pause: float = 0.001) -> float:
     """Wait until something holds; give the seconds that took."""
     began = time.monotonic()
     while not holds():
         if time.monotonic() - began > seconds:
             raise BenchError(f"{what} did not happen within {seconds:g} s")
-        time.sleep(0.001)
+        time.sleep(pause)
     return time.monotonic() - began

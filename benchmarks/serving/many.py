@@ -1,19 +1,22 @@
 """A step about many small models in one process: what one of them costs, and what its loading costs the others."""
 
+import contextlib
+import http.client
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.common.figures import Figure, percentile
 from benchmarks.common.progress import say
-from benchmarks.serving import model, programs, targets
-from benchmarks.serving.figures import figure, missing
+from benchmarks.serving import model, targets
+from benchmarks.serving.figures import figure
 from benchmarks.serving.lab import Lab, until
 from benchmarks.serving.load import read_log
 from benchmarks.serving.model import Model
-from benchmarks.serving.process import Server
+from benchmarks.serving.process import BenchError, Server
 from benchmarks.serving.requests import as_json
 from kingmaker_serving.digest import sha256
 
@@ -23,22 +26,20 @@ NAMES: Final = (
     "200 models: p99 meanwhile ÷ before",
 )
 _COLUMNS, _ROWS = 10, 200
-_LOADS: Final = 20
+_MORE: Final = 50
 """Models that are loaded one after the other while another one is asked."""
 _RATE: Final = 500.0
+_LEAD_SECONDS: Final = 0.5
+_POLL: Final = 0.002
 
 
 def many(lab: Lab) -> Iterator[Figure]:
     """Serve one model, then 200, then load some more while one is asked at a modest rate."""
-    if not programs.serve_has("--models"):
-        yield from missing(NAMES, "serve has no --models")
-        return
-    count = lab.plan.models
-    loads = min(_LOADS, count)
-    say(f"training {count + loads} small models")
+    count, more = lab.plan.models, min(_MORE, lab.plan.models)
+    say(f"training {count + more} small models")
     made = [
         model.linear(lab.folder / "many" / str(seed), columns=_COLUMNS, rows=_ROWS, seed=seed)
-        for seed in range(count + loads)
+        for seed in range(count + more)
     ]
     file = lab.folder / "models.json"
     _write(file, made[:1])
@@ -46,10 +47,13 @@ def many(lab: Lab) -> Iterator[Figure]:
     with lab.running(target, as_json(made[0], name=_name(0))) as server:
         alone = server.memory()
         _write(file, made[:count])
-        _wait(server, made, count - 1)
+        _ready(server, range(count))
         together = server.memory()
+        for number, one in enumerate(made[:count]):
+            if not server.right(as_json(one, name=_name(number))):
+                raise BenchError(f"{_name(number)} does not answer")
         seen = {"alone": alone, "together": together, "models": count}
-        yield figure("200 models: memory of one", (together - alone) / max(1, count - 1), **seen)
+        yield figure("200 models: memory of one", (together - alone) / (count - 1), **seen)
         yield from _load_more(lab, server, made, file, count)
 
 
@@ -57,25 +61,44 @@ def _load_more(lab: Lab, server: Server, made: list[Model], file: Path, count: i
     """Load models one after the other while the first is asked; compare its times with those before."""
     questions = [as_json(made[0], at, name=_name(0)) for at in range(64)]
     before, meanwhile = lab.generator.folder / "before", lab.generator.folder / "meanwhile"
-    seconds = max(lab.plan.seconds, 1)
-    lab.generator.paced(server, questions, seconds, rate=_RATE, log=before).insist("kingmaker")
-    took = []
+
+    def ask(log: Path, seconds: float) -> None:
+        lab.generator.paced(server, questions, seconds, rate=_RATE, log=log).insist("kingmaker")
+
+    ask(before, max(lab.plan.seconds, 1))
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(lab.generator.paced, server, questions, seconds, rate=_RATE, log=meanwhile)
-        for more in range(count, len(made)):
-            if running.done():
-                break
-            _write(file, made[: more + 1])
-            took.append(_wait(server, made, more))
-        running.result().insist("kingmaker")
-    yield figure("200 models: load of one more", 1000 * percentile(took, 50), seconds=took)
-    p99s = [percentile(read_log(log)[:, 1].tolist(), 99) / 1e6 for log in (before, meanwhile)]
-    yield figure("200 models: p99 meanwhile ÷ before", p99s[1] / p99s[0], before=p99s[0], meanwhile=p99s[1])
+        # As long as the file may not be looked at, and each model may take twice of what it must.
+        running = pool.submit(ask, meanwhile, 1 + 2 * _LEAD_SECONDS + 0.3 * (len(made) - count))
+        time.sleep(_LEAD_SECONDS)
+        _write(file, made)
+        at = _ready(server, range(count, len(made)))
+        running.result()
+    one = (at[-1] - at[0]) / (len(at) - 1)
+    yield figure("200 models: load of one more", 1000 * one, ready_after=[round(when - at[0], 4) for when in at])
+    answers = read_log(meanwhile)
+    loading = (answers[:, 0] >= (at[0] - one) * 1e9) & (answers[:, 0] <= at[-1] * 1e9)
+    times = [read_log(before)[:, 1], answers[loading, 1]]
+    p99s = [percentile(all_times.tolist(), 99) / 1e6 for all_times in times]
+    seen = {"before": p99s[0], "meanwhile": p99s[1], "requests": [len(all_times) for all_times in times]}
+    yield figure("200 models: p99 meanwhile ÷ before", p99s[1] / p99s[0], **seen)
 
 
-def _wait(server: Server, made: list[Model], number: int) -> float:
-    question = as_json(made[number], name=_name(number))
-    return until(lambda: server.right(question), f"model {number} being served")
+def _ready(server: Server, numbers: Sequence[int]) -> list[float]:
+    """Wait until each model is ready; give the monotonic time at which each was seen to be."""
+    found = []
+    connection = http.client.HTTPConnection(server.target.rest, timeout=10)
+    with contextlib.closing(connection):
+        for number in numbers:
+
+            def is_ready(path: str = f"/v2/models/{_name(number)}/ready") -> bool:
+                connection.request("GET", path)
+                response = connection.getresponse()
+                response.read()
+                return response.status == 200
+
+            until(is_ready, f"{_name(number)} being ready", pause=_POLL)
+            found.append(time.monotonic())
+    return found
 
 
 def _name(number: int) -> str:
@@ -88,13 +111,13 @@ def _write(file: Path, made: list[Model]) -> None:
         {
             "name": _name(number),
             "version": f"{_name(number)}-1",
-            "dir": str(one.folder),
-            "modelDigest": sha256(one.onnx.read_bytes()),
+            "folder": str(one.folder),
+            "digest": sha256(one.onnx.read_bytes()),
             "baselineDigest": sha256((one.folder / "baseline.json").read_bytes()),
             "task": targets.TASK,
         }
         for number, one in enumerate(made)
     ]
     scratch = file.with_suffix(".new")
-    scratch.write_text(json.dumps({"models": listed}))
+    scratch.write_text(json.dumps({"format": "kingmaker.dev/models/v1", "models": listed}))
     scratch.replace(file)
