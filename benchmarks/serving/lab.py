@@ -133,6 +133,8 @@ class Lab:
             for name in [*names[first:], *names[:first]]:
                 with self.server(name).thawed() as server:
                     load = measure(server).insist(name)
+                    # What a load leaves behind when it hangs up is over before the server is stopped, not after.
+                    until(lambda: server.right(self.questions[0]), f"a right answer of {name} after a load")
                 tell(name, load)
                 loads[name].append(load)
         return loads

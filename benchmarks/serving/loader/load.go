@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"slices"
@@ -44,6 +45,7 @@ type load struct {
 	firstError  string
 	answers     []answer
 	took        int64
+	schedule    []int64 // of an open loop: when each request is due, after the beginning
 }
 
 func newLoad(server netip.AddrPort, requests [][]byte, connections int) *load {
@@ -65,6 +67,7 @@ func (l *load) run() error {
 		}
 		l.idle = append(l.idle, int32(i))
 	}
+	l.plan()
 	l.began = now()
 	l.end = l.began + int64(l.seconds*float64(second))
 	for at := l.began; l.goesOn(at); at = now() {
@@ -78,6 +81,19 @@ func (l *load) run() error {
 	l.took = now() - l.began
 	l.giveUp()
 	return nil
+}
+
+// plan lays down when requests are due: they come from people who know nothing of each other, so the times between
+// them are exponential. The same rate always has the same times.
+func (l *load) plan() {
+	if l.rate == 0 {
+		return
+	}
+	drawn := rand.New(rand.NewPCG(7, 7))
+	length := l.seconds * float64(second)
+	for at := drawn.ExpFloat64(); at*float64(second)/l.rate < length; at += drawn.ExpFloat64() {
+		l.schedule = append(l.schedule, int64(at*float64(second)/l.rate))
+	}
 }
 
 func (l *load) goesOn(at int64) bool {
@@ -95,7 +111,7 @@ func (l *load) isSending(at int64) bool {
 		return l.sent < l.count && l.errors < 1000
 	}
 	if l.rate > 0 {
-		return l.due(at) < l.end && at < l.end+late
+		return l.sent < len(l.schedule) && at < l.end+late
 	}
 	return at < l.end
 }
@@ -105,7 +121,7 @@ func (l *load) due(at int64) int64 {
 	if l.rate == 0 {
 		return at
 	}
-	return l.began + int64(float64(l.sent)*float64(second)/l.rate)
+	return l.began + l.schedule[l.sent]
 }
 
 func (l *load) isDue(at int64) bool {
@@ -213,9 +229,8 @@ func (l *load) giveUp() {
 			l.answers = append(l.answers, answer{c.intended, at - c.intended, noAnswer})
 		}
 	}
-	for l.rate > 0 && l.count == 0 && l.due(at) < l.end {
+	for ; l.sent < len(l.schedule); l.sent++ {
 		l.answers = append(l.answers, answer{l.due(at), at - l.due(at), noAnswer})
-		l.sent++
 	}
 }
 

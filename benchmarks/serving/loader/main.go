@@ -1,8 +1,8 @@
 // loader sends HTTP/1.1 requests over keep-alive connections, from one thread, and says what became of them, as JSON.
 //
-// With -rate it is an open loop: request k is due at k/rate, whatever became of the ones before. Its time counts from
-// when it was due, so a server that stalls pays for all that were due meanwhile. Without, each connection sends its
-// next request as soon as it has the answer.
+// With -rate it is an open loop: requests are due at random times of that rate, whatever became of the ones before. A
+// request's time counts from when it was due, so a server that stalls pays for all that were due meanwhile. Without,
+// each connection sends its next request as soon as it has the answer.
 package main
 
 import (
