@@ -9,7 +9,7 @@ from kingmaker.api import ModelDeployment
 from kingmaker.core.manifests.names import decision_name
 from kingmaker.core.manifests.objects import DEPLOYMENT_UID
 from kingmaker.core.state import State, load_state
-from kingmaker.ports import Body, Cluster
+from kingmaker.ports import Body, Cluster, ConflictError
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ class Records:
         """Take the port."""
         self._cluster = cluster
         self._newest: dict[str, State] = {}
+        self._refused: set[str] = set()
+        """Deployments whose last record could not be created because its name is taken."""
         self._reading: set[str] = set()
         """Deployments whose records are being read, and nothing was told of them since that began."""
 
@@ -44,8 +46,13 @@ class Records:
         """
         uid = record["spec"]["deploymentUid"]
         self._newest.pop(uid, None)
-        await self._cluster.create(record)
+        try:
+            await self._cluster.create(record)
+        except ConflictError:
+            self._refused.add(uid)
+            raise
         self._newest[uid] = _state(record)
+        self._refused.discard(uid)
 
     def made(self, uid: str, sequence: int) -> None:
         """Take in that the deployment with this uid has a record with this number."""
@@ -67,6 +74,7 @@ class Records:
     def forget(self, uid: str) -> None:
         """Drop what is remembered of a deployment that is gone."""
         self._newest.pop(uid, None)
+        self._refused.discard(uid)
 
     async def latest(self, deployment: ModelDeployment) -> Latest:
         """Give the state of the newest record. It is read once: status tells where to look, else all records are read.
@@ -87,15 +95,15 @@ class Records:
     async def _read(self, deployment: ModelDeployment) -> Latest:
         meta = deployment.metadata
         known = deployment.status.last_decision_ref
-        record: Body | None = None
-        sequence = 0
-        if known:
-            record = await self._cluster.get("Decision", meta.namespace, known.name)
-            sequence = _sequence(record, meta.uid)
+        record = await self._cluster.get("Decision", meta.namespace, known.name) if known else None
+        sequence = _sequence(record, meta.uid)
         if not sequence:
             records = await self.all(meta.namespace, meta.uid)
             record = max(records, key=_number, default=None)
             sequence = _sequence(record, meta.uid)
+            if meta.uid not in self._refused:
+                # These are all there are; whose the next one's name is, its creation tells.
+                return Latest(_state(record) if record and sequence else State())
         while True:
             # Records that were committed just before a crash are newer than status.
             newer = await self._cluster.get("Decision", meta.namespace, decision_name(meta.name, sequence + 1))

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from kingmaker.api import ModelDeployment
+from kingmaker.core.manifests.objects import DEPLOYMENT_UID
 from kingmaker.core.state import State, dump_state
-from kingmaker.ports import UnavailableError
+from kingmaker.ports import ConflictError, UnavailableError
 from kingmaker.snapshots.records import Records
 
 
@@ -24,9 +25,12 @@ class Decisions:
 
     async def list(self, kind: str, namespace: str, labels: Any = None) -> list[dict[str, Any]]:
         self.reads += 1
-        return list(self.stored.values())
+        uid = (labels or {}).get(DEPLOYMENT_UID)
+        return [body for body in self.stored.values() if body["spec"]["deploymentUid"] == uid]
 
     async def create(self, body: dict[str, Any]) -> dict[str, Any]:
+        if body["metadata"]["name"] in self.stored:
+            raise ConflictError("it exists", status=409)
         self.stored[body["metadata"]["name"]] = body
         if self.is_silent:
             raise UnavailableError("no answer")
@@ -98,3 +102,26 @@ async def test_after_a_gap_everything_is_read(server: Decisions, records: Record
     server.stored.clear()
     records.missed()
     assert await newest(records) == 0
+
+
+async def test_a_new_deployments_records_are_read_in_one_request(server: Decisions) -> None:
+    assert [await newest(Records(server)), server.reads] == [0, 1]  # type: ignore[arg-type]
+
+
+async def test_whose_name_is_taken_is_known_once_its_record_was_refused(server: Decisions) -> None:
+    orphan = a_record(1)
+    orphan["spec"] |= {"deploymentUid": "of an earlier one"}
+    orphan["metadata"] = {"name": orphan["metadata"]["name"]}
+    server.stored = {"churn-000001": orphan}
+    records = Records(server)  # type: ignore[arg-type]
+    assert (await records.latest(MDEP)).taken == ()
+    with pytest.raises(ConflictError):
+        await records.commit(a_record(1))
+    for _ in range(2):
+        found = await records.latest(MDEP)
+        assert (found.state.sequence, found.taken) == (0, (("Decision", "churn-000001"),))
+    # Somebody removed it.
+    server.stored.clear()
+    assert (await records.latest(MDEP)).taken == ()
+    await records.commit(a_record(1))
+    assert await newest(records) == 1
