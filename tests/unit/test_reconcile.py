@@ -66,6 +66,9 @@ class Site:
         bodies = [body for (k, _), body in self.objects.items() if k == kind]
         return [b for b in bodies if (labels or {}).items() <= b["metadata"].get("labels", {}).items()]
 
+    async def get_live(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        return await self.get(kind, namespace, name)
+
     async def holder(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         return await self.get(kind, namespace, name)
 

@@ -66,10 +66,13 @@ class DeploymentSnapshots:
         self._deployments = Parsed(ModelDeployment)
         self._pruned: dict[Key, int] = {}
         self._uids: dict[Key, str] = {}
+        self._sought: dict[Key, set[str]] = {}
+        """Models that a deployment names and that were looked for in vain."""
 
     def forget(self, key: Key) -> None:
         """Drop what is remembered about a deployment that is gone."""
         self._pruned.pop(key, None)
+        self._sought.pop(key, None)
         self.records.forget(self._uids.pop(key, ""))
 
     async def observe(self, key: Key) -> Snapshot | None:
@@ -142,7 +145,8 @@ class DeploymentSnapshots:
         labels = [dict(enrol.selector.match_labels)] if enrol else []
         if enrol or retraining or state.runs:
             labels.append({DEPLOYMENT_UID: deployment.metadata.uid})
-        named = [await self._cluster.get("Model", namespace, name) for name in _named(deployment, state)]
+        key = Key("ModelDeployment", namespace, deployment.metadata.name)
+        named = [await self._find(key, name) for name in _named(deployment, state)]
         listed = [await self._cluster.list("Model", namespace, one) for one in labels]
         bodies = [*filter(None, named), *(body for group in listed for body in group)]
         if retraining and not state.open_run:
@@ -156,6 +160,20 @@ class DeploymentSnapshots:
             except ValueError as error:
                 unreadable[name] = " ".join(str(error).split())
         return models, unreadable
+
+    async def _find(self, key: Key, model: str) -> Body | None:
+        """Give a Model that a deployment names. Where it is not known it is looked for, once.
+
+        Both are applied together, and news of the Model may come later: that it is not there is said only if so.
+        """
+        body = await self._cluster.get("Model", key.namespace, model)
+        sought = self._sought.setdefault(key, set())
+        if body is not None:
+            sought.discard(model)
+        elif model not in sought:
+            sought.add(model)
+            body = await self._cluster.get_live("Model", key.namespace, model)
+        return body
 
     async def _in_the_way(self, deployment: ModelDeployment, state: State) -> list[Body]:
         """Read the Models that have the name which the next run's would get, until there is a free one."""

@@ -16,9 +16,16 @@ class Objects:
 
     def __init__(self, *bodies: Mapping[str, Any]) -> None:
         self._bodies = {(body["kind"], body["metadata"]["name"]): body for body in bodies}
+        self.untold: dict[tuple[str, str], Mapping[str, Any]] = {}
+        """What is there as well, though no watch has told of it yet."""
+        self.sought: list[str] = []
 
     async def get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         return self._bodies.get((kind, name))
+
+    async def get_live(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        self.sought.append(name)
+        return self.untold.get((kind, name))
 
     async def list(self, kind: str, namespace: str, labels: Mapping[str, str] | None = None) -> list[Any]:
         return []
@@ -42,3 +49,27 @@ async def test_models_that_have_the_next_runs_name_are_seen_until_one_is_free() 
 
 async def test_without_retraining_nobodys_names_matter() -> None:
     assert await models_of(a_spec(), "a", "churn-r1") == {"a"}
+
+
+async def test_a_model_of_which_no_watch_told_yet_is_not_said_to_be_missing() -> None:
+    key = Key("ModelDeployment", "ns", "churn")
+    objects: Any = Objects(World(a_spec(), {}).deployment.manifest())
+    objects.untold["Model", "a"] = a_model("a", "f").manifest()
+    snapshots = DeploymentSnapshots(objects, SystemClock(), objects)
+    snapshot = await snapshots.observe(key)
+    assert snapshot is not None
+    assert set(snapshot.observed.models) == {"a"}
+
+
+async def test_a_model_that_is_missing_is_looked_for_once() -> None:
+    key = Key("ModelDeployment", "ns", "churn")
+    objects: Any = Objects(World(a_spec(), {}).deployment.manifest())
+    snapshots = DeploymentSnapshots(objects, SystemClock(), objects)
+    for _ in range(3):
+        snapshot = await snapshots.observe(key)
+        assert snapshot is not None
+        assert not snapshot.observed.models
+    assert objects.sought == ["a"]
+    snapshots.forget(key)
+    await snapshots.observe(key)
+    assert objects.sought == ["a", "a"]
