@@ -4,6 +4,7 @@ A BYTES element is its length as four bytes, then its content, which is text in 
 """
 
 import struct
+import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -54,8 +55,8 @@ def write_binary(array: np.ndarray) -> bytes:
     Args:
         array: Any datatype; texts as `str` or `bytes`, the latter as they are.
     """
-    if array.dtype != object:
-        return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    if not array.dtype.hasobject:
+        return (array if sys.byteorder == "little" else array.byteswap()).tobytes()
     parts: list[bytes] = []
     for text in array.ravel().tolist():
         content = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")

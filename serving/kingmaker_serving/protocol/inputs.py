@@ -14,6 +14,8 @@ from kingmaker_serving.protocol.tensors import HALVES, check_tensor, held_bytes,
 from kingmaker_serving.protocol.values import Parameter
 
 _SHARED_MEMORY: Final = "shared_memory_region"
+_KNOWN_SHAPES: Final = 1024
+_KNOWN_BYTES: Final = 100
 
 
 class Inputs:
@@ -30,6 +32,8 @@ class Inputs:
         self._signature = signature
         self._max_bytes = max_bytes
         self._refused = frozenset() if halves_in_json else HALVES
+        self._known: dict[tuple[str, str, bytes], tuple[tuple[int, ...], int]] = {}
+        """Shapes that passed, by name, datatype and JSON: most requests of a client look alike."""
 
     def read(self, tensors: Sequence[InputTensor], tail: memoryview) -> dict[str, np.ndarray]:
         """Turn a request's tensors into the model's feeds.
@@ -55,7 +59,7 @@ class Inputs:
             if size is None:
                 feeds[tensor.name] = array = self.read_one(tensor, spec, limit=left)
             else:
-                feeds[tensor.name] = array = _binary(tensor, spec, tail[:size], size)
+                feeds[tensor.name] = array = self._binary(tensor, spec, tail[:size], size)
                 tail = tail[size:]
             left -= held_bytes(array)
             if left < 0:
@@ -79,8 +83,7 @@ class Inputs:
         Raises:
             ServingError: INVALID_TENSOR, INVALID_REQUEST, TOO_LARGE.
         """
-        shape = read_shape(tensor.shape, spec.name)
-        count = check_tensor(spec, tensor.datatype, shape)
+        shape, count = self._shape(tensor, spec)
         if tensor.data is NOTHING:
             message = f'input "{spec.name}" has no data; send "data" as a JSON list, or bytes with a binary_data_size'
             raise invalid_tensor(message)
@@ -88,6 +91,28 @@ class Inputs:
             message = f'input "{spec.name}": {spec.datatype} has no JSON form; send it as binary data'
             raise invalid_tensor(message)
         return read_json(tensor.data, spec, shape, count, limit=limit)
+
+    def _binary(self, tensor: InputTensor, spec: TensorSpec, data: memoryview, size: int) -> np.ndarray:
+        shape, count = self._shape(tensor, spec)
+        if len(data) < size:
+            message = (
+                f'input "{spec.name}" has a binary_data_size of {size}, and {len(data)} bytes follow the JSON; '
+                "the header inference-header-content-length tells where it ends"
+            )
+            raise invalid_tensor(message)
+        return read_binary(data, spec, shape, count)
+
+    def _shape(self, tensor: InputTensor, spec: TensorSpec) -> tuple[tuple[int, ...], int]:
+        """Read a tensor's shape and check it with its datatype; gives its number of elements, too."""
+        text = bytes(tensor.shape)
+        key = (tensor.name, tensor.datatype, text)
+        known = self._known.get(key)
+        if known is None:
+            shape = tuple(read_shape(text, spec.name))
+            known = shape, check_tensor(spec, tensor.datatype, shape)
+            if len(self._known) < _KNOWN_SHAPES and len(text) < _KNOWN_BYTES:
+                self._known[key] = known
+        return known
 
 
 def refuse_shared_memory(parameters: Mapping[str, Parameter], place: str) -> None:
@@ -116,15 +141,3 @@ def _binary_size(tensor: InputTensor) -> int | None:
     if tensor.data is not NOTHING:
         raise invalid_tensor(f"{place} has data and a binary_data_size; send one of them")
     return size
-
-
-def _binary(tensor: InputTensor, spec: TensorSpec, data: memoryview, size: int) -> np.ndarray:
-    shape = read_shape(tensor.shape, spec.name)
-    count = check_tensor(spec, tensor.datatype, shape)
-    if len(data) < size:
-        message = (
-            f'input "{spec.name}" has a binary_data_size of {size}, and {len(data)} bytes follow the JSON; '
-            "the header inference-header-content-length tells where it ends"
-        )
-        raise invalid_tensor(message)
-    return read_binary(data, spec, shape, count)

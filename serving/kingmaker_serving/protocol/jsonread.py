@@ -34,6 +34,9 @@ _INTEGERS: Final = msgspec.json.Decoder(list[int])
 _TRUTHS: Final = msgspec.json.Decoder(list[bool])
 _TEXTS: Final = msgspec.json.Decoder(list[str])
 _NESTED: Final = msgspec.json.Decoder(list[Any])
+_PLAIN: Final[dict[str, msgspec.json.Decoder[list[Any]]]] = {
+    name: _FLOATS if name in FLOATS else _TRUTHS if name == "BOOL" else _INTEGERS for name in _PACKED
+}
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b"[],"))
 _NO_ELEMENT: Final = b"[], \t\r\n"
@@ -59,6 +62,10 @@ def read_json(data: msgspec.Raw, spec: TensorSpec, shape: Sequence[int], count: 
         ServingError: INVALID_TENSOR; TOO_LARGE before anything is allocated.
     """
     raw = bytes(data)
+    if len(raw) <= _PIECE_BYTES:
+        numbers = _quick(raw, spec)
+        if len(numbers) == count and numbers:
+            return _array(_pack(numbers, spec, 0), spec, shape)
     if raw[:1] != b"[":
         raise _unfit(spec, _expected_list(raw))
     if len(raw) > _PIECE_BYTES:
@@ -74,6 +81,17 @@ def read_json(data: msgspec.Raw, spec: TensorSpec, shape: Sequence[int], count: 
     if len(raw) <= _PIECE_BYTES or not count:
         return _array(_read_piece(raw, spec, shape, count), spec, shape)
     return _array(_read_pieces(raw, spec, count), spec, shape)
+
+
+def _quick(raw: bytes, spec: TensorSpec) -> Sequence[float]:
+    """Read a flat list without anything special in it, as nearly all are; nothing where it is none."""
+    decoder = _PLAIN.get(spec.datatype)
+    if decoder is None:
+        return ()
+    try:
+        return decoder.decode(raw)
+    except _FAULTS:
+        return ()
 
 
 def _read_piece(raw: bytes, spec: TensorSpec, shape: Sequence[int], count: int) -> bytes:
@@ -123,7 +141,7 @@ def _read_list(raw: bytes, spec: TensorSpec, index: int) -> Sequence[float]:
     try:
         if spec.datatype in FLOATS:
             return _floats(raw)
-        return (_TRUTHS if spec.datatype == "BOOL" else _INTEGERS).decode(raw)
+        return _PLAIN[spec.datatype].decode(raw)
     except _FAULTS as error:
         raise _unfit(spec, str(error), index) from error
 

@@ -47,7 +47,7 @@ def write_json(array: np.ndarray, datatype: str, *, max_bytes: int) -> bytes:
 
 def _write_piece(flat: np.ndarray) -> bytes:
     values = flat.tolist()
-    if flat.dtype == object:
+    if flat.dtype.hasobject:
         return _write_texts(values)
     text = _ENCODER.encode(values)
     # Of numbers only NaN and the infinities are written as null.

@@ -83,17 +83,16 @@ def read_infer(body: bytes, *, max_inputs: int, max_outputs: int) -> InferReques
     return request
 
 
-def read_shape(raw: msgspec.Raw, name: str) -> list[int]:
+def read_shape(text: bytes, name: str) -> list[int]:
     """Read an input's shape. Its sizes may be any integers yet.
 
     Args:
-        raw: JSON.
+        text: JSON.
         name: Of the input, for the error.
 
     Raises:
         ServingError: INVALID_REQUEST.
     """
-    text = bytes(raw)
     if len(text) > _MAX_FIELD_BYTES:
         raise _too_long(len(text), f'input "{name[:100]}": shape')
     try:

@@ -22,6 +22,7 @@ from kingmaker_serving.protocol.tensors import HALVES, held_bytes
 from kingmaker_serving.protocol.values import InferenceReply, InferenceRequest, Parameter, Wanted
 
 MAX_REQUEST_BYTES: Final = 16 * 1024**2
+_NO_BYTES: Final = memoryview(b"")
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -50,20 +51,22 @@ class RestCodec:
         Raises:
             ServingError: INVALID_REQUEST, INVALID_TENSOR, TOO_LARGE.
         """
-        view = memoryview(body)
-        if json_length == 0:
-            return self._read_raw(view)
-        if json_length is not None and json_length > len(view):
-            message = f"inference-header-content-length is {json_length}, but the body has {len(view)} bytes"
-            raise ServingError(ErrorCode.INVALID_REQUEST, message)
-        text = body if json_length is None and isinstance(body, bytes) else bytes(view[:json_length])
+        if json_length is None:
+            text, tail = body if isinstance(body, bytes) else bytes(body), _NO_BYTES
+        else:
+            view = memoryview(body)
+            if json_length == 0:
+                return self._read_raw(view)
+            if json_length > len(view):
+                message = f"inference-header-content-length is {json_length}, but the body has {len(view)} bytes"
+                raise ServingError(ErrorCode.INVALID_REQUEST, message)
+            text, tail = bytes(view[:json_length]), view[json_length:]
         signature = self._signature
         request = read_infer(text, max_inputs=len(signature.inputs), max_outputs=len(signature.outputs))
         parameters = read_parameters(request.parameters, "the request")
         binary_outputs = bool(_flag(parameters, "binary_data_output", "the request"))
         # Outputs first: they are cheap to read, and wrong ones spare us the tensors.
         outputs = self._wanted(request.outputs or (), binary=binary_outputs)
-        tail = view[len(view) if json_length is None else json_length :]
         return InferenceRequest(
             self._inputs.read(request.inputs, tail), outputs, request.id or "", parameters, binary_outputs
         )
@@ -87,27 +90,25 @@ class RestCodec:
             message = f"the answer has {size} bytes, at most {max_bytes} are sent; ask for fewer rows or outputs"
             raise ServingError(ErrorCode.INVALID_REQUEST, message)
         wanted = {output.name: output for output in request.outputs}
-        text = _open(reply)
-        binary: list[bytes] = []
+        parts, binary, left = [_open(reply)], [], max_bytes
         for name, array in reply.outputs.items():
-            output = wanted.get(name) or Wanted(name, request.binary_outputs)
+            output = wanted.get(name)
             datatype = reply.datatypes[name]
-            if output.classification:
+            if output is not None and output.classification:
                 spec = self._signature.output_specs[name]
                 array = classify(array, datatype, output.classification, spec)  # noqa: PLW2901
                 datatype = CLASSIFIED
-            head = self._heads.get((name, datatype)) or _head(name, datatype)
-            shape = _ENCODER.encode(array.shape)
-            if output.binary:
+            parts += (self._heads.get((name, datatype)) or _head(name, datatype), _ENCODER.encode(array.shape))
+            if request.binary_outputs if output is None else output.binary:
                 binary.append(write_binary(array))
-                text += b'%b%b,"parameters":{"binary_data_size":%d}},' % (head, shape, len(binary[-1]))
+                parts.append(b',"parameters":{"binary_data_size":%d}},' % len(binary[-1]))
             else:
-                text += b'%b%b,"data":%b},' % (
-                    head,
-                    shape,
-                    write_json(array, datatype, max_bytes=max_bytes - len(text)),
-                )
-        text = (text[:-1] if reply.outputs else text) + b"]}"
+                data = write_json(array, datatype, max_bytes=left)
+                left -= len(data)
+                parts += (b',"data":', data, b"},")
+        parts[-1] = parts[-1].removesuffix(b",")
+        parts.append(b"]}")
+        text = b"".join(parts)
         return (b"".join((text, *binary)), len(text)) if binary else (text, None)
 
     def _read_raw(self, data: memoryview) -> InferenceRequest:

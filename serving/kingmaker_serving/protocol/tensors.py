@@ -68,7 +68,7 @@ def too_large(spec: TensorSpec, size: int, limit: int) -> ServingError:
 
 def held_bytes(array: np.ndarray) -> int:
     """Estimate what an array is in a message: its bytes, texts with their content."""
-    if array.dtype != object:
+    if not array.dtype.hasobject:
         return array.nbytes
     return TEXT_BYTES * array.size + sum(map(len, array.ravel().tolist()))
 

@@ -100,6 +100,42 @@ def test_several_inputs_numeric_and_text(tmp_path: Path) -> None:
         assert "'b' [3], 'a' [2]" in refused.json["error"]
 
 
+def test_no_rows_are_rows_too(server: Server) -> None:
+    answer = server.infer(a_request(np.zeros((0, 3))))
+    assert answer.status == 200
+    assert [(output["shape"], output["data"]) for output in answer.json["outputs"]] == [([0], []), ([0, 2], [])]
+
+
+def test_an_image_fits_as_bytes(tmp_path: Path) -> None:
+    image = np.random.default_rng(1).random((1, 3, 640, 640), dtype=np.float32)
+    with a_server(a_folder(tmp_path, echo(TensorProto.FLOAT, shape=["n", 3, 640, 640]))) as server:
+        text = json.dumps(a_request(image, name="x")).encode()
+        assert len(text) > 20_000_000
+        assert server.infer(text).status == 413
+        tensor = {
+            "name": "x",
+            "datatype": "FP32",
+            "shape": image.shape,
+            "parameters": {"binary_data_size": image.nbytes},
+        }
+        head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+        answer = server.infer(head + image.tobytes(), headers={"inference-header-content-length": str(len(head))})
+        end = int(answer.headers["inference-header-content-length"])
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert answer.body[end:] == image.tobytes()
+        # The limit is the same for what was packed, and for numbers that need more room than their text.
+        packed = gzip.compress(b" " * 17_000_000)
+        assert server.infer(packed, headers={"content-encoding": "gzip"}).status == 413
+
+
+def test_numbers_are_counted_as_they_are_held(tmp_path: Path) -> None:
+    with a_server(a_folder(tmp_path, echo(TensorProto.DOUBLE)), "--max-request-bytes", "100000") as server:
+        body = {"inputs": [{"name": "x", "datatype": "FP64", "shape": [12_501], "data": [0] * 12_501}]}
+        answer = server.infer(body)
+        assert answer.status == 413
+        assert "100008 bytes once decoded" in answer.json["error"]
+
+
 def test_a_model_without_baseline_task_or_examples_serves(tmp_path: Path) -> None:
     with a_server(a_folder(tmp_path, echo(TensorProto.INT64))) as server:
         body = {"inputs": [{"name": "x", "datatype": "INT64", "shape": [2], "data": [5, 2**62]}]}
