@@ -1,9 +1,10 @@
-"""Clients that others wrote, in their own languages: `tests/programs/clients`. Each prints a line per check."""
+"""Clients that others wrote, in their own languages: `tests/clients`. Each prints a line per check."""
 
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,8 @@ from benchmarks.serving.programs import environment
 from kingmaker_laptop.binary import cache_folder
 from kingmaker_laptop.progress import Progress
 from kingmaker_laptop.toolchain import find_toolchain
-from support.goprogram import PROGRAMS
 
-_FOLDER = PROGRAMS / "clients"
+_FOLDER = Path(__file__).parents[1] / "clients"
 
 
 def run_java(*arguments: str) -> dict[str, str]:
