@@ -56,6 +56,8 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
+# Exported text models change the case of texts as en_US.UTF-8 does. C.UTF-8, which is there, does it by the same tables.
+RUN ln -s C.utf8 /usr/lib/locale/en_US.utf8 && python -c 'import locale; locale.setlocale(locale.LC_ALL, "en_US.UTF-8")'
 USER 65532:65532
 
 

