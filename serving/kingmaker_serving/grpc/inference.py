@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from kingmaker_serving import __version__
-from kingmaker_serving.engine.job import Job
+from kingmaker_serving.engine.job import OUT_OF_TIME, Job
 from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.errors import ErrorCode, ServingError
 from kingmaker_serving.grpc import messages
@@ -22,6 +22,9 @@ from kingmaker_serving.protocol.values import InferenceReply, InferenceRequest
 SERVICE: Final = "inference.GRPCInferenceService"
 _LARGE: Final = 128 * 1024
 """Messages from here on are read, and answers written, on a thread: other calls would notice."""
+
+_AT_ONCE_SECONDS: Final = 0.05
+"""Two clocks that agree on a deadline differ by less."""
 
 
 class Models(Protocol):
@@ -153,6 +156,10 @@ class _Inference:
         self._is_gone = True
         if self._job is not None:
             self._job.cancel()
+        seconds = self._call.head.seconds
+        if seconds is not None and self._call.connection.now() - self._call.began >= seconds - _AT_ONCE_SECONDS:
+            # At their deadline clients cancel by themselves, a moment before or after this side gives up.
+            self._model.failed(self._decision, OUT_OF_TIME)
 
     def _apart(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Work on a thread, then go on here."""
