@@ -87,15 +87,9 @@ class Writer:
                 assert_never(action)
 
     async def _create(self, body: Body, namespace: str) -> None:
-        """Create what must not exist yet: ours by now is a conflict, which passes, somebody else's a refusal.
-
-        The API server itself creates nothing over what is there, so nobody is looked for before.
-        """
-        try:
-            await self._cluster.create(body)
-        except ConflictError:
-            await self._check_name(body, namespace)
-            raise
+        """Create what must not exist yet: ours by now is a conflict, which passes, somebody else's a refusal."""
+        await self._check_name(body, namespace)
+        await self._cluster.create(body)
 
     async def _create_keys(self, body: Body) -> None:
         """Create keys that nobody has seen. Where there are some, they stay: what was made with them must be read."""
