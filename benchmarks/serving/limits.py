@@ -48,7 +48,7 @@ def _overload(lab: Lab, asked: Model, of_what: str) -> Iterator[Figure]:
         rate = _TIMES * peak
         say(f"  peak {peak:,.0f}/s; {rate:,.0f} requests/s")
         log = lab.generator.folder / "log"
-        load = lab.generator.paced(server, questions, lab.plan.seconds, rate=rate, connections=_MANY, log=log)
+        load = lab.generator.paced(server, questions, lab.plan.seconds, rate=rate, connections=_MANY, late=0, log=log)
         highest = server.memory("VmHWM")
     seen = {"peak": peak, "overload": load.seen}
     say("  " + ", ".join(f"{one.count} with {status}" for status, one in sorted(load.statuses.items())))

@@ -126,7 +126,7 @@ class Generator:
         return self._run([*command, f"-d{seconds:.0f}s"], server, _read_wrk)
 
     def paced(self, server: Server, questions: list[Question], seconds: float, **options: Any) -> Load:
-        """Ask with the loader; options are its own: `rate`, `connections`, `count`, `spin`, `log`."""
+        """Ask with the loader; options are its own: `rate`, `connections`, `count`, `late`, `spin`, `log`."""
         file = self.folder / "wire"
         file.write_bytes(wire(questions, server.target.rest))
         command = [str(programs.loader()), f"-address={server.target.rest}", f"-requests={file}", f"-seconds={seconds}"]

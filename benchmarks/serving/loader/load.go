@@ -14,8 +14,7 @@ import (
 const (
 	second      = int64(1_000_000_000)
 	grace       = 5 * second
-	late        = second / 20 // what was due before the end is sent this long after it
-	epollPwait2 = 441         // the same number on amd64 and arm64
+	epollPwait2 = 441 // the same number on amd64 and arm64
 	spinning    = 500_000
 	noAnswer    = 0 // status of a request that was due and got none
 )
@@ -32,6 +31,7 @@ type load struct {
 	seconds float64
 	count   int
 	spin    bool
+	late    int64 // how long after the end that is sent which was due before
 
 	address     syscall.SockaddrInet4
 	requests    [][]byte
@@ -103,7 +103,7 @@ func (l *load) goesOn(at int64) bool {
 	if l.count > 0 {
 		return l.inFlight > 0
 	}
-	return l.inFlight > 0 && at < l.end+grace
+	return l.inFlight > 0 && at < l.end+l.late+grace
 }
 
 func (l *load) isSending(at int64) bool {
@@ -111,7 +111,7 @@ func (l *load) isSending(at int64) bool {
 		return l.sent < l.count && l.errors < 1000
 	}
 	if l.rate > 0 {
-		return l.sent < len(l.schedule) && at < l.end+late
+		return l.sent < len(l.schedule) && at < l.end+l.late
 	}
 	return at < l.end
 }

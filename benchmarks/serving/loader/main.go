@@ -36,6 +36,7 @@ func run() error {
 	rate := flag.Float64("rate", 0, "requests per second; 0: closed loop")
 	seconds := flag.Float64("seconds", 2, "how long requests are sent")
 	count := flag.Int("count", 0, "how many requests are sent, however long it takes; 0: until the time is over")
+	late := flag.Float64("late", 5, "seconds after the end in which an open loop sends what was due before")
 	spin := flag.Bool("spin", true, "use the processor while waiting, for exact times")
 	log := flag.String("log", "", "file for every answer: due, time, status, each 8 bytes, little endian")
 	flag.Parse()
@@ -50,6 +51,7 @@ func run() error {
 	}
 	load := newLoad(server, requests, *connections)
 	load.rate, load.seconds, load.count, load.spin = *rate, *seconds, *count, *spin
+	load.late = int64(*late * float64(second))
 	if err := load.run(); err != nil {
 		return err
 	}
