@@ -1,9 +1,11 @@
 """Find out what a model file is, in a process that may crash, hang or eat memory without anybody else noticing."""
 
+import re
 import resource
 import signal
 import subprocess
 import sys
+import threading
 import zlib
 from base64 import b64encode
 from collections.abc import Sequence
@@ -12,13 +14,18 @@ from typing import Any, Final
 
 import msgspec
 
-from kingmaker_serving.errors import Reason, VerbError
+from kingmaker_serving.engine.pace import made_up
+from kingmaker_serving.errors import Reason, ServingError, VerbError
 from kingmaker_serving.models.loading import Digests, load_model
+from kingmaker_serving.models.session import ModelSession, Stop
 from kingmaker_serving.protocol.signature import Signature, check_signature, read_signature, read_task
 from kingmaker_serving.report import MAX_BYTES
 
 _FAILED: Final = 1
 _BASE_BYTES: Final = 2 * 1024**3
+_TRIAL_SECONDS: Final = 2.0
+_NO_MEMORY: Final = re.compile(r"MemoryError|bad_alloc|Failed to allocate memory")
+"""How Python, C++ and ONNX Runtime say it."""
 
 
 def verify(
@@ -52,6 +59,8 @@ def verify(
     session = loaded.session
     if wanted is not None:
         check_signature(wanted, session.signature)
+    if not loaded.samples:
+        _try_out(session)
     found: dict[str, Any] = {
         "digest": model_digest,
         "sizeBytes": loaded.size_bytes,
@@ -68,6 +77,26 @@ def verify(
             "features": len(document.features),
         }
     return found
+
+
+def _try_out(session: ModelSession) -> None:
+    """Run a model without examples once, as `serve` will: what takes too much memory must take it here.
+
+    Raises:
+        VerbError: InvalidModel when it does. Whatever else it says of inputs that were made up proves nothing.
+    """
+    stop = Stop()
+    limit = threading.Timer(_TRIAL_SECONDS, stop.ask)
+    limit.start()
+    try:
+        session.run(made_up(session.signature, 0), [], stop)
+    except ValueError:
+        pass  # such inputs can't be made up
+    except ServingError as error:
+        if _NO_MEMORY.search(str(error.__cause__)):
+            raise VerbError(Reason.INVALID_MODEL, f"the model failed: {str(error.__cause__)[:1000]}") from error
+    finally:
+        limit.cancel()
 
 
 def fit(found: dict[str, Any]) -> dict[str, Any]:
@@ -157,7 +186,7 @@ def _failure(done: subprocess.CompletedProcess[bytes], memory: int) -> VerbError
         message = f"ONNX Runtime died of {name} while it loaded or ran the model; the file is broken or asks too much"
         return VerbError(Reason.INVALID_MODEL, message)
     reason, _, message = text[text.rfind("\n") + 1 :].partition(": ")
-    if "MemoryError" in message or "bad_alloc" in message:
+    if _NO_MEMORY.search(message):
         text = (
             f"loading the model or running its examples needs more memory than {memory // 2**20} MiB: 2 GiB and three "
             "times the file's size, --memory-bytes at most"

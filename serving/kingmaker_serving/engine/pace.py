@@ -67,7 +67,7 @@ def _measure(session: ModelSession, samples: Sequence[Feeds], stop: Stop) -> Pac
     signature = session.signature
     rows = _rows(samples, signature) if _is_free(signature) else []
     if not rows:
-        feeds = samples[0] if samples else _made_up(signature, 0)
+        feeds = samples[0] if samples else made_up(signature, 0)
         return Pace(_time(session, feeds, stop), 0.0, is_batchable=False)
     first = _time(session, rows[0], stop)
     if first > _PATIENCE_SECONDS:
@@ -102,7 +102,7 @@ def _rows(samples: Sequence[Feeds], signature: Signature) -> list[Feeds]:
     ]
     if not known:
         try:
-            known = [_made_up(signature, row) for row in range(ROWS)]
+            known = [made_up(signature, row) for row in range(ROWS)]
         except ValueError:
             return []
     forms = [{name: array.shape for name, array in row.items()} for row in known]
@@ -115,8 +115,17 @@ def _count(feeds: Feeds) -> range:
     return range(min(lengths.pop(), ROWS)) if len(lengths) == 1 else range(0)
 
 
-def _made_up(signature: Signature, row: int) -> dict[str, np.ndarray]:
-    return {spec.name: _values(spec, row) for spec in signature.inputs}
+def made_up(signature: Signature, row: int) -> dict[str, np.ndarray]:
+    """Make a request of one row from the signature alone; optional inputs are left out.
+
+    Args:
+        signature: Of the model.
+        row: Which one of several that differ.
+
+    Raises:
+        ValueError: An input is too large.
+    """
+    return {spec.name: _values(spec, row) for spec in signature.inputs if not spec.optional}
 
 
 def _values(spec: TensorSpec, row: int) -> np.ndarray:
