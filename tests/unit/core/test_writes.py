@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 
+from kingmaker.api import Model
 from kingmaker.core.counts.baseline import parse_baseline
 from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.observed import Observed
@@ -49,6 +50,21 @@ def test_each_child_of_a_new_deployment_is_written_once_and_its_status_twice() -
     children = {what: count for what, count in found.items() if " " in what}
     assert len(children) == 7
     assert set(children.values()) == {1}
+
+
+def test_that_a_models_verification_began_is_no_news_of_its_deployment() -> None:
+    new, begun = a_model("a", "a", ready=False), a_model("a", "a", ready=False)
+    stamp = "2026-01-01T00:00:00Z"
+    said = {"type": "Ready", "status": "False", "reason": "Verifying", "message": "m", "lastTransitionTime": stamp}
+    begun = Model.parse(begun.manifest() | {"status": {"conditions": [said]}})
+    world = World(a_spec(), {"a": new}).settle()
+    assert world.condition("Ready")["message"] == "Model a is being verified"
+    world.models["a"] = begun
+    assert writes(world)["status"] == 0
+    failed = said | {"reason": "DigestMismatch", "message": "expected another"}
+    world.models["a"] = Model.parse(begun.manifest() | {"status": {"conditions": [failed]}})
+    world.settle()
+    assert world.condition("Ready")["message"] == "Model a is not ready: expected another"
 
 
 def test_an_operator_that_starts_anew_writes_nothing() -> None:

@@ -57,7 +57,9 @@ def unready_message(observed: Observed, name: str) -> str:
     if model is None:
         return f"Model {name} does not exist in this namespace; apply it"
     for condition in model.status.conditions:
-        if condition.type == ConditionType.READY and condition.status != "True":
+        # Whether its verification was begun already is nobody's news, and would be a status to write.
+        is_verifying = condition.reason == Reason.VERIFYING
+        if condition.type == ConditionType.READY and condition.status != "True" and not is_verifying:
             return f"Model {name} is not ready: {condition.message}"
     return f"Model {name} is being verified"
 
