@@ -189,7 +189,9 @@ def test_kserves_client_is_answered(server: Server) -> None:
     place = next((place for place in places if (place / ".installed").exists()), None)
     if place is None:
         pytest.skip("KServe is not installed; `make bench-serving` does")
-    command = [str(place / "bin" / "python"), str(ROOT / "tests" / "support" / "kserve_grpc_client.py"), target(server)]
+    script = ROOT / "tests" / "support" / "kserve_grpc_client.py"
+    # -P: what is beside the script are our modules, one of them called like a library.
+    command = [str(place / "bin" / "python"), "-P", str(script), target(server)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert [line for line in done.stdout.splitlines() if not line.startswith("ok ")] == [], done.stderr[-3000:]
     assert done.stdout.count("ok ") == 8, done.stderr[-3000:]
