@@ -53,7 +53,9 @@ def run_batch(session: ModelSession, batch: Batch, stop: Stop) -> list[Outcome]:
     if len(jobs) == 1:
         return [_alone(session, jobs[0], stop)]
     inputs = {name: np.concatenate([job.inputs[name] for job in jobs]) for name in jobs[0].inputs}
-    names = list(dict.fromkeys(name for job in jobs for name in job.names))
+    names = jobs[0].names
+    if any(job.names is not names for job in jobs):
+        names = list(dict.fromkeys(name for job in jobs for name in job.names))
     try:
         execution = session.run(inputs, names, stop)
     except ServingError:
@@ -99,6 +101,10 @@ def _bug(error: Exception) -> ServingError:
     return found
 
 
-def _form(job: Job) -> tuple[tuple[str, tuple[int, ...]], ...]:
+def _form(job: Job) -> object:
+    """What jobs that run together have in common: names, and sizes but for the first dimension."""
     inputs = job.inputs
-    return tuple((name, array.shape[1:]) for name, array in sorted(inputs.items()))
+    if len(inputs) == 1:
+        for name, array in inputs.items():
+            return name, array.shape[1:]
+    return [(name, array.shape[1:]) for name, array in sorted(inputs.items())]

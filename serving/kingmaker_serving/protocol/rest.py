@@ -17,6 +17,7 @@ from kingmaker_serving.protocol.messages import (
     read_infer,
     read_parameters,
 )
+from kingmaker_serving.protocol.plain import PlainReader
 from kingmaker_serving.protocol.signature import NUMPY, Signature, TensorSpec
 from kingmaker_serving.protocol.tensors import HALVES, held_bytes
 from kingmaker_serving.protocol.values import InferenceReply, InferenceRequest, Parameter, Wanted
@@ -38,6 +39,7 @@ class RestCodec:
         """
         self._signature = signature
         self._inputs = Inputs(signature, max_bytes=max_bytes)
+        self._plain = PlainReader(signature, max_bytes=max_bytes)
         self._halves = [spec for spec in signature.outputs if spec.datatype in HALVES]
         self._heads = {(spec.name, spec.datatype): _head(spec.name, spec.datatype) for spec in signature.outputs}
 
@@ -52,6 +54,9 @@ class RestCodec:
             ServingError: INVALID_REQUEST, INVALID_TENSOR, TOO_LARGE.
         """
         if json_length is None:
+            plain = self._plain.read(body)
+            if plain is not None:
+                return plain
             text, tail = body if isinstance(body, bytes) else bytes(body), _NO_BYTES
         else:
             view = memoryview(body)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from kingmaker_serving.engine.modelsfile import ModelsFile
@@ -81,15 +82,29 @@ def _shadow(settings: Settings, state: State, client: Client) -> Shadow:
 
 async def _follow_models(registry: Registry, file: ModelsFile) -> None:
     """Serve what the file says, as it changes."""
-    while True:
-        await asyncio.sleep(_LOOK_SECONDS)
+
+    async def look() -> None:
         wanted = file.changed()
         if wanted is not None:
             await registry.follow(wanted.models, wanted.problems)
 
+    await _again_and_again(look, _LOOK_SECONDS)
+
 
 async def _follow_keys(keys: Keys) -> None:
     """Follow the folder of keys."""
-    while True:
+
+    async def look() -> None:
         keys.refresh()
-        await asyncio.sleep(_KEYS_SECONDS)
+
+    await _again_and_again(look, _KEYS_SECONDS)
+
+
+async def _again_and_again(look: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """Look every so often; a bug in what is followed must not end what answers."""
+    while True:
+        try:
+            await look()
+        except Exception:
+            logger.exception("following failed by a bug")
+        await asyncio.sleep(seconds)

@@ -64,12 +64,19 @@ class Shadow:
             return
         try:
             while True:
-                if self._file.refresh():
-                    await self._apply(self._file)
-                self._restart_ended()
+                await self._look(self._file)
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             await self._end(list(self._tasks))
+
+    async def _look(self, file: TargetsFile) -> None:
+        try:
+            if file.refresh():
+                await self._apply(file)
+            self._restart_ended()
+        except Exception:
+            # Requests are answered without copies, too.
+            logger.exception("shadowing failed by a bug")
 
     async def _apply(self, file: TargetsFile) -> None:
         current = file.current

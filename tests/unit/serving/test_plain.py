@@ -1,106 +1,106 @@
-"""Models that answer with sequences and dictionaries, as exporters write them, answer with tensors."""
+"""The reader of the commonest request says what the reader of everything says, or nothing."""
+
+import json
+from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
-from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto, helper
+from hypothesis import given
+from hypothesis import strategies as st
 
-from kingmaker_serving.models.plain import make_plain
-from kingmaker_serving.models.session import ModelSession, Stop
-from kingmaker_serving.models.wire import edited, written
-from kingmaker_serving.protocol.signature import TensorSpec
-from support.onnx_models import a_classifier, a_model
+from kingmaker_serving.errors import ServingError
+from kingmaker_serving.protocol.inputs import Inputs
+from kingmaker_serving.protocol.messages import read_infer
+from kingmaker_serving.protocol.plain import MOST_BYTES, PlainReader
+from kingmaker_serving.protocol.rest import RestCodec
+from kingmaker_serving.protocol.signature import Signature, TensorSpec
 
-FLOAT = TensorProto.FLOAT
-X = ("x", FLOAT, ["n", 3])
-ROWS = np.arange(6, dtype=np.float32).reshape(2, 3)
-
-
-def with_output(nodes: list, name: str, type_: TypeProto, **options: list) -> bytes:
-    """A model of one output that is no tensor."""
-    model = a_model(nodes, [X], [], domains=[("ai.onnx.ml", 3)], **options)
-    model.graph.output.append(ValueInfoProto(name=name, type=type_))
-    return model.SerializeToString()
+FLOATS = Signature((TensorSpec("x", "FP32", (-1, 3)),), ())
+NUMBERS = st.one_of(st.floats(width=32, allow_nan=False, allow_infinity=False), st.integers(-(2**70), 2**70))
 
 
-def zipped(**labels: list) -> bytes:
-    key = TensorProto.INT64 if "classlabels_int64s" in labels else TensorProto.STRING
-    map_ = helper.make_map_type_proto(key, helper.make_tensor_type_proto(FLOAT, ()))
-    nodes = [
-        helper.make_node("Neg", ["x"], ["chances"]),
-        helper.make_node("ZipMap", ["chances"], ["zipped"], domain="ai.onnx.ml", **labels),
-    ]
-    return with_output(nodes, "zipped", helper.make_sequence_type_proto(map_))
+def body(**fields: Any) -> bytes:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2.5, -3]}
+    return json.dumps({"inputs": [tensor | fields]}).encode()
 
 
-def parts(*more: object, name: str = "parts") -> bytes:
-    nodes = [
-        helper.make_node("Neg", ["x"], ["a"]),
-        helper.make_node("Add", ["x", "x"], ["b"]),
-        helper.make_node("SequenceConstruct", ["a", "b"], [name]),
-        *more,
-    ]
-    return with_output(nodes, name, helper.make_sequence_type_proto(helper.make_tensor_type_proto(FLOAT, None)))
+@given(st.integers(1, 4), st.data(), st.sampled_from(["FP32", "FP64"]), st.none() | st.text())
+def test_what_it_reads_is_what_the_other_reads(rows: int, drawn: st.DataObject, datatype: str, own: str | None) -> None:
+    data = drawn.draw(st.lists(NUMBERS, min_size=rows * 3, max_size=rows * 3))
+    signature = Signature((TensorSpec("x", datatype, (-1, 3)),), ())
+    message = json.loads(body(shape=[rows, 3], data=data, datatype=datatype)) | ({} if own is None else {"id": own})
+    text = json.dumps(message).encode()
+    found = PlainReader(signature, max_bytes=2**20).read(text)
+    if found is None:
+        # Only what FP32 can't hold is left to the other, which says so.
+        with pytest.raises(ServingError, match="beyond the range"):
+            RestCodec(signature).read(text)
+        return
+    outline = read_infer(text, max_inputs=1, max_outputs=1)
+    other = Inputs(signature, max_bytes=2**20).read(outline.inputs, memoryview(b""))
+    assert found.id == (own or "")
+    assert found.inputs["x"].dtype == other["x"].dtype
+    assert found.inputs["x"].tobytes() == other["x"].tobytes()
+    assert found.inputs["x"].shape == other["x"].shape
 
 
 @pytest.mark.parametrize(
-    ("labels", "names"),
+    "text",
     [
-        ({"classlabels_strings": ["a", "b", "ü"]}, ("a", "b", "ü")),
-        ({"classlabels_int64s": [7, -1, 2**63 - 1]}, (7, -1, 2**63 - 1)),
+        b"",
+        b"{",
+        body(name="y"),
+        body(datatype="FP64"),
+        body(shape=[3]),
+        body(shape=[]),
+        body(shape=[0, 3], data=[]),
+        body(shape=[-1, 3]),
+        body(shape=[1, 4]),
+        body(shape=[2**62, 3]),
+        body(data=[1, 2]),
+        body(data=[1, None, 3]),
+        body(data=[[1, 2, 3]]),
+        body(data=[1, "2", 3]),
+        body(data=[1, True, 3]),
+        body(data=[1, 1e39, 3]),
+        body(data=[1, float("nan"), 3]),
+        body(parameters={"binary_data_size": 12}),
+        body()[:-1] + b', "outputs": [{"name": "y"}]}',
+        body()[:-1] + b', "parameters": {"binary_data_output": true}}',
+        body()[:-1] + b', "id": null}',
+        b'{"inputs": []}',
+        b'{"inputs": [' + b",".join([body()[12:-2]] * 2) + b"]}",
+        b"[" * 5000,
+        body() + b" " * MOST_BYTES,
+        b'{"id": "\xff"}',
     ],
 )
-def test_a_dictionary_per_row_becomes_a_matrix_with_named_columns(labels: dict, names: tuple) -> None:
-    session = ModelSession(zipped(**labels))
-    assert session.signature.outputs == (TensorSpec("zipped", "FP32", (-1, 3), classes=names),)
-    assert session.run({"x": ROWS}, [], Stop()).outputs["zipped"].tolist() == (-ROWS).tolist()
+def test_what_is_not_plain_is_left_to_the_other(text: bytes) -> None:
+    assert PlainReader(FLOATS, max_bytes=2**20).read(text) is None
 
 
-def test_labels_that_are_packed_are_read_too() -> None:
-    name = b"classlabels_int64s"
-    content = zipped(classlabels_int64s=[5, 300, -2])
-    # A key and a length of one byte each stand before the attribute, and before its name.
-    key = content.index(written(1, name)) - 2
-    assert content[key] == 5 << 3 | 2
-    labels = b"\x05" + b"\xac\x02" + b"\xfe" + b"\xff" * 8 + b"\x01"
-    packed = edited(content, {key: written(5, written(1, name) + written(8, labels) + b"\xa0\x01\x07")})
-    assert ModelProto.FromString(packed) == ModelProto.FromString(content)
-    assert make_plain(packed).classes["zipped"] == (5, 300, -2)
+def test_what_is_too_large_or_has_no_json_form_is_left_to_the_other() -> None:
+    assert PlainReader(FLOATS, max_bytes=11).read(body()) is None
+    halves = Signature(FLOATS.inputs, (TensorSpec("y", "FP16", (-1,)),))
+    assert PlainReader(halves, max_bytes=2**20).read(body()) is None
+    assert PlainReader(FLOATS, max_bytes=2**20).read(body()[:-1] + b', "id": "' + b"x" * 1025 + b'"}') is None
 
 
-def test_a_trained_classifier_answers_the_same_with_and_without_dictionaries() -> None:
-    with_maps, rows, _ = a_classifier(seed=1, zipmap=True)
-    names = [spec.name for spec in ModelSession(with_maps).signature.outputs]
-    given = ModelSession(with_maps).run({"features": rows}, [], Stop()).outputs
-    options = onnxruntime.SessionOptions()
-    label, maps = onnxruntime.InferenceSession(with_maps, options).run(names, {"features": rows})
-    assert given[names[0]].tolist() == label.tolist()
-    assert given[names[1]].tolist() == [[row[0], row[1]] for row in maps]
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        (),
+        (TensorSpec("x", "INT64", (-1, 3)),),
+        (TensorSpec("x", "FP16", (-1, 3)),),
+        (TensorSpec("x", "FP32", ()),),
+        (TensorSpec("x", "FP32", (-1, 3)), TensorSpec("y", "FP32", (-1,))),
+    ],
+)
+def test_other_models_have_no_plain_requests(inputs: tuple[TensorSpec, ...]) -> None:
+    assert PlainReader(Signature(inputs, ()), max_bytes=2**20).read(body()) is None
 
 
-def test_a_sequence_of_known_parts_becomes_a_tensor_per_part() -> None:
-    session = ModelSession(parts())
-    assert [(s.name, s.datatype, s.shape) for s in session.signature.outputs] == [
-        ("parts.0", "FP32", (-1, 3)), ("parts.1", "FP32", (-1, 3))]  # fmt: skip
-    outputs = session.run({"x": ROWS}, [], Stop()).outputs
-    assert {name: array.tolist() for name, array in outputs.items()} == {
-        "parts.0": (-ROWS).tolist(), "parts.1": (ROWS + ROWS).tolist()}  # fmt: skip
-    assert list(session.run({"x": ROWS}, ["parts.1"], Stop()).outputs) == ["parts.1"]
-
-
-def test_a_sequence_that_another_operator_reads_stays_for_it() -> None:
-    model = ModelProto.FromString(parts(helper.make_node("ConcatFromSequence", ["parts"], ["all"], axis=0)))
-    model.graph.output.append(helper.make_tensor_value_info("all", FLOAT, None))
-    given = ModelSession(model.SerializeToString()).run({"x": ROWS}, [], Stop()).outputs
-    assert list(given) == ["parts.0", "parts.1", "all"]
-    assert given["all"].tolist() == [*(-ROWS).tolist(), *(ROWS + ROWS).tolist()]
-
-
-def test_a_sequence_whose_parts_would_take_a_name_in_use_is_carried_as_one() -> None:
-    session = ModelSession(parts(helper.make_node("Neg", ["x"], ["parts.0"])))
-    assert [spec.name for spec in session.signature.outputs] == ["parts", "parts.shapes"]
-
-
-def test_what_needs_no_change_is_not_copied() -> None:
-    content = a_classifier(seed=1)[0]
-    assert make_plain(content).content is content
+def test_one_dimension_is_plain_too() -> None:
+    found = PlainReader(Signature((TensorSpec("x", "FP32", (-1,)),), ()), max_bytes=2**20).read(body(shape=[3]))
+    assert found is not None
+    assert found.inputs["x"].tolist() == np.array([1, 2.5, -3], np.float32).tolist()
