@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import kingmaker_serving
 from benchmarks.common.progress import say
 from benchmarks.serving.process import BenchError
 from kingmaker_laptop.binary import cache_folder
@@ -33,6 +34,13 @@ def serve_has(option: str) -> bool:
     """Whether `kingmaker-serving serve` has an option."""
     command = [sys.executable, "-m", "kingmaker_serving", "serve", "--help"]
     return option in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+@cache
+def compile_ours() -> None:
+    """Compile our modules, as the image holds them; the peers' were compiled when they were installed."""
+    package = Path(kingmaker_serving.__file__).parent
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(package)], check=True)
 
 
 @cache

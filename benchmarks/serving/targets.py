@@ -45,6 +45,7 @@ def serving(folder: Path, *options: str) -> Target:
     (keys / "1").write_bytes(_KEY)
     command += ["--id-keys", str(keys)]
     environment = {"KINGMAKER_POD_NAME": "bench", "KINGMAKER_POD_IP": "127.0.0.1"}
+    programs.compile_ours()
     return _target("kingmaker", command, folder, port, grpc, environment, management)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from typing import Final
 
 from kingmaker_serving.engine.modelsfile import ModelsFile
@@ -54,6 +55,8 @@ async def answer(settings: Settings, state: State, file: ModelsFile | None, keys
         site.on_refused = app.refused
         async with listening(site, settings.host, settings.port, Connection), calling(settings, state) as drain:
             state.is_loaded = True
+            # What a first scrape needs comes now, on a thread: imported before, it would keep everybody waiting.
+            asyncio.get_running_loop().run_in_executor(None, import_module, "kingmaker_serving.server.metrics")
             logger.info("ready", extra={"host": settings.host, "port": settings.port})
             await asked.wait()
             # From here on each answer closes its connection.
