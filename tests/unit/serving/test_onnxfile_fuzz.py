@@ -11,6 +11,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from kingmaker_serving.errors import Reason, VerbError
 from kingmaker_serving.models.onnxfile import ALLOWED_DOMAINS, inspect
+from kingmaker_serving.models.plain import make_plain
 from support.onnx_models import a_model
 
 X, Y = ("x", TensorProto.FLOAT, [3]), ("y", TensorProto.FLOAT, [3])
@@ -91,6 +92,32 @@ def test_what_passes_holds_nothing_that_protobuf_reads_and_must_not_be_loaded(
         at = place % (len(content) + 1)
         content = content[:at] + added + content[at + dropped :]
     check(content)
+
+
+def zipped() -> bytes:
+    """A model that ends with a dictionary per row and with a sequence, so that both are taken apart."""
+    nodes = [
+        helper.make_node("ZipMap", ["x"], ["z"], domain="ai.onnx.ml", classlabels_int64s=[3, -1]),
+        helper.make_node("SequenceConstruct", ["x", "x"], ["s"]),
+    ]
+    return a_model(nodes, [X], [("z", TensorProto.FLOAT, None), ("s", TensorProto.FLOAT, None)],
+                   domains=[("ai.onnx.ml", 3)]).SerializeToString()  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(st.lists(EDIT, max_size=4))
+def test_a_changed_model_is_made_plain_or_refused_and_stays_a_message(edits: list[tuple[int, int, bytes]]) -> None:
+    content = zipped()
+    for place, dropped, added in edits:
+        at = place % (len(content) + 1)
+        content = content[:at] + added + content[at + dropped :]
+    try:
+        ModelProto.FromString(content)
+        found = make_plain(content)
+    except (DecodeError, ValueError):
+        return
+    # What was a model for protobuf is one afterwards, and holds nothing that is more dangerous than before.
+    assert dangers(ModelProto.FromString(found.content)) <= dangers(ModelProto.FromString(content))
 
 
 def varint(value: int, *, length: int) -> bytes:
