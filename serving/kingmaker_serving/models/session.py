@@ -42,7 +42,8 @@ class Stop:
         self.options.terminate = True
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: that would cost a microsecond per request.
+@dataclass(slots=True)
 class Execution:
     """What a run gave: outputs by name, and the seconds that the model alone took."""
 
