@@ -8,7 +8,22 @@ from kingmaker_serving.errors import ErrorCode, ServingError
 from kingmaker_serving.labels.ids import NO_ID
 from kingmaker_serving.protocol.values import InferenceRequest
 
+Arrays = Mapping[str, np.ndarray]
 OUT_OF_TIME = ServingError(ErrorCode.DEADLINE, "the model did not answer in time; send fewer rows, or allow more time")
+
+
+class Run:
+    """One run of the model for several requests: their rows one after another, shared by their jobs."""
+
+    __slots__ = ("inputs", "noted", "outputs", "size")
+
+    def __init__(self, inputs: Arrays, outputs: Arrays, size: int) -> None:
+        """Take the arrays of all rows, and how many jobs there are."""
+        self.inputs = inputs
+        self.outputs = outputs
+        self.size = size
+        self.noted: list[Job] | None = []
+        """Those that were answered and not counted yet; None once some were counted on their own."""
 
 
 class Job:
@@ -16,7 +31,7 @@ class Job:
 
     __slots__ = (
         *("answers", "began", "deadline", "decision", "error", "is_over", "made", "names", "_on_done"),
-        *("outputs", "request", "rows", "seconds"),
+        *("outputs", "request", "rows", "run", "seconds"),
     )
 
     def __init__(
@@ -51,6 +66,8 @@ class Job:
         self.error: ServingError | None = None
         self.seconds = 0.0
         """What the model alone took: of a run of several requests, this one's share by rows."""
+        self.run: Run | None = None
+        """The run that it was part of; None when it ran alone."""
         self.is_over = False
         self.made = NO_ID
         """The request id, once there is an answer."""

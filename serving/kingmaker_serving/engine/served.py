@@ -176,7 +176,7 @@ class ServedModel:
         """Count an answer that was sent."""
         seconds = time.perf_counter() - job.began
         rows = len(job.answers) or job.rows
-        self.counting.add(job.decision, rows, seconds, job.inputs, job.outputs)
+        self.counting.add(job, rows, seconds)
         if job.decision == SHADOW:
             return
         if job.request.id or job.made.is_wide:

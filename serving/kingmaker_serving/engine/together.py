@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from kingmaker_serving.engine.job import Job
+from kingmaker_serving.engine.job import Job, Run
 from kingmaker_serving.errors import ErrorCode, ServingError
 from kingmaker_serving.models.session import ModelSession, Stop
 
@@ -64,10 +64,12 @@ def run_batch(session: ModelSession, batch: Batch, stop: Stop) -> list[Outcome]:
     if any(not array.ndim or len(array) != batch.rows for array in outputs.values()):
         return [_alone(session, job, stop) for job in jobs]
     share = execution.seconds / batch.rows
+    run = Run(inputs, outputs, len(jobs))
     outcomes: list[Outcome] = []
     start = 0
     for job in jobs:
         end = start + job.rows
+        job.run = run
         outcomes.append(({name: outputs[name][start:end] for name in job.names if name in outputs}, share * job.rows))
         start = end
     return outcomes
