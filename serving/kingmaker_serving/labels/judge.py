@@ -153,7 +153,7 @@ class Judge:
     async def _replace_own_ids(self, given: Sequence[_Given]) -> None:
         """Put request ids in the place of clients' own ids, known here or at the other pods."""
         missing: dict[str, list[_Given]] = {}
-        for one in given:
+        async for one in _in_turns(given):
             if not looks_like_an_id(one.id):
                 known = self._verdicts.own_ids.find(one.id)
                 if known:
