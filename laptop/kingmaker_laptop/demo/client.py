@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +58,17 @@ class Traffic:
 
     async def change_world(self, world: World) -> None:
         """Let the rows look otherwise from now on."""
+        await self._tell({"world": str(world)})
+
+    async def send_late_labels(self) -> None:
+        """Have the labels of the first requests sent, which were kept back."""
+        await self._tell({"labels": "late"})
+
+    async def _tell(self, wish: Mapping[str, str]) -> None:
         stdin = self._child.stdin
         if stdin is None or self._child.returncode is not None:
             raise DemoError(f"the load generator ended with {self._child.returncode}")
-        stdin.write(json.dumps({"world": str(world)}).encode() + b"\n")
+        stdin.write(json.dumps(wish).encode() + b"\n")
         await stdin.drain()
 
     def check(self) -> None:

@@ -20,6 +20,7 @@ from kingmaker_laptop.demo.stage import DEPLOYMENT, NAMESPACE, Stage
 from kingmaker_laptop.demo.steps import (
     Props,
     break_unit,
+    label_late,
     promote_better,
     retrain_after_shift,
     roll_back_harmful,
@@ -116,6 +117,7 @@ async def play(stage: Stage, props: Props) -> None:
     await roll_back_harmful(stage, props)
     await break_unit(stage)
     await retrain_after_shift(stage)
+    await label_late(stage)
 
 
 async def sum_up(stage: Stage) -> int:
@@ -128,7 +130,7 @@ async def sum_up(stage: Stage) -> int:
         screen.table(await stage.place.kubectl("get", kind, "-n", NAMESPACE))
     screen.heading(f"{report['sent']:,} requests, {report['failed']} failed, in {stage.seconds:.0f} s")
     screen.plain(f"  latency p50 {report['p50Milliseconds']:g} ms, p99 {report['p99Milliseconds']:g} ms")
-    labels = f"{report['labelsPosted']:,} labels posted late, {report['labelsUnmatched']} for pods already gone"
+    labels = f"{report['labelsPosted']:,} labels posted late, {report['labelsUnmatched']} for no known request"
     screen.plain(f"  {labels}, {sum(report['labelFailures'].values())} failed")
     for reason, count in {**report["failures"], **report["labelFailures"]}.items():
         screen.plain(f"  {count} x {reason}")

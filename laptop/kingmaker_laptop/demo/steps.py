@@ -146,6 +146,16 @@ async def retrain_after_shift(stage: Stage) -> None:
     stage.say("ModelDriftDetected=False: the shifted data is what the new champion was trained on", good=True)
 
 
+async def label_late(stage: Stage) -> None:
+    """Labels of the first requests arrive, long after the pods that answered them."""
+    kept = stage.load.report["labelsKept"]
+    await stage.wait(f"{CHAMPION} gone", lambda view: all(v["name"] != CHAMPION for v in view.variants), seconds=60)
+    await stage.load.send_late_labels()
+    await stage.wait("late labels taken", lambda _: stage.load.report["labelsLate"] == kept, seconds=30)
+    stage.say(f"Labels of the first {kept} requests arrive now, and all of them count", good=True)
+    stage.screen.evidence(f"{CHAMPION} answered them, whose pods are gone: what a label needs is in the request's id")
+
+
 async def _apply(stage: Stage, manifest: str) -> None:
     await stage.place.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=manifest)
 

@@ -51,6 +51,10 @@ class Tally:
     by_status: Counter[str] = field(default_factory=Counter)
     labels_posted: int = 0
     labels_unmatched: int = 0
+    labels_kept: int = 0
+    """Requests whose labels wait until somebody asks for them."""
+    labels_late: int = 0
+    """Those of them whose labels were taken then."""
     label_failures: Counter[str] = field(default_factory=Counter)
     latencies: Latencies = field(default_factory=Latencies)
 
@@ -95,6 +99,8 @@ class Tally:
             "failures": dict(self.failures),
             "labelsPosted": self.labels_posted,
             "labelsUnmatched": self.labels_unmatched,
+            "labelsKept": self.labels_kept,
+            "labelsLate": self.labels_late,
             "labelFailures": dict(self.label_failures),
             "p50Milliseconds": round(1000 * self.latencies.percentile(0.50), 1),
             "p99Milliseconds": round(1000 * self.latencies.percentile(0.99), 1),

@@ -1,7 +1,7 @@
 """The load generator: a process of its own that asks the served model at a fixed rate and never waits for answers.
 
-It obeys commands on stdin, one JSON object per line (`{"world": "shifted"}`), reports its counts on stdout twice a
-second, and ends when stdin does: whoever started it can't leave it behind.
+It obeys commands on stdin, one JSON object per line (`{"world": "shifted"}`, `{"labels": "late"}`), reports its counts
+on stdout twice a second, and ends when stdin does: whoever started it can't leave it behind.
 """
 
 import argparse
@@ -36,6 +36,8 @@ _MOST_LABELS: Final = 4000
 """Labels that wait for their time or are under way, at most."""
 _FRESH_ROWS: Final = 2000
 _LABEL_DELAY_SECONDS: Final = (1.0, 3.0)
+_KEPT_LABELS: Final = 20
+"""Requests, the first ones, whose labels wait until they are asked for."""
 _LABEL_TRIES: Final = 12
 """Ten seconds apart: a kubelet may take 90 to bring the names of new pods to those that pass labels on."""
 
@@ -69,6 +71,9 @@ class Generator:
         self._fresh: deque[str] = deque(maxlen=_FRESH_ROWS)
         self._asking: set[asyncio.Task[None]] = set()
         self._labelling: set[asyncio.Task[None]] = set()
+        self._kept: list[dict[str, Any]] = []
+        self.late = asyncio.Event()
+        """Set when the labels that were kept shall be sent."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`, then wait for what is in flight."""
@@ -77,6 +82,7 @@ class Generator:
         async with aiohttp.ClientSession(
             self._target.url, connector=connector, timeout=timeout, trust_env=False
         ) as session:
+            _start(self._label_late(session), self._labelling, _MOST_LABELS)
             due = asyncio.get_running_loop().time()
             while not stop.is_set():
                 self._send(self._ask(session, self._population.draw(self.world)))
@@ -135,6 +141,10 @@ class Generator:
             self._record(drawn)
             return
         self.tally.judge(version, predicted, labels)
+        if len(self._kept) < _KEPT_LABELS:
+            self._kept.append({"id": request, "labels": labels})
+            self.tally.labels_kept = len(self._kept)
+            return
         try:
             status, text = await self._post(session, {"id": request, "labels": labels})
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -143,10 +153,23 @@ class Generator:
         if status == 200:
             self.tally.labels_posted += 1
         elif status == 404:
-            # The pod that answered is gone, as challengers that lost are: its labels judge nobody any more.
             self.tally.labels_unmatched += 1
         else:
             self.tally.fail_label(f"{status}: {text[:160].decode(errors='replace')}")
+
+    async def _label_late(self, session: aiohttp.ClientSession) -> None:
+        """Send the labels that were kept, all at once, when somebody asks for it."""
+        await self.late.wait()
+        lines = "\n".join(map(json.dumps, self._kept))
+        headers = {"Content-Type": "application/x-ndjson"}
+        try:
+            async with session.post(
+                f"/v2/models/{self._target.model}/feedback", data=lines, headers=headers
+            ) as response:
+                *_, last = (await response.text()).splitlines()
+            self.tally.labels_late = json.loads(last)["total"]["accepted"]
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, LookupError) as error:
+            self.tally.fail_label(f"{type(error).__name__}: {error}"[:160])
 
     async def _post(self, session: aiohttp.ClientSession, body: dict[str, Any]) -> tuple[int, bytes]:
         """Post labels, again where the server says that it may work later, and give the last status and text."""
@@ -222,7 +245,11 @@ async def _obey(generator: Generator, stop: asyncio.Event) -> None:
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     try:
         while line := await reader.readline():
-            generator.world = World(json.loads(line)["world"])
+            wish = json.loads(line)
+            if wish.get("labels") == "late":
+                generator.late.set()
+            else:
+                generator.world = World(wish["world"])
     finally:
         stop.set()
         transport.close()
