@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, NoReturn
 
 from kingmaker_serving.engine.job import OUT_OF_TIME, Job
 from kingmaker_serving.engine.pace import Pace
@@ -20,6 +20,10 @@ logger = logging.getLogger(__name__)
 QUICK_SECONDS: Final = 0.001
 """A run expected to be over by then is not worth a thread: handing work over and back costs a tenth of that, and the
 interpreter's lock more. Longer, and other connections would notice."""
+_MOST_SECONDS: Final = 0.02
+"""What is read later than this in a turn of the loop is refused: it has waited as long, and so would all that come
+after it. Some 500 requests of a small model are answered in that time: fewer clients, each waiting for its answer, never
+meet it."""
 _SLOW_SECONDS: Final = 0.05
 _SLOW_RUNS: Final = 3
 """So many runs on the loop in a row that took so long show that the model's time depends on more than rows: it gets
@@ -65,6 +69,7 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Job] = deque()
         self._is_due = False
+        self._due_since = 0.0
         self._idle: asyncio.Event | None = None
         self._is_closed = False
         self._busy = 0
@@ -76,6 +81,7 @@ class Runner:
         self.on_run: Callable[[Sequence[Job]], None] | None = None
         """Hears of every run, once its jobs have their outcomes."""
         self.places = workers + queue
+        self._no_place = f"{self.places} requests are being worked on or waiting, which is the limit"
         self.taken = 0
         self.refused = 0
         self.batches = 0
@@ -87,6 +93,18 @@ class Runner:
         """Requests that wait for their run."""
         return len(self._waiting)
 
+    def check(self) -> None:
+        """Pass while there is room for a request. Asked before a body is read, so that a refusal costs little.
+
+        Raises:
+            ServingError: OVERLOADED.
+        """
+        if self.is_quick:
+            if self._is_due and time.perf_counter() - self._due_since > _MOST_SECONDS:
+                self._refuse(f"requests have waited for over {_MOST_SECONDS * 1000:g} ms before they were read")
+        elif self.taken >= self.places:
+            self._refuse(self._no_place)
+
     def put(self, job: Job) -> None:
         """Take a job; it gets its outcome later.
 
@@ -95,22 +113,32 @@ class Runner:
         """
         if self._is_closed:
             raise ServingError(ErrorCode.NOT_READY, "this version is not served any more; ask again")
-        if self.taken >= self.places:
-            self.refused += 1
-            message = f"{self.places} requests are being worked on or waiting, which is the limit; try again"
-            raise ServingError(ErrorCode.OVERLOADED, message)
+        self.check()
+        if self.is_quick and (self.taken >= self.places or len(self._waiting) >= self.max_rows):
+            # To run is the quickest way to have room; what takes long waits for a thread all the same.
+            self._run_waiting()
+            if self.taken >= self.places:
+                self._refuse(self._no_place)
         self.taken += 1
         self._waiting.append(job)
         if not self._is_due:
             self._is_due = True
+            self._due_since = time.perf_counter()
             if self._max_delay and not self.is_quick:
                 self._loop.call_later(self._max_delay, self._turn)
             else:
                 self._loop.call_soon(self._turn)
 
+    def _refuse(self, why: str) -> NoReturn:
+        self.refused += 1
+        raise ServingError(ErrorCode.OVERLOADED, f"{why}; try again")
+
     def _turn(self) -> None:
-        """Run, or hand over, what has come."""
+        """The turn of the loop is over: run, or hand over, what has come."""
         self._is_due = False
+        self._run_waiting()
+
+    def _run_waiting(self) -> None:
         while self._waiting:
             batch = form_batch(self._waiting, max_rows=self.max_rows)
             is_quick = self.is_quick and self._pace.seconds(batch.rows) <= QUICK_SECONDS

@@ -46,6 +46,7 @@ class Call:
             self._apart(self._read, self._submit)
             return
         try:
+            self._model.runner.check()
             self._submit(self._read())
         except Exception as error:  # noqa: BLE001  # the server's edge: nothing goes beyond
             self._fail(error)

@@ -106,15 +106,40 @@ async def test_who_has_gone_is_not_run(session: ModelSession, watch: Watch) -> N
     runner.close()
 
 
-async def test_there_are_places_and_no_more(session: ModelSession, watch: Watch) -> None:
-    runner = a_runner(session, QUICK, watch, queue=1)
+async def test_there_are_places_and_no_more(watch: Watch) -> None:
+    runner = a_runner(ModelSession(endless()), SLOW, watch, queue=1)
     ask = Asked(runner)
-    futures = [ask.put("features", rows_of(seed))[1] for seed in range(2)]
-    with pytest.raises(ServingError, match="which is the limit") as caught:
-        ask.put("features", rows_of(3))
-    assert caught.value.code is ErrorCode.OVERLOADED
+    futures = [ask.put("x", np.ones(1, np.float32))[1] for _ in range(2)]
+    for refused in (runner.check, lambda: ask.put("x", np.ones(1, np.float32))):
+        with pytest.raises(ServingError, match="2 requests are being worked on") as caught:
+            refused()
+        assert caught.value.code is ErrorCode.OVERLOADED
+    runner.abandon(ServingError(ErrorCode.NOT_READY, "enough"))
     await asyncio.gather(*futures)
-    assert (await ask.put("features", rows_of(4))[1]).error is None
+    assert runner.refused == 2
+    runner.close()
+
+
+async def test_on_the_loop_a_full_batch_runs_at_once(session: ModelSession, watch: Watch) -> None:
+    runner = a_runner(session, QUICK, watch, max_rows=4)
+    ask = Asked(runner)
+    futures = [ask.put("features", rows_of(seed))[1] for seed in range(9)]
+    assert (runner.batches, runner.waiting) == (2, 1)
+    assert all(job.error is None for job in await asyncio.gather(*futures))
+    assert (runner.refused, runner.taken) == (0, 0)
+    runner.close()
+
+
+async def test_what_is_read_late_in_a_turn_is_refused(session: ModelSession, watch: Watch) -> None:
+    runner = a_runner(session, QUICK, watch)
+    ask = Asked(runner)
+    future = ask.put("features", rows_of(1))[1]
+    runner._due_since -= 0.021
+    with pytest.raises(ServingError, match="waited for over 20 ms") as caught:
+        ask.put("features", rows_of(2))
+    assert caught.value.code is ErrorCode.OVERLOADED
+    assert (await future).error is None
+    assert (await ask.put("features", rows_of(3))[1]).error is None
     assert runner.refused == 1
     runner.close()
 
