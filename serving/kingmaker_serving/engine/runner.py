@@ -17,13 +17,13 @@ from kingmaker_serving.models.session import ModelSession, Stop
 
 logger = logging.getLogger(__name__)
 
-QUICK_SECONDS: Final = 0.001
+QUICK_SECONDS: Final = 0.0005
 """A run expected to be over by then is not worth a thread: handing work over and back costs a tenth of that, and the
 interpreter's lock more. Longer, and other connections would notice."""
-_MOST_SECONDS: Final = 0.02
-"""What is read later than this in a turn of the loop is refused: it has waited as long, and so would all that come
-after it. Some 500 requests of a small model are answered in that time: fewer clients, each waiting for its answer, never
-meet it."""
+_SOONEST_SECONDS: Final = 0.02
+"""What is read later than this in a turn of the loop, and after as many runs as there are places, is refused: it has
+waited as long, and so would all that come after it. Some 500 requests of a small model are answered in that time: fewer
+clients, each waiting for its answer, never meet it."""
 _SLOW_SECONDS: Final = 0.05
 _SLOW_RUNS: Final = 3
 """So many runs on the loop in a row that took so long show that the model's time depends on more than rows: it gets
@@ -81,6 +81,7 @@ class Runner:
         self.on_run: Callable[[Sequence[Job]], None] | None = None
         """Hears of every run, once its jobs have their outcomes."""
         self.places = workers + queue
+        self._patience = max(_SOONEST_SECONDS, self.places * pace.first)
         self._no_place = f"{self.places} requests are being worked on or waiting, which is the limit"
         self.taken = 0
         self.refused = 0
@@ -100,8 +101,8 @@ class Runner:
             ServingError: OVERLOADED.
         """
         if self.is_quick:
-            if self._is_due and time.perf_counter() - self._due_since > _MOST_SECONDS:
-                self._refuse(f"requests have waited for over {_MOST_SECONDS * 1000:g} ms before they were read")
+            if self._is_due and time.perf_counter() - self._due_since > self._patience:
+                self._refuse(f"requests have waited for over {self._patience * 1000:.0f} ms before they were read")
         elif self.taken >= self.places:
             self._refuse(self._no_place)
 
