@@ -101,9 +101,9 @@ class Records:
             records = await self.all(meta.namespace, meta.uid)
             record = max(records, key=_number, default=None)
             sequence = _sequence(record, meta.uid)
-            if meta.uid not in self._refused:
-                # These are all there are; whose the next one's name is, its creation tells.
-                return Latest(_state(record) if record and sequence else State())
+            if not sequence and meta.uid not in self._refused:
+                # A new deployment's: whose the first one's name is, its creation tells.
+                return Latest(State())
         while True:
             # Records that were committed just before a crash are newer than status.
             newer = await self._cluster.get("Decision", meta.namespace, decision_name(meta.name, sequence + 1))

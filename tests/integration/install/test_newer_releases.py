@@ -33,7 +33,8 @@ def some(tmp_path: Path) -> Path:
 def installed(pip: Pip, python: Path) -> dict[str, str]:
     """Give the versions of everything that is installed, by name, but for the installers."""
     listed = pip([str(python), "-m", "pip", "list", "--format=json", "--disable-pip-version-check"])
-    versions = {entry["name"].lower().replace("_", "-"): entry["version"] for entry in json.loads(listed.stdout)}
+    # As locks write names: PEP 503.
+    versions = {re.sub("[-_.]+", "-", entry["name"]).lower(): entry["version"] for entry in json.loads(listed.stdout)}
     return {name: version for name, version in versions.items() if name not in {"pip", "setuptools"}}
 
 

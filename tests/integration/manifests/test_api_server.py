@@ -66,18 +66,20 @@ async def apply(client: KubeClient, body: dict[str, Any], namespace: str, **opti
     moved = body | {"metadata": body["metadata"] | {"namespace": namespace}}
     query = {"fieldManager": "kingmaker", "force": "true", "fieldValidation": "Strict"} | options
     words = "&".join(f"{key}={value}" for key, value in query.items())
-    if body["kind"] == "Job":
+    if body["kind"] in {"Job", "Secret"}:
         return await create_once(client, moved, namespace, words.replace("&force=true", ""))
     return await client.patch(f"{path_of(body, namespace)}/{body['metadata']['name']}?{words}", moved, kind=APPLY)
 
 
 async def create_once(client: KubeClient, body: dict[str, Any], namespace: str, words: str) -> dict[str, Any]:
-    """Create a Job, which the operator never changes; the second time read it."""
+    """Create a Job or a Secret, which the operator never changes; the second time read it, if that is allowed."""
     try:
         return await client.create(f"{path_of(body, namespace)}?{words}", body)
     except ApiError as error:
         if error.status != 409:
             raise
+        if body["kind"] == "Secret":
+            return body
         return await client.get(f"{path_of(body, namespace)}/{body['metadata']['name']}")
 
 

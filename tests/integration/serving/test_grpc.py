@@ -27,6 +27,7 @@ from support.goprogram import ensure_program
 from support.grpcclient import INFER, Called, a_message, call
 from support.http2 import converse
 from support.onnx_models import echo, endless, expanding
+from support.requests import a_request
 from support.servers import CLASSES, Server, a_server, eventually
 
 ROOT = Path(__file__).parents[3]
@@ -445,11 +446,18 @@ def test_a_server_that_ends_says_so_and_answers_what_it_has(packages: dict[str, 
         watch = channel.unary_stream("/grpc.health.v1.Health/Watch", None, messages.HealthCheckResponse.FromString)
         statuses = iter(watch(b"", timeout=60))
         assert next(statuses).status == 1
+        # Somebody else keeps asking, so it goes on however long this client takes to connect anew.
+        enough = threading.Event()
+        others = threading.Thread(target=lambda: [server.infer(a_request(rows)) for _ in iter(enough.is_set, True)])
+        others.start()
+        stack.callback(others.join)
+        stack.callback(enough.set)
         server.process.send_signal(signal.SIGTERM)
         assert next(statuses).status == 2
         # Whoever has not heard of it yet is answered.
         infer = channel.unary_unary(INFER)
         assert infer(a_message(rows).SerializeToString(), timeout=10)
+        enough.set()
         assert server.process.wait(timeout=30) == 0
         assert "Traceback" not in server.log.read_text()
 
