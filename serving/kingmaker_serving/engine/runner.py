@@ -22,8 +22,9 @@ QUICK_SECONDS: Final = 0.0005
 interpreter's lock more. Longer, and other connections would notice."""
 _SOONEST_SECONDS: Final = 0.02
 """What is read later than this in a turn of the loop, and after as many runs as there are places, is refused: it has
-waited as long, and so would all that come after it. Some 500 requests of a small model are answered in that time: fewer
-clients, each waiting for its answer, never meet it."""
+waited as long, and so would all that come after it. In time of the processor: a process that was kept from it has no
+more to do than before. Some 500 requests of a small model are answered in that time: fewer clients, each waiting for its
+answer, never meet it."""
 _SLOW_SECONDS: Final = 0.05
 _SLOW_RUNS: Final = 3
 """So many runs on the loop in a row that took so long show that the model's time depends on more than rows: it gets
@@ -101,8 +102,8 @@ class Runner:
             ServingError: OVERLOADED.
         """
         if self.is_quick:
-            if self._is_due and time.perf_counter() - self._due_since > self._patience:
-                self._refuse(f"requests have waited for over {self._patience * 1000:.0f} ms before they were read")
+            if self._is_due and time.thread_time() - self._due_since > self._patience:
+                self._refuse(f"requests are read that have waited for {self._patience * 1000:.0f} ms or more")
         elif self.taken >= self.places:
             self._refuse(self._no_place)
 
@@ -124,7 +125,7 @@ class Runner:
         self._waiting.append(job)
         if not self._is_due:
             self._is_due = True
-            self._due_since = time.perf_counter()
+            self._due_since = time.thread_time()
             if self._max_delay and not self.is_quick:
                 self._loop.call_later(self._max_delay, self._turn)
             else:
