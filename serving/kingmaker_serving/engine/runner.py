@@ -23,8 +23,8 @@ interpreter's lock more. Longer, and other connections would notice."""
 _SOONEST_SECONDS: Final = 0.02
 """What is read later than this in a turn of the loop, and after as many runs as there are places, is refused: it has
 waited as long, and so would all that come after it. In time of the processor: a process that was kept from it has no
-more to do than before. Some 500 requests of a small model are answered in that time: fewer clients, each waiting for its
-answer, never meet it."""
+more to do than before. Some 500 requests of a small model are answered in that time: fewer clients, who wait for their
+answers, never meet it."""
 _SLOW_SECONDS: Final = 0.05
 _SLOW_RUNS: Final = 3
 """So many runs on the loop in a row that took so long show that the model's time depends on more than rows: it gets

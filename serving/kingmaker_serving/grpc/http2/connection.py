@@ -155,8 +155,6 @@ class Connection(asyncio.Protocol):
         }
         more = _CONNECTION_WINDOW - frames.DEFAULT_WINDOW
         self.transport.write(frames.settings(wanted) + frames.window_update(0, more))
-        if self._host.is_draining:
-            self.ask_to_leave()
 
     def _frames(self, data: bytes, at: int) -> int:
         """Take all that is complete; give where the rest begins."""
@@ -276,6 +274,9 @@ class Connection(asyncio.Protocol):
             raise StreamFault(stream_id, H2Error.REFUSED_STREAM)
         stream = self.streams[stream_id] = self._host.open(self, stream_id, head)
         stream.opened()
+        if self._host.is_draining:
+            # Not when it came: a client that is sent away before it has asked comes back at once, and for ever.
+            self.ask_to_leave()
         if flags & frames.END_STREAM:
             self._complete(stream)
 
