@@ -21,7 +21,7 @@ QUICK_SECONDS: Final = 0.0005
 """A run expected to be over by then is not worth a thread: handing work over and back costs a tenth of that, and the
 interpreter's lock more. Longer, and other connections would notice."""
 _SOONEST_SECONDS: Final = 0.02
-"""What is read later than this in a turn of the loop, and after as many runs as there are places, is refused: it has
+"""What is read later than this in a turn of the loop, after as many requests as there are places, is refused: it has
 waited as long, and so would all that come after it. In time of the processor: a process that was kept from it has no
 more to do than before. Some 500 requests of a small model are answered in that time: fewer clients, who wait for their
 answers, never meet it."""
@@ -71,6 +71,7 @@ class Runner:
         self._waiting: deque[Job] = deque()
         self._is_due = False
         self._due_since = 0.0
+        self._taken_in_turn = 0
         self._idle: asyncio.Event | None = None
         self._is_closed = False
         self._busy = 0
@@ -82,7 +83,6 @@ class Runner:
         self.on_run: Callable[[Sequence[Job]], None] | None = None
         """Hears of every run, once its jobs have their outcomes."""
         self.places = workers + queue
-        self._patience = max(_SOONEST_SECONDS, self.places * pace.first)
         self._no_place = f"{self.places} requests are being worked on or waiting, which is the limit"
         self.taken = 0
         self.refused = 0
@@ -102,8 +102,9 @@ class Runner:
             ServingError: OVERLOADED.
         """
         if self.is_quick:
-            if self._is_due and time.thread_time() - self._due_since > self._patience:
-                self._refuse(f"requests are read that have waited for {self._patience * 1000:.0f} ms or more")
+            is_full = self._is_due and self._taken_in_turn >= self.places
+            if is_full and time.thread_time() - self._due_since > _SOONEST_SECONDS:
+                self._refuse(f"requests are read that have waited for {_SOONEST_SECONDS * 1000:.0f} ms or more")
         elif self.taken >= self.places:
             self._refuse(self._no_place)
 
@@ -122,9 +123,11 @@ class Runner:
             if self.taken >= self.places:
                 self._refuse(self._no_place)
         self.taken += 1
+        self._taken_in_turn += 1
         self._waiting.append(job)
         if not self._is_due:
             self._is_due = True
+            self._taken_in_turn = 1
             self._due_since = time.thread_time()
             if self._max_delay and not self.is_quick:
                 self._loop.call_later(self._max_delay, self._turn)

@@ -131,10 +131,12 @@ async def test_on_the_loop_a_full_batch_runs_at_once(session: ModelSession, watc
 
 
 async def test_what_is_read_late_in_a_turn_is_refused(session: ModelSession, watch: Watch) -> None:
-    runner = a_runner(session, QUICK, watch)
+    runner = a_runner(session, QUICK, watch, queue=1)
     ask = Asked(runner)
-    future = ask.put("features", rows_of(1))[1]
+    ask.put("features", rows_of(0))
     runner._due_since -= 0.021
+    # Its places are promised, however long a run takes.
+    future = ask.put("features", rows_of(1))[1]
     with pytest.raises(ServingError, match="waited for 20 ms") as caught:
         ask.put("features", rows_of(2))
     assert caught.value.code is ErrorCode.OVERLOADED
