@@ -114,6 +114,14 @@ class Server:
         return self.process.wait(timeout=DEADLINE_SECONDS)
 
 
+def a_folder(tmp_path: Path, onnx: bytes) -> Path:
+    """Give a folder with a model and nothing else, as `fetch` leaves it."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(onnx)
+    return folder
+
+
 def digests(folder: Path) -> list[str]:
     """Arguments for the files that a folder has."""
     arguments = []

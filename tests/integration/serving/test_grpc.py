@@ -28,7 +28,7 @@ from support.grpcclient import INFER, Called, a_message, call
 from support.http2 import converse
 from support.onnx_models import echo, endless, expanding
 from support.requests import a_request
-from support.servers import CLASSES, Server, a_server, eventually
+from support.servers import CLASSES, Server, a_folder, a_server, eventually
 
 ROOT = Path(__file__).parents[3]
 LIMIT = 20_000
@@ -45,13 +45,6 @@ def server(packages: dict[str, Path]) -> Iterator[Server]:
     options = ["--max-request-bytes", str(LIMIT), "--body-seconds", "1"]
     with a_server(packages["churn-1"], *options, task=CLASSES) as running:
         yield running
-
-
-def a_folder(tmp_path: Path, onnx: bytes) -> Path:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "model.onnx").write_bytes(onnx)
-    return folder
 
 
 def target(server: Server) -> str:

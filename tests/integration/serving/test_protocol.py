@@ -15,7 +15,7 @@ from onnx import TensorProto
 
 from support.onnx_models import echo, endless, expanding, two_inputs
 from support.requests import a_request
-from support.servers import CLASSES, Server, a_server, eventually
+from support.servers import CLASSES, Server, a_folder, a_server, eventually
 
 LIMIT = 20_000
 
@@ -25,13 +25,6 @@ def server(packages: dict[str, Path]) -> Iterator[Server]:
     options = ["--max-request-bytes", str(LIMIT), "--body-seconds", "0.5"]
     with a_server(packages["churn-1"], *options, task=CLASSES) as running:
         yield running
-
-
-def a_folder(tmp_path: Path, onnx: bytes) -> Path:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "model.onnx").write_bytes(onnx)
-    return folder
 
 
 def test_an_answer_says_who_gave_it(server: Server, rows: np.ndarray) -> None:

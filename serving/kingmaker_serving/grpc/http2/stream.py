@@ -1,5 +1,6 @@
 """One stream: a request on its way in, and an answer on its way out."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,7 @@ if TYPE_CHECKING:
     from kingmaker_serving.grpc.http2.connection import Connection
 
 
-class Stream:
+class Stream(ABC):
     """What a connection knows of a stream. Whoever answers streams adds what it does with them.
 
     Attributes:
@@ -45,21 +46,21 @@ class Stream:
         self.last_words: bytes | None = None
         self.stuck_since = 0.0
 
-    def opened(self) -> None:
+    def opened(self) -> None:  # noqa: B027  # nothing to do is right for most
         """Know that the connection knows it: from now on it can be answered."""
 
+    @abstractmethod
     def receive(self, content: bytes) -> None:
         """Take a piece of the request's body."""
-        raise NotImplementedError
 
+    @abstractmethod
     def complete(self) -> None:
         """Know that the request has ended."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lost(self) -> None:
         """Know that nobody waits for the answer any more: the client, its connection or the server gave up."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self, now: float) -> None:
         """Give up what took too long; called about once a second."""
-        raise NotImplementedError
