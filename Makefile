@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup quickstart demo test unit integration scale e2e kills images test-cluster kind kind-down lint generate verify bench bench-scale bench-serving lock clean
+.PHONY: help setup quickstart demo test unit integration scale e2e kills images test-cluster kind kind-down lint generate verify bench bench-scale bench-serving bench-decisions lock clean
 
 help: ## Say what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -83,6 +83,9 @@ bench-scale: setup ## 1,000 deployments with traffic beside the floor: a table a
 bench-serving: setup ## The server beside a bare program and its peers: a table and build/bench/serving.json (ARGS=--quick)
 	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.serving $(ARGS)
 
+bench-decisions: setup ## False alarms, promotions, rollbacks beside others': a table and build/bench/decisions.json (B=B5 for one, ARGS=--quick)
+	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.decisions $(if $(B),--only $(B)) $(ARGS)
+
 bench: setup ## Ratios measured side by side
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 
@@ -100,6 +103,7 @@ lock: setup ## Lock the dependencies after a change of pyproject.toml (UPGRADE=1
 	$(COMPILE) --group olah -o tests/programs/olah/requirements.lock
 	$(COMPILE) tests/programs/exporters/requirements.in -o tests/programs/exporters/requirements.lock
 	for peer in mlserver kserve bentoml; do $(COMPILE) benchmarks/serving/peers/$$peer/requirements.in -o benchmarks/serving/peers/$$peer/requirements.lock || exit 1; done
+	for peer in evidently nannyml river alibi report; do $(COMPILE) benchmarks/decisions/peers/$$peer/requirements.in -o benchmarks/decisions/peers/$$peer/requirements.lock || exit 1; done
 
 clean: ## Remove what was installed and made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build

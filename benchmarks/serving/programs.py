@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import kingmaker_serving
-from benchmarks.common.progress import say
+from benchmarks.common import environments
 from benchmarks.serving.process import BenchError
 from kingmaker_laptop.binary import cache_folder
 from kingmaker_laptop.locks import locked
@@ -76,19 +76,10 @@ def _build(binary: Path) -> None:
 
 def environment(peer: str, folder: Path) -> Path:
     """Give the folder of programs of a peer's environment, installed below `folder` the first time, minutes."""
-    lock = PEERS / peer / "requirements.lock"
-    made = folder / f"{peer}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    programs, stamp = made / "bin", made / ".installed"
-    if stamp.exists():
-        return programs
-    say(f"installing {peer} into {made}, once")
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / f"{peer}.lock"):
-        _run([sys.executable, "-m", "venv", "--clear", str(made)])
-        pip = [str(programs / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        _run([*pip, "--no-deps", "--require-hashes", "--only-binary=:all:", "-r", str(lock)])
-        stamp.touch()
-    return programs
+    try:
+        return environments.environment(peer, PEERS / peer / "requirements.lock", folder)
+    except environments.EnvironmentFailedError as error:
+        raise BenchError(str(error)) from error
 
 
 def _run(command: list[str], **options: object) -> None:
