@@ -20,6 +20,7 @@ VERBS: Final[Mapping[str, str]] = {
     "url": "kingmaker_laptop.verbs.url",
     "history": "kingmaker.cli.history",
     "explain": "kingmaker.cli.explain",
+    "simulate": "kingmaker.cli.simulate",
 }
 """The module of each verb, in the order of the help. A new verb is a new module and its line here."""
 

@@ -1,0 +1,1 @@
+"""A ModelDeployment's policy over recorded history: the same `decide`, without a cluster."""
