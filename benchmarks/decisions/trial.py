@@ -145,3 +145,13 @@ def play(trial: Trial, feed: Feed, looks: int) -> Outcome:
         if record and (trial.run is None or str(record.action) == "Pause"):
             return Outcome(str(record.action), str(record.reason), number + 1, trial)
     return Outcome("", "", looks, trial)
+
+
+def feed_on(trial: Trial, feed: Feed, look: int) -> None:
+    """Let arms go on as they were split last, though the contest is over."""
+    if trial.run is None:
+        ended = Trial(trial.mdep)
+        ended.pods = trial.pods
+        feed(ended, look)
+    else:
+        feed(trial, look)
