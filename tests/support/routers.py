@@ -166,10 +166,11 @@ def a_route(
     decision: int = 1,
     cluster_ip: str | None = None,
     affinity_header: str | None = None,
+    draw: int = 0,
 ) -> RoutePlan:
     """A route to the given models; the first is the champion."""
     backends = tuple(Backend(model, weight, endpoints.get(model, ())) for model, weight in weights.items())
-    return RoutePlan(decision, backends, cluster_ip, affinity_header)
+    return RoutePlan(decision, backends, cluster_ip, affinity_header, draw)
 
 
 def set_routes(server: AdsServer, **routes: RoutePlan) -> None:

@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kingmaker.core.counts.baseline import Baseline
+from kingmaker.core.counts.bucket_samples import read_buckets
 from kingmaker.core.counts.cells import CellVector, widths_of
 from kingmaker.core.counts.process import ProcessCounts, start_of
 from kingmaker.core.counts.samples import MOST, Dropped, parse_labels, read_samples
 
 _PREFIX: Final = b"kingmaker_profile_"
+_BUCKETS: Final = _PREFIX + b"bucket_"
 _CELLS: Final = tuple(_PREFIX + family for family in (b"feature_total{", b"prediction_total{", b"score_total{"))
 _INFO: Final = _PREFIX + b"info{"
 _START: Final = _PREFIX + b"start_time_seconds"
@@ -80,12 +82,15 @@ class ExpositionReader:
     def _read(self, pod_uid: str, content: bytes, baselines: Mapping[str, Baseline], pod: str) -> Read:
         lines = content.split(b"\n")
         cells = [line for line in lines if line.startswith(_CELLS)]
+        buckets = [line for line in lines if line.startswith(_BUCKETS)]
         dropped: Counter[Dropped] = Counter()
-        info, start, samples = _read_head([line for line in lines if not line.startswith(_CELLS)], dropped)
+        info, start, samples = _read_head([n for n in lines if not n.startswith((*_CELLS, _BUCKETS))], dropped)
         if pod and info.get("pod") not in (pod, "", None):
             message = f"it has the counts of pod {info['pod'][:100]!r}, expected {pod!r}"
             raise UnreadableError(message)
-        counted, unknown = read_samples(samples, own=start_of(info["model_digest"]))
+        own = start_of(info["model_digest"])
+        counted, unknown = read_samples(samples, own=own)
+        by_bucket, unread = read_buckets(buckets, own=own)
         baseline = baselines.get(info["baseline_digest"])
         vector = self._read_cells(cells, baseline, dropped) if baseline else None
         counts = ProcessCounts(
@@ -97,8 +102,9 @@ class ExpositionReader:
             counted.own,
             vector,
             counted.others,
+            by_bucket,
         )
-        return Read(counts, dropped + unknown)
+        return Read(counts, dropped + unknown + unread)
 
     def _read_cells(self, lines: Sequence[bytes], baseline: Baseline, dropped: Counter[Dropped]) -> CellVector:
         pairs = [line.rpartition(b" ") for line in lines]

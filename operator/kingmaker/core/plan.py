@@ -88,13 +88,15 @@ class Backend:
 class RoutePlan:
     """What every router of the namespace shall do with this deployment's requests.
 
-    `decision` is 0 when the split is not the decided one, for want of ready pods: such requests are no evidence.
+    `decision` is 0 when the split is not the decided one, for want of ready pods: such requests are no evidence. With
+    another `draw` entities fall to variants anew.
     """
 
     decision: int
     backends: tuple[Backend, ...]
     cluster_ip: str | None
     affinity_header: str | None
+    draw: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything that was decided and still matters. `sequence` numbers the decision that led here; 0 means none."""
+    """Everything that was decided and still matters. `sequence` numbers the decision that led here; 0 means none.
+
+    `draw` numbers the decision since which entities fall to variants as they do, where there is affinity.
+    """
 
     sequence: int = 0
     at: datetime | None = None
@@ -129,6 +132,7 @@ class State:
     contests: tuple[Contest, ...] = ()
     traffic: tuple[Share, ...] = ()
     traffic_sequence: int = 0
+    draw: int = 0
     judged: tuple[Judged, ...] = ()
     runs: tuple[Run, ...] = ()
     lost_runs: int = 0

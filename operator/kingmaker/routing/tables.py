@@ -8,6 +8,7 @@ from typing import Any, Final
 from envoy.config.route.v3 import route_pb2, scoped_route_pb2
 
 from kingmaker.core.plan import Backend, RoutePlan
+from kingmaker.routing.buckets import BUCKET_HEADER, affinity_metadata
 from kingmaker.routing.clusters import ClusterNames, cluster_names, labels_cluster
 from kingmaker.routing.messages import message, serialise
 
@@ -93,6 +94,7 @@ def _labels(deployment: str) -> dict[str, Any]:
     """Send labels to any pod of any variant. What has the same request id in its header finds the same pod again."""
     return {
         "match": {"path": f"/v2/models/{deployment}/feedback"},
+        "requestHeadersToRemove": [BUCKET_HEADER],
         "route": {
             "timeout": f"{TIMEOUT_SECONDS}s",
             "cluster": labels_cluster(deployment),
@@ -110,6 +112,7 @@ def _previews(route: RoutePlan, model: str, names: ClusterNames) -> list[dict[st
             "match": match | {"headers": [exact]},
             "route": _action(route) | {"cluster": cluster},
             "requestHeadersToAdd": [_stamp(0)],
+            "requestHeadersToRemove": [BUCKET_HEADER],
         }
         for match, cluster in ((_GRPC_CALLS, names.grpc), (_REQUESTS, names.rest))
     ]
@@ -121,25 +124,25 @@ def _splits(deployment: str, route: RoutePlan, names: Mapping[str, ClusterNames]
         text = f"model deployment {deployment} has no variant that can answer now; try again"
         return [{"match": _REQUESTS, "directResponse": {"status": 503, "body": {"inlineString": text}}}]
     return [
-        _split(route, _GRPC_CALLS, [(names[model].grpc, weight) for model, weight in weights]),
-        _split(route, _REQUESTS, [(names[model].rest, weight) for model, weight in weights]),
+        _split(deployment, route, _GRPC_CALLS, [(names[model].grpc, weight) for model, weight in weights]),
+        _split(deployment, route, _REQUESTS, [(names[model].rest, weight) for model, weight in weights]),
     ]
 
 
-def _split(route: RoutePlan, match: dict[str, Any], weights: list[tuple[str, int]]) -> dict[str, Any]:
-    """Split by the same shares of the same hash, whatever the protocol: affinity does not depend on it."""
+def _split(deployment: str, route: RoutePlan, match: dict[str, Any], weights: list[tuple[str, int]]) -> dict[str, Any]:
+    """Split by the same shares of the same buckets, whatever the protocol: affinity does not depend on it."""
     clusters: dict[str, Any] = {"clusters": [{"name": name, "weight": weight} for name, weight in weights]}
+    split: dict[str, Any] = {"match": match, "requestHeadersToAdd": [_stamp(route.decision)]}
     if route.affinity_header:
-        clusters["useHashPolicy"] = True
-    return {
-        "match": match,
-        "route": _action(route) | {"weightedClusters": clusters},
-        "requestHeadersToAdd": [_stamp(route.decision)],
-    }
+        clusters["headerName"] = BUCKET_HEADER
+        split["metadata"] = affinity_metadata(route.affinity_header, f"{deployment}/{route.draw}")
+    else:
+        split["requestHeadersToRemove"] = [BUCKET_HEADER]
+    return split | {"route": _action(route) | {"weightedClusters": clusters}}
 
 
 def _layout(backends: tuple[Backend, ...]) -> Iterable[Backend]:
-    """Order the shares over the hash's range so that growth takes from the champion alone: others at both ends."""
+    """Order the shares over the buckets so that growth takes from the champion alone: others at both ends."""
     if len(backends) < 2:
         return backends
     champion, first, *rest = backends

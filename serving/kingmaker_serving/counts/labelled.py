@@ -17,6 +17,7 @@ from math import ceil, isfinite, log2
 from typing import Final
 
 from kingmaker_serving.counts.baseline import OTHER, Column
+from kingmaker_serving.counts.bucketed import NO_BUCKET, BucketSeries, add_class
 from kingmaker_serving.counts.series import NONE, PAST, Series
 from kingmaker_serving.digest import sha256
 
@@ -73,6 +74,8 @@ class LabelCounts:
         self.classes = Series("feedback_classes_total", *who, "score", "predicted", "true", "outcome")
         self.errors = Series("feedback_errors_total", *who, "side", "error")
         self.ages = Series("feedback_age_total", "model", "digest", "le")
+        self.buckets = BucketSeries("bucket_feedback_total", *who, "bucket", "count")
+        self.bucket_classes = BucketSeries("bucket_classes_total", *who, "bucket", "predicted", "true", "outcome")
         self.unmatched = Series("feedback_unmatched_total")
         self.repeated = Series("feedback_repeated_total")
         self.unpaired = Series("feedback_unpaired_total")
@@ -89,7 +92,7 @@ class LabelCounts:
     @property
     def series(self) -> tuple[Series, ...]:
         """All counters, in the order of the exposition."""
-        own = (self.rows, self.requests, self.classes, self.errors, self.ages)
+        own = (self.rows, self.requests, self.classes, self.errors, self.ages, self.buckets, self.bucket_classes)
         pairs = (self.pair_rows, self.pair_requests, self.pair_classes, self.pair_errors)
         return (*own, self.unmatched, self.repeated, self.unpaired, *pairs)
 
@@ -112,7 +115,7 @@ class LabelCounts:
             self._decisions.add(decision)
         return str(decision)
 
-    def count(self, key: Key, seen: Seen, *, cell: int | None, age_seconds: float) -> None:
+    def count(self, key: Key, seen: Seen, *, cell: int | None, age_seconds: float, bucket: str = NO_BUCKET) -> None:
         """Count the labels of one request.
 
         Args:
@@ -120,18 +123,29 @@ class LabelCounts:
             seen: What they said.
             cell: Of the predicting model's score, counted from 0; None without one.
             age_seconds: How long after the answer they came.
+            bucket: Of the request.
         """
         correct = sum(seen.rows)
         self.rows.add(*key, "correct", count=correct)
         self.rows.add(*key, "wrong", count=len(seen.rows) - correct)
         self.requests.add(*key, seen.share)
         self.ages.add(key[0], key[1], _age(age_seconds))
+        if bucket:
+            self._count_bucket(key, seen, bucket)
         if seen.error is not None:
             _add_bounded(self.errors, key, (_side(seen.error), error_cell(seen.error)))
             return
         score = "" if cell is None else str(cell)
         outcome = _outcome(seen.is_right)
         _add_bounded(self.classes, key, (score, seen.predicted, seen.true, outcome), keep=(outcome,))
+
+    def _count_bucket(self, key: Key, seen: Seen, bucket: str) -> None:
+        """Count the same by bucket: requests, their wrong shares in eighths, and of classes the drawn row."""
+        where = (*key, bucket)
+        self.buckets.add(*where, "requests")
+        self.buckets.add(*where, "eighths", count=SHARES.index(seen.share))
+        if seen.error is None:
+            add_class(self.bucket_classes, where, seen.predicted, seen.true, is_right=seen.is_right)
 
     def count_pair(self, challenger: str, decision: int | None, champion: Seen, other: Seen) -> None:
         """Count the labels of a request that a challenger answered, too.

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from kingmaker_serving.counts.baseline import Baseline
+from kingmaker_serving.counts.bucketed import BucketSeries
 from kingmaker_serving.counts.cells import CellCounts
 from kingmaker_serving.counts.labelled import LabelCounts
 from kingmaker_serving.counts.series import PAST, Series, sample
@@ -64,6 +65,8 @@ class Profile:
         self.requests = Series("requests_total", "decision", "outcome")
         self.rows = Series("rows_total", "decision")
         self.latency = Series("latency_total", "decision", "le")
+        self.bucket_latency = BucketSeries("bucket_latency_total", "decision", "bucket", "le")
+        self.bucket_failures = BucketSeries("bucket_failures_total", "decision", "bucket")
         self.labels = LabelCounts(baseline.prediction if baseline else None)
         self.pairs = Series("shadow_pairs_total", "challenger", "decision", "result")
         self.failures = Series("shadow_failures_total", "challenger", "decision", "side")
@@ -77,7 +80,8 @@ class Profile:
     @property
     def series(self) -> tuple[Series, ...]:
         """All counters but the cells and those of labels, in the order of the exposition."""
-        return (self.requests, self.rows, self.latency, self.pairs, self.failures, self.slower, self.distances)
+        own = (self.requests, self.rows, self.latency, self.bucket_latency, self.bucket_failures)
+        return (*own, self.pairs, self.failures, self.slower, self.distances)
 
     def admit(self, decision: str) -> str:
         """Give the label to count a decision under; the newest few have their own, so that labels stay bounded."""
@@ -95,17 +99,22 @@ class Profile:
             self._decisions.add(number)
         return str(number)
 
-    def count_request(self, decision: str, outcome: str) -> None:
+    def count_request(self, decision: str, outcome: str, bucket: str = "") -> None:
         """Count an infer request: outcome ok, client_error or server_error."""
         self.requests.add(decision, outcome)
+        if bucket and outcome == "server_error":
+            self.bucket_failures.add(decision, bucket)
 
-    def count_answers(self, answers: Sequence[tuple[str, int, float]]) -> None:
-        """Count answered requests: decision, rows, and the seconds from the first byte to the answer's last."""
-        for decision, rows, seconds in answers:
+    def count_answers(self, answers: Sequence[tuple[str, str, int, float]]) -> None:
+        """Count answered requests: decision, bucket, rows, and the seconds from the first byte to the answer's last."""
+        for decision, bucket, rows, seconds in answers:
             admitted = self.admit(decision)
             self.requests.add(admitted, "ok")
             self.rows.add(admitted, count=rows)
-            self.latency.add(admitted, EDGE_NAMES[bisect_left(LATENCY_EDGES, seconds)])
+            edge = EDGE_NAMES[bisect_left(LATENCY_EDGES, seconds)]
+            self.latency.add(admitted, edge)
+            if bucket:
+                self.bucket_latency.add(admitted, bucket, edge)
             self.seconds += seconds
 
     def count_cells(self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:

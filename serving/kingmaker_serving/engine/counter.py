@@ -20,7 +20,7 @@ class Counting:
     def __init__(self, profile: Profile) -> None:
         """Take where it goes."""
         self._profile = profile
-        self._answers: list[tuple[str, int, float]] = []
+        self._answers: list[tuple[str, str, int, float]] = []
         self._tensors: list[tuple[Arrays, Arrays]] = []
         self._runs: dict[int, Run] = {}
         """Of which some jobs were answered, others not yet."""
@@ -36,7 +36,7 @@ class Counting:
             rows: Rows answered.
             seconds: From its first byte to the answer's last.
         """
-        self._answers.append((job.decision, rows, seconds))
+        self._answers.append((job.decision, job.bucket, rows, seconds))
         if self._counts_cells:
             self._note(job)
         self._rows += rows

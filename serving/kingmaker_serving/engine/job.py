@@ -30,7 +30,7 @@ class Job:
     """A request that waits, runs, or has its outcome: `outputs` or `error`. Used from the event loop only."""
 
     __slots__ = (
-        *("answers", "began", "deadline", "decision", "error", "is_over", "made", "names", "_on_done"),
+        *("answers", "began", "bucket", "deadline", "decision", "error", "is_over", "made", "names", "_on_done"),
         *("outputs", "request", "rows", "run", "seconds"),
     )
 
@@ -40,6 +40,7 @@ class Job:
         names: Sequence[str],
         *,
         decision: str,
+        bucket: str = "",
         began: float,
         deadline: float,
         on_done: Callable[["Job"], None],
@@ -50,6 +51,7 @@ class Job:
             request: Fits the signature.
             names: Outputs to compute: those asked for, and those that are counted.
             decision: Label to count it under.
+            bucket: Likewise; empty for none.
             began: When its first byte came, `time.perf_counter`.
             deadline: When nobody waits for it any more, likewise.
             on_done: Called once, with the outcome; not after `cancel`.
@@ -57,6 +59,7 @@ class Job:
         self.request = request
         self.names = names
         self.decision = decision
+        self.bucket = bucket
         self.began = began
         self.deadline = deadline
         self._on_done = on_done

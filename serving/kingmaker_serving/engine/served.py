@@ -109,6 +109,7 @@ class ServedModel:
         request: InferenceRequest,
         *,
         decision: str,
+        bucket: str = "",
         began: float,
         deadline: float,
         on_done: Callable[[Job], None],
@@ -118,6 +119,7 @@ class ServedModel:
         Args:
             request: Fits the signature.
             decision: Label to count it under: a sequence number, `none` or `shadow`.
+            bucket: Likewise; empty for none.
             began: When its first byte came, `time.perf_counter`.
             deadline: When nobody waits for it any more, likewise.
             on_done: Called once on the event loop, `job.error` or `job.outputs` is set. Not after `job.cancel()`.
@@ -128,7 +130,7 @@ class ServedModel:
         names = self._all
         if request.outputs:
             names = tuple(dict.fromkeys((*(output.name for output in request.outputs), *self._watched)))
-        job = Job(request, names, decision=decision, began=began, deadline=deadline, on_done=on_done)
+        job = Job(request, names, decision=decision, bucket=bucket, began=began, deadline=deadline, on_done=on_done)
         self.runner.put(job)
         return job
 
@@ -164,7 +166,8 @@ class ServedModel:
         scores = self._numbers(job, self._score) if self._score else None
         decision = int(job.decision) if job.decision.isdigit() else None
         is_copied = self.is_copied and job.decision != SHADOW
-        job.made = self.ids.make(decision, label, scores, is_copied=is_copied)
+        bucket = int(job.bucket) if job.bucket else None
+        job.made = self.ids.make(decision, label, scores, bucket=bucket, is_copied=is_copied)
         request = job.request
         wanted = [output.name for output in request.outputs] or self._names
         # An optional output may have no value.
@@ -182,10 +185,10 @@ class ServedModel:
         if job.request.id or job.made.is_wide:
             self.judge.note(job.made, job.request.id, self._label(job))
 
-    def failed(self, decision: str, error: ServingError) -> None:
+    def failed(self, decision: str, error: ServingError, bucket: str = "") -> None:
         """Count a request that got an error."""
         outcome = "server_error" if error.code.status >= 500 else "client_error"
-        self.profile.count_request(self.profile.admit(decision), outcome)
+        self.profile.count_request(self.profile.admit(decision), outcome, bucket)
 
     def decision(self, stamp: bytes | None, *, is_shadow: bool) -> str:
         """Give the label for what a router stamped on a request."""

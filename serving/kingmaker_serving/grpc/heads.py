@@ -29,6 +29,7 @@ class CallHead:
         encoding: How messages are packed that say so of themselves: `identity`, `gzip`, `deflate`, or what is unknown.
         takes: In which packings the client takes answers.
         decision: What the router stamped on it; None without a stamp.
+        bucket: Likewise.
         is_shadow: Whether a champion sent it for comparison.
         length: Bytes of the body; None where the client does not say.
     """
@@ -39,6 +40,7 @@ class CallHead:
     encoding: bytes
     takes: frozenset[bytes]
     decision: bytes | None
+    bucket: bytes | None
     is_shadow: bool
     length: int | None
 
@@ -63,6 +65,7 @@ def read_head(fields: list[Field]) -> CallHead:
         encoding=found.get(b"grpc-encoding", b"identity"),
         takes=frozenset(accepted),
         decision=found.get(b"kingmaker-decision"),
+        bucket=found.get(b"kingmaker-bucket"),
         is_shadow=b"kingmaker-shadow" in found,
         length=_length(found),
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from kingmaker_serving import __version__
+from kingmaker_serving.counts.bucketed import read_bucket
 from kingmaker_serving.engine.job import OUT_OF_TIME, Job
 from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.errors import ErrorCode, ServingError
@@ -78,12 +79,13 @@ class ModelInfer:
 class _Inference:
     """Leads one call through a model."""
 
-    __slots__ = ("_call", "_decision", "_is_gone", "_job", "_model")
+    __slots__ = ("_bucket", "_call", "_decision", "_is_gone", "_job", "_model")
 
     def __init__(self, call: Call, model: ServedModel) -> None:
         self._call = call
         self._model = model
         self._decision = model.decision(call.head.decision, is_shadow=call.head.is_shadow)
+        self._bucket = read_bucket(call.head.bucket)
         self._job: Job | None = None
         self._is_gone = False
 
@@ -107,6 +109,7 @@ class _Inference:
         self._job = self._model.submit(
             request,
             decision=self._decision,
+            bucket=self._bucket,
             began=call.began,
             deadline=call.began + seconds,
             on_done=self._done,
@@ -149,7 +152,7 @@ class _Inference:
         if self._is_gone:
             return
         known = error if isinstance(error, ServingError) else ServingError(ErrorCode.INTERNAL, "a bug")
-        self._model.failed(self._decision, known)
+        self._model.failed(self._decision, known, self._bucket)
         self._call.fail(error, [(b"kingmaker-model", self._model.version)])
 
     def _lost(self) -> None:
@@ -159,7 +162,7 @@ class _Inference:
         seconds = self._call.head.seconds
         if seconds is not None and self._call.connection.now() - self._call.began >= seconds - _AT_ONCE_SECONDS:
             # At their deadline clients cancel by themselves, a moment before or after this side gives up.
-            self._model.failed(self._decision, OUT_OF_TIME)
+            self._model.failed(self._decision, OUT_OF_TIME, self._bucket)
 
     def _apart(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Work on a thread, then go on here."""

@@ -1,10 +1,11 @@
 """Request ids: sealed, and with all in them that a label needs to be judged, wherever and whenever it arrives.
 
-An id is base64url of: a version (1 byte), the key's fingerprint (4), a nonce (12), and what AES-256-GCM made of
+An id is base64url of: a version (1 byte; 2 where there is a bucket), the key's fingerprint (4), a nonce (12), and what
+AES-256-GCM made of
 
     form, flags (1 byte each), decision, time (4 each), cell of the score (1), first bytes of the model's digest (8),
-    the model's name (1 and up to 63), of a regression its tolerance (8), an address (4 or 16) where a pod remembers
-    more than the id says, and the answers, one per row.
+    the model's name (1 and up to 63), of a regression its tolerance (8), in version 2 the bucket (2), an address (4 or
+    16) where a pod remembers more than the id says, and the answers, one per row.
 
 The name of the deployment is authenticated with it: an id of one deployment is none in another, whatever their keys.
 """
@@ -37,6 +38,9 @@ NO_DECISION: Final = 0xFFFFFFFF
 NO_CELL: Final = 255
 
 _VERSION: Final = b"\x01"
+_WITH_BUCKET: Final = b"\x02"
+"""A server of before finds no id in it, which is better than another answer than was given."""
+_VERSIONS: Final = (_VERSION, _WITH_BUCKET)
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
@@ -45,6 +49,7 @@ _MOST_INSIDE: Final = MOST_TEXT // 4 * 3 - _FRONT_BYTES - _TAG_BYTES
 _MOST_NAME: Final = 63
 _HEAD: Final = struct.Struct(">BBIIB")
 _TOLERANCE: Final = struct.Struct(">d")
+_BUCKET: Final = struct.Struct(">H")
 _REGRESSION, _REMEMBERED, _WIDE, _IPV6 = 1, 2, 4, 8
 _WORD: Final = 2**64 - 1
 
@@ -85,6 +90,8 @@ class Answered:
     """The answers are at that pod."""
     answers: list[Value]
     """One per row; empty where the id does not have them."""
+    bucket: int | None = None
+    """Of the router; None where it split requests one by one."""
 
     @property
     def random(self) -> int:
@@ -151,6 +158,7 @@ class Ids:
         answers: np.ndarray | None,
         scores: np.ndarray | None = None,
         *,
+        bucket: int | None = None,
         is_copied: bool = False,
     ) -> RequestId:
         """Make the id of an answered request. May be called from any thread.
@@ -159,6 +167,7 @@ class Ids:
             decision: Under which it was routed, 0..999,999,999.
             answers: The label output, one value per row; None where labels can't be compared with it.
             scores: The output that the baseline's score is about.
+            bucket: Into which the router put it, 0..9,999; None for none.
             is_copied: Challengers get copies: labels are passed on to this pod, which remembers what they said.
         """
         nonce = self._nonce()
@@ -170,25 +179,27 @@ class Ids:
             if scores is not None and self._scores is not None:
                 row = draw_row(_mix(nonce), answers.size) if answers.size > 1 else 0
                 place = min(self._scores.find(scores, row), NO_CELL)
-        is_wide = packed is None or len(packed[1]) + len(self._who) > _MOST_INSIDE - _HEAD.size - len(self._address)
+        who = self._who if bucket is None else self._who + _BUCKET.pack(bucket)
+        is_wide = packed is None or len(packed[1]) + len(who) > _MOST_INSIDE - _HEAD.size - len(self._address)
         form, content = packed if packed is not None and not is_wide else (NONE, b"")
         if is_wide:
             flags |= _WIDE | self._address_flags
         elif is_copied:
             flags |= self._address_flags
         number = NO_DECISION if decision is None else decision
-        inside = _HEAD.pack(form, flags, number, int(self._clock()), place) + self._who
+        inside = _HEAD.pack(form, flags, number, int(self._clock()), place) + who
         inside += self._address + content if flags & _REMEMBERED else content
         key = self._keys.current
         sealed = key.cipher.encrypt(nonce, inside, self._about)
-        raw = binascii.b2a_base64(_VERSION + key.fingerprint + nonce + sealed, newline=False)
+        version = _VERSION if bucket is None else _WITH_BUCKET
+        raw = binascii.b2a_base64(version + key.fingerprint + nonce + sealed, newline=False)
         text = raw.translate(_URL_SAFE, b"=").decode()
         return RequestId(text, nonce, is_wide)
 
     def read(self, text: str) -> Answered | None:
         """Read an id of any pod of this deployment; None when it is none, or its key is not here any more."""
         raw = _decode(text)
-        if raw is None or raw[:1] != _VERSION:
+        if raw is None or raw[:1] not in _VERSIONS:
             return None
         key = self._keys.find(raw[1 : 1 + FINGERPRINT_BYTES])
         if key is None:
@@ -198,7 +209,7 @@ class Ids:
             inside = key.cipher.decrypt(nonce, raw[_FRONT_BYTES:], self._about)
         except InvalidTag:
             return None
-        return _parse(nonce, inside)
+        return _parse(nonce, inside, has_bucket=raw[:1] == _WITH_BUCKET)
 
     def _nonce(self) -> bytes:
         prefix, numbers = self._nonces
@@ -212,7 +223,7 @@ class Ids:
 def looks_like_an_id(text: str) -> bool:
     """Whether a text has the form of an id, whoever made it; a client's own ids have another."""
     raw = _decode(text)
-    return raw is not None and raw[:1] == _VERSION
+    return raw is not None and raw[:1] in _VERSIONS
 
 
 def short_digest(digest: str) -> bytes:
@@ -237,7 +248,7 @@ def _decode(text: str) -> bytes | None:
     return raw if len(raw) >= _FRONT_BYTES + _TAG_BYTES else None
 
 
-def _parse(nonce: bytes, inside: bytes) -> Answered | None:
+def _parse(nonce: bytes, inside: bytes, *, has_bucket: bool) -> Answered | None:
     """Read what was sealed. Who knows the key may have sealed anything, so a form that is none is no id."""
     try:
         form, flags, decision, seconds, cell = _HEAD.unpack_from(inside)
@@ -249,6 +260,10 @@ def _parse(nonce: bytes, inside: bytes) -> Answered | None:
         if flags & _REGRESSION:
             (tolerance,) = _TOLERANCE.unpack_from(inside, end)
             end += _TOLERANCE.size
+        bucket = None
+        if has_bucket:
+            (bucket,) = _BUCKET.unpack_from(inside, end)
+            end += _BUCKET.size
         address = ""
         if flags & _REMEMBERED:
             at, end = end, end + (16 if flags & _IPV6 else 4)
@@ -259,7 +274,7 @@ def _parse(nonce: bytes, inside: bytes) -> Answered | None:
     number = None if decision == NO_DECISION else decision
     place = None if cell == NO_CELL else cell
     is_wide = bool(flags & _WIDE)
-    return Answered(nonce, number, seconds, model, digest, tolerance, place, address, is_wide, answers)
+    return Answered(nonce, number, seconds, model, digest, tolerance, place, address, is_wide, answers, bucket)
 
 
 def _mix(nonce: bytes) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from kingmaker_serving.counts.bucketed import NO_BUCKET
 from kingmaker_serving.counts.labelled import LabelCounts
 from kingmaker_serving.errors import ErrorCode, ServingError
 from kingmaker_serving.labels.answers import Value
@@ -80,7 +81,9 @@ class Verdicts:
         names = self.counts.names
         seen = see(answered.answers, labels, tolerance=answered.tolerance, random=random, name=names.of)
         key = self.counts.key(answered.model, answered.digest, answered.decision)
-        self.counts.count(key, seen, cell=answered.cell, age_seconds=self._clock() - answered.seconds)
+        age = self._clock() - answered.seconds
+        bucket = NO_BUCKET if answered.bucket is None else str(answered.bucket)
+        self.counts.count(key, seen, cell=answered.cell, age_seconds=age, bucket=bucket)
         return len(labels)
 
     def judge_remembered(self, answered: Answered, labels: Sequence[Value]) -> int:

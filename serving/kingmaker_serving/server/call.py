@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from kingmaker_serving.counts.bucketed import read_bucket
 from kingmaker_serving.engine.job import Job
 from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.errors import ErrorCode, ServingError
@@ -26,7 +27,7 @@ _BINARY: Final = b"application/octet-stream"
 class Call:
     """Leads one exchange through a model."""
 
-    __slots__ = ("_decision", "_exchange", "_is_gone", "_job", "_max_bytes", "_model")
+    __slots__ = ("_bucket", "_decision", "_exchange", "_is_gone", "_job", "_max_bytes", "_model")
 
     def __init__(self, exchange: Exchange, model: ServedModel, *, max_bytes: int) -> None:
         """Take the request, who answers it, and the bound of its body once it is unpacked."""
@@ -35,6 +36,7 @@ class Call:
         self._model = model
         self._max_bytes = max_bytes
         self._decision = model.decision(headers.get(b"kingmaker-decision"), is_shadow=b"kingmaker-shadow" in headers)
+        self._bucket = read_bucket(headers.get(b"kingmaker-bucket"))
         self._job: Job | None = None
         self._is_gone = False
 
@@ -64,7 +66,12 @@ class Call:
             limit = min(limit, int(left) / 1000)
         began = self._exchange.began
         self._job = self._model.submit(
-            request, decision=self._decision, began=began, deadline=began + limit, on_done=self._done
+            request,
+            decision=self._decision,
+            bucket=self._bucket,
+            began=began,
+            deadline=began + limit,
+            on_done=self._done,
         )
 
     def _done(self, job: Job) -> None:
@@ -112,7 +119,7 @@ class Call:
         known = error if isinstance(error, ServingError) else _bug(error)
         if known.__cause__ is not None and known.code is ErrorCode.INTERNAL:
             logger.error("request failed by a bug", exc_info=known.__cause__)
-        self._model.failed(self._decision, known)
+        self._model.failed(self._decision, known, self._bucket)
         self._exchange.reply(error_reply(known, ((b"kingmaker-model", self._model.version),)))
 
     def _gone(self) -> None:

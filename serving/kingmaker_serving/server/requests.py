@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from kingmaker_serving import __version__
+from kingmaker_serving.counts.bucketed import read_bucket
 from kingmaker_serving.engine.served import ServedModel
 from kingmaker_serving.errors import ErrorCode, ServingError
 from kingmaker_serving.labels.messages import LINE_TYPES, MOST_BYTES
@@ -62,7 +63,8 @@ class RequestsApp:
         model = self._infer.get(target)
         if model is not None:
             stamp = headers.get(b"kingmaker-decision")
-            model.failed(model.decision(stamp, is_shadow=b"kingmaker-shadow" in headers), error)
+            decision = model.decision(stamp, is_shadow=b"kingmaker-shadow" in headers)
+            model.failed(decision, error, read_bucket(headers.get(b"kingmaker-bucket")))
 
     def _follow(self) -> None:
         """Know the paths of what is served now: finding them must cost nothing."""

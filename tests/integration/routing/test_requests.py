@@ -12,6 +12,7 @@ import pytest
 
 from kingmaker.core.plan import RoutePlan
 from kingmaker.routing.ads import AdsServer
+from support.buckets import bucket_of
 from support.routers import (
     NAMESPACE,
     Router,
@@ -227,6 +228,46 @@ async def test_an_entity_keeps_its_variant_while_the_challenger_grows(world: Wor
         )
     assert on_challenger[0] < on_challenger[1] < on_challenger[2]
     assert 50 < len(on_challenger[2]) < 100
+
+
+async def test_an_entity_falls_into_the_bucket_of_its_hash_and_takes_it_along(world: World) -> None:
+    weights = {"churn-1": 50, "churn-2": 50}
+    await world.apply(a_route(weights, world.endpoints, decision=7, affinity_header="x-entity-id", draw=7))
+    for entity in ("customer-1", "Ünïcode", "x" * 300, "7"):
+        _, text, answer = await world.post({"x-entity-id": entity, "kingmaker-bucket": "3"})
+        bucket = bucket_of("churn/7", entity)
+        (asked,) = [u for u in world.upstreams.values() if u.address in text]
+        assert asked.headers["kingmaker-bucket"] == str(bucket)
+        # The challenger has the first half of each hundred.
+        assert answer["kingmaker-model"] == ("churn-2" if bucket % 100 < 50 else "churn-1")
+
+
+async def test_another_draw_sends_entities_elsewhere(world: World) -> None:
+    entities = [f"customer-{n}" for n in range(150)]
+    on_challenger: list[set[str]] = []
+    for draw in (1, 2):
+        weights = {"churn-1": 50, "churn-2": 50}
+        await world.apply(a_route(weights, world.endpoints, decision=draw, affinity_header="x-entity-id", draw=draw))
+        answers = await asyncio.gather(*(world.post({"x-entity-id": e}) for e in entities))
+        on_challenger.append(
+            {e for e, (_, _, h) in zip(entities, answers, strict=True) if h["kingmaker-model"] == "churn-2"}
+        )
+    both = on_challenger[0] & on_challenger[1]
+    # Independent draws share a quarter of the entities; five standard deviations.
+    assert abs(len(both) - 37.5) < 5 * math.sqrt(150 * 0.25 * 0.75)
+
+
+async def test_clients_choose_no_bucket(world: World) -> None:
+    forged = {"kingmaker-bucket": "3"}
+    await world.apply(a_route({"churn-1": 100}, world.endpoints, decision=1))
+    await world.models(10, forged)
+    assert all("kingmaker-bucket" not in u.headers for u in world.upstreams.values() if u.requests)
+    await world.apply(a_route({"churn-1": 50, "churn-2": 50}, world.endpoints, decision=2, affinity_header="x-user"))
+    await world.models(10, forged | {"kingmaker-model": "churn-2"})
+    asked = [u for u in world.upstreams.values() if u.model == "churn-2"]
+    assert all("kingmaker-bucket" not in u.headers for u in asked if u.requests)
+    # Without an entity each request has a bucket of its own, drawn.
+    assert len(await world.models(40, forged)) == 2
 
 
 async def test_requests_without_the_affinity_header_are_split_at_random(world: World) -> None:

@@ -165,7 +165,7 @@ def test_a_reader_that_remembers_lines_reads_other_lines_right() -> None:
 
 def test_it_reads_what_servers_write() -> None:
     profile = Profile(Identity("a", MODEL, REFERENCE, "a-1", 1700000000.125))
-    profile.count_answers([("3", 4, 0.004)])
+    profile.count_answers([("3", "", 4, 0.004)])
     profile.count_request("3", "server_error")
     profile.count_request("3", "client_error")
     profile.pairs.add("b", "3", "agree", count=2)

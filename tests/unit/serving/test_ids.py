@@ -45,17 +45,25 @@ def read(pod: Ids, text: str) -> Answered:
     st.text(string.ascii_lowercase + string.digits + "-.", min_size=1, max_size=253),
     st.ip_addresses(),
     st.booleans(),
+    st.none() | st.integers(0, 9_999),
 )
-@example(decision=1, values=[2**63 - 1] * 32, model="m" * 253, address="fd00::1", is_copied=True)
+@example(decision=1, values=[2**63 - 1] * 32, model="m" * 253, address="fd00::1", is_copied=True, bucket=9_999)
 def test_another_pod_reads_what_a_label_needs(
-    keys: Keys, decision: int | None, values: list[int], model: str, address: object, is_copied: bool
+    keys: Keys,
+    decision: int | None,
+    values: list[int],
+    model: str,
+    address: object,
+    is_copied: bool,
+    bucket: int | None,
 ) -> None:
-    made = a_pod(keys, model=model, address=str(address)).make(decision, np.array(values), is_copied=is_copied)
+    pod = a_pod(keys, model=model, address=str(address))
+    made = pod.make(decision, np.array(values), bucket=bucket, is_copied=is_copied)
     found = read(a_pod(keys, model="churn-1", task=PRICES), made.text)
     assert len(made.text) <= MOST_TEXT
     assert (found.nonce, found.decision, found.seconds) == (made.nonce, decision, 1_800_000_000)
     assert (found.model, found.digest) == (model[:63], "0123456789abcdef")
-    assert (found.tolerance, found.cell) == (None, None)
+    assert (found.tolerance, found.cell, found.bucket) == (None, None, bucket)
     if made.is_wide:
         assert (found.answers, found.address, found.is_wide) == ([], str(address), True)
         assert len(values) > 24
@@ -138,10 +146,20 @@ def test_no_text_breaks_the_reader(keys: Keys, text: str) -> None:
     assert a_pod(keys).read(text) is None
 
 
-@given(st.binary(max_size=80))
-def test_whatever_was_sealed_with_the_key_is_an_id_or_none(keys: Keys, inside: bytes) -> None:
+def test_a_server_of_before_misreads_no_id_with_a_bucket_and_reads_all_others(keys: Keys) -> None:
+    # It knew version 1 alone, in which there is no room for a bucket.
+    assert versions_of(keys, None) == 1
+    assert versions_of(keys, 0) == 2
+
+
+def versions_of(keys: Keys, bucket: int | None) -> int:
+    return base64.urlsafe_b64decode(a_pod(keys).make(5, np.array([1]), bucket=bucket).text + "==")[0]
+
+
+@given(st.binary(max_size=80), st.sampled_from([b"\x01", b"\x02"]))
+def test_whatever_was_sealed_with_the_key_is_an_id_or_none(keys: Keys, inside: bytes, version: bytes) -> None:
     key, nonce = keys.current, b"n" * 12
-    raw = b"\x01" + key.fingerprint + nonce + key.cipher.encrypt(nonce, inside, b"churn")
+    raw = version + key.fingerprint + nonce + key.cipher.encrypt(nonce, inside, b"churn")
     found = a_pod(keys).read(base64.urlsafe_b64encode(raw).rstrip(b"=").decode())
     assert found is None or isinstance(found, Answered)
 

@@ -33,7 +33,7 @@ def test_an_empty_profile_says_whose_it_is() -> None:
 
 def test_an_answer_is_counted_under_its_decision() -> None:
     profile = Profile(IDENTITY)
-    profile.count_answers([("12", 3, 0.0021)])
+    profile.count_answers([("12", "", 3, 0.0021)])
     profile.count_request("12", "client_error")
     assert lines(profile)[2:-3] == [
         'kingmaker_profile_requests_total{decision="12",outcome="ok"} 1',
@@ -46,8 +46,8 @@ def test_an_answer_is_counted_under_its_decision() -> None:
 def test_a_latency_on_an_edge_is_within_it() -> None:
     profile = Profile(IDENTITY)
     for edge in LATENCY_EDGES:
-        profile.count_answers([("none", 1, edge)])
-    profile.count_answers([("none", 1, 10.1)])
+        profile.count_answers([("none", "", 1, edge)])
+    profile.count_answers([("none", "", 1, 10.1)])
     assert list(profile.latency.counts.values()) == [1] * (len(LATENCY_EDGES) + 1)
     assert profile.latency.sum(le="+Inf") == 1
 
@@ -55,7 +55,7 @@ def test_a_latency_on_an_edge_is_within_it() -> None:
 def test_only_the_newest_decisions_are_kept_apart() -> None:
     profile = Profile(IDENTITY)
     for decision in range(1, 11):
-        profile.count_answers([(profile.admit(str(decision)), 1, 0.1)])
+        profile.count_answers([(profile.admit(str(decision)), "", 1, 0.1)])
     assert {key[0] for key in profile.rows.counts} == {PAST, *map(str, range(3, 11))}
     assert profile.rows.sum(decision=PAST) == 2
     assert profile.admit("2") == PAST
@@ -67,7 +67,7 @@ def test_only_the_newest_decisions_are_kept_apart() -> None:
 def test_folding_decisions_loses_no_count(decisions: list[int]) -> None:
     profile = Profile(IDENTITY)
     for decision in decisions:
-        profile.count_answers([(profile.admit(str(decision)), 1, 0.1)])
+        profile.count_answers([(profile.admit(str(decision)), "", 1, 0.1)])
     assert profile.rows.sum() == profile.requests.sum() == profile.latency.sum() == len(decisions)
     assert len(profile.rows.counts) <= 9
 

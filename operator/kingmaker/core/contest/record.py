@@ -81,7 +81,15 @@ def settle(before: State, record: Record, policy: ContestPolicy, fixed: dict[str
     champion_weight = traffic[0].weight if traffic else 0
     shares = {s.model: s for s in traffic[1:]}
     contests = tuple(_begin_run(c, shares[c.model], champion_weight, sequence, now) for c in state.contests)
-    return replace(state, traffic=traffic, traffic_sequence=sequence, contests=contests)
+    draw = sequence if _has_entrant(before.traffic, traffic) else before.draw
+    return replace(state, traffic=traffic, traffic_sequence=sequence, draw=draw, contests=contests)
+
+
+def _has_entrant(before: tuple[Share, ...], after: tuple[Share, ...]) -> bool:
+    """Whether a model gets requests that had none: then who is sent where is drawn anew, so that no entity is always
+    among the first. As a challenger grows, entities stay where they are."""
+    had = {share.model for share in before if share.weight}
+    return any(share.weight and share.model not in had for share in after)
 
 
 def _has_unrouted(state: State) -> bool:

@@ -13,12 +13,13 @@ processes that still run, and counts nothing twice. What can be lost:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from kingmaker.core.counts.data_monitor import DataMonitor
+from kingmaker.core.counts.looks import NO_LOOKS, BucketCounts, SeenBuckets, fold_buckets, kept_decisions, take_looks
 from kingmaker.core.counts.process import DecisionCounts, ProcessCounts, start_of
 from kingmaker.core.counts.seen_cells import CellDelta, CellsOf, SeenCells, fold_cells
 
@@ -51,7 +52,8 @@ class Ledger:
 
     `seen` is by pod uid. `cells` is about the champion's pods alone: only its data is watched. `watch` is what
     monitoring remembers about that data. `stored` tells when this ledger, or an earlier one, was written last, and
-    `unsaved` whether something was counted or found out since.
+    `unsaved` whether something was counted or found out since. `buckets` is in memory alone; the looks at them are in
+    `totals`.
     """
 
     totals: Totals = field(default_factory=dict)
@@ -60,6 +62,7 @@ class Ledger:
     watch: DataMonitor = DataMonitor()
     stored: datetime | None = None
     unsaved: bool = False
+    buckets: SeenBuckets = SeenBuckets()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,34 @@ def fold(
         before = seen.get(look.pod_uid)
         seen[look.pod_uid] = _fold_process(before, look, totals, wanted)
     cells, delta = fold_cells(ledger.cells, looks, pods=pods, known=known, watched=watched)
+    buckets = _fold_buckets(ledger.buckets, looks, pods, wanted)
+    _look_at_buckets(buckets, totals, wanted)
     kept = {digest: counts for digest, counts in totals.items() if counts}
-    return Folded(replace(ledger, totals=kept, seen=seen, cells=cells), delta)
+    return Folded(replace(ledger, totals=kept, seen=seen, cells=cells, buckets=buckets), delta)
+
+
+def _fold_buckets(
+    before: SeenBuckets, looks: Sequence[ProcessCounts], pods: frozenset[str], wanted: Wanted
+) -> SeenBuckets:
+    if not before.sums and not any(look.buckets for look in looks):
+        return before
+    said = (BucketCounts(look.pod_uid, look.start, look.buckets) for look in looks)
+    return fold_buckets(before, said, pods=pods, wanted={start_of(d): kept_decisions(n) for d, n in wanted.items()})
+
+
+def _look_at_buckets(buckets: SeenBuckets, totals: dict[str, dict[int, DecisionCounts]], wanted: Wanted) -> None:
+    """Look at the buckets of the newest decisions where that is due; of older ones the looks are forgotten."""
+    for digest, counts in totals.items():
+        kept = kept_decisions(wanted.get(digest, ()))
+        for decision, counted in counts.items():
+            if counted.looks != NO_LOOKS and decision not in kept:
+                counts[decision] = replace(counted, looks=NO_LOOKS)
+    for decision in {decision for by_decision in buckets.sums.values() for decision in by_decision}:
+        arms = {start_of(digest): counts for digest, counts in totals.items() if decision in counts}
+        after = take_looks(buckets.sums, decision, {model: counts[decision].looks for model, counts in arms.items()})
+        for model, counts in arms.items():
+            if after[model] is not counts[decision].looks:
+                counts[decision] = replace(counts[decision], looks=after[model])
 
 
 def _fold_process(

@@ -11,6 +11,8 @@ from operator import add
 from typing import Final
 
 from kingmaker.core.counts.cells import CellVector
+from kingmaker.core.counts.looks import NO_LOOKS, Looks
+from kingmaker.core.counts.looks import Totals as BucketTotals
 from kingmaker.core.statistics.sequential import Pairs
 
 LATENCY_EDGES: Final = (
@@ -138,16 +140,20 @@ _NO_SHADOW: Final = Shadow()
 
 @dataclass(frozen=True, slots=True)
 class DecisionCounts:
-    """What was counted under one decision: the model's own requests, and the copies it sent to each challenger."""
+    """What was counted under one decision: the model's own requests, and the copies it sent to each challenger.
+
+    `looks` are at the same requests by bucket, where requests of one entity stay with one model; sums alone have them.
+    """
 
     arm: Arm = NO_ARM
     shadows: Mapping[str, Shadow] = field(default_factory=dict)
+    looks: Looks = NO_LOOKS
 
     def __add__(self, other: DecisionCounts) -> DecisionCounts:
         """Add counts of the same decision."""
         names = {**self.shadows, **other.shadows}
         summed = {n: self.shadows.get(n, _NO_SHADOW) + other.shadows.get(n, _NO_SHADOW) for n in names}
-        return DecisionCounts(self.arm + other.arm, summed)
+        return DecisionCounts(self.arm + other.arm, summed, other.looks if self.looks == NO_LOOKS else self.looks)
 
     def since(self, before: DecisionCounts) -> DecisionCounts:
         """Give what came new after `before`, an earlier look at the same process; never less than 0."""
@@ -162,7 +168,8 @@ class ProcessCounts:
     `start` is its start time in its own words: a restarted container has another one. `by_decision` holds decisions
     that have a number, `others` what labels said of other models' answers, by the start of those models' digests: a
     label counts at whatever pod it arrives. `cells` counts rows per cell of the baseline with `baseline_digest`; None
-    where whoever read the counts did not know that baseline.
+    where whoever read the counts did not know that baseline. `buckets` has the counts by bucket, of all models by the
+    start of their digest.
     """
 
     pod_uid: str
@@ -173,6 +180,7 @@ class ProcessCounts:
     by_decision: Mapping[int, DecisionCounts] = field(default_factory=dict)
     cells: CellVector | None = None
     others: Mapping[str, Mapping[int, DecisionCounts]] = field(default_factory=dict)
+    buckets: BucketTotals = field(default_factory=dict)
 
 
 def start_of(digest: str) -> str:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from kingmaker.core.counts.earlier_ledger import read_earlier
 from kingmaker.core.counts.ledger import Ledger
+from kingmaker.core.counts.looks import SeenBuckets
 from kingmaker.core.counts.windows import Scale, Windows
 
 LIMIT: Final = 598 * 1024
@@ -45,7 +46,8 @@ def dump_ledger(ledger: Ledger) -> str:
 
 
 def _ever_less(ledger: Ledger) -> Iterator[Ledger]:
-    ledger = replace(ledger, cells=ledger.cells.at_rest() if ledger.cells else None, unsaved=False)
+    at_rest = ledger.cells.at_rest() if ledger.cells else None
+    ledger = replace(ledger, cells=at_rest, unsaved=False, buckets=SeenBuckets())
     yield ledger
     windows = ledger.watch.windows
     for length in sorted(scale.length for scale in windows.scales) if windows else ():

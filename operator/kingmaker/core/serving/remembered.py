@@ -38,6 +38,7 @@ def remembered_route(
         backends=tuple(Backend(m, weights.get(m, 0), _addresses(variants, m)) for m in (*weights, *idle)),
         cluster_ip=cluster_ip,
         affinity_header=affinity_header,
+        draw=state.draw,
     )
 
 

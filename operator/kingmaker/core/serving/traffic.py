@@ -82,6 +82,7 @@ def plan_route(observed: Observed, state: State, kept: Sequence[str] = ()) -> Ro
         backends=tuple(Backend(m, weights.get(m, 0), observed.variant(m).addresses) for m in models),
         cluster_ip=service.get("spec", {}).get("clusterIP"),
         affinity_header=affinity_header(observed.mdep),
+        draw=state.draw,
     )
 
 

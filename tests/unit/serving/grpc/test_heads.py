@@ -26,14 +26,15 @@ def test_a_plain_call() -> None:
         encoding=b"identity",
         takes=frozenset({b""}),
         decision=None,
+        bucket=None,
         is_shadow=False,
         length=None,
     )
 
 
 def test_what_routers_and_champions_add() -> None:
-    head = a_head((b"kingmaker-decision", b"7"), (b"kingmaker-shadow", b"1"))
-    assert (head.decision, head.is_shadow) == (b"7", True)
+    head = a_head((b"kingmaker-decision", b"7"), (b"kingmaker-bucket", b"199"), (b"kingmaker-shadow", b"1"))
+    assert (head.decision, head.bucket, head.is_shadow) == (b"7", b"199", True)
 
 
 def test_packings() -> None:
