@@ -7,52 +7,83 @@ that would make a comparison wrong is refused with a sentence.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
-from typing import Annotated, Final, Literal, NotRequired
+from types import MappingProxyType
+from typing import Any, Final
 
-from pydantic import BaseModel, Field, Strict, ValidationError
-from typing_extensions import TypedDict
+import numpy as np
+from pydantic import ValidationError
 
-FORMAT: Final = "kingmaker.dev/baseline/v1"
-MAXIMUM_BYTES: Final = 4 * 1024 * 1024
-"""Largest document that is read."""
+from kingmaker.core.counts.document import (
+    FORMAT,
+    MAXIMUM_BYTES,
+    Document,
+    DocumentCell,
+    DocumentColumn,
+    DocumentSeason,
+    DocumentSpan,
+    Kind,
+    Value,
+    complain,
+)
+from kingmaker.core.counts.season import Season
 
-_Count = Annotated[int, Strict(), Field(ge=0)]
-_Flag = Annotated[bool, Strict()]
-_Edge = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+__all__ = ["FORMAT", "MAXIMUM_BYTES", "Baseline", "Cell", "Feature", "Kind", "Season", "Span", "parse_baseline",
+           "read_baseline"]  # fmt: skip
+
+_NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
+_SLACK: Final = 1e-3
+"""By how much importances may miss a sum of 1: they are rounded."""
 
 
-class Kind(StrEnum):
-    """Whether a column's cells have an order."""
-
-    NUMERIC = "Numeric"
-    CATEGORICAL = "Categorical"
+def _nothing() -> Mapping[Any, Any]:
+    return _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell and how many reference rows fell into it. Where it lies is the server's to know, which counts into it.
+    """One cell and how many reference rows fell into it.
 
-    `rare` cells hold what a healthy column has (almost) none of: missing, infinite, unseen, below, above.
+    `rare` cells hold what a healthy column has (almost) none of: missing, infinite, unseen, below, above. The rest is
+    known of predictions and scores alone: of features where cells lie is the server's to know, which counts into them.
+    `upper` bounds a numeric cell, closed above; `value` is the category. `wrong` counts the rows that the model got
+    wrong, `classes` the rows by true class, under the names that servers count labels by; both are of all rows of the
+    cell. Of a regression `absolute_error` and `squared_error` are means over its rows. None and empty: not known.
     """
 
     name: str
     count: int
     rare: bool = False
+    upper: float | None = None
+    value: Value | None = None
+    wrong: int | None = None
+    classes: Mapping[str, int] = field(default_factory=_nothing, hash=False)
+    absolute_error: float | None = None
+    squared_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A column of what the model reads or says: a feature, its prediction or its score. Numeric cells are in order."""
+    """A column of what the model reads or says: a feature, its prediction or its score. Numeric cells are in order.
+
+    `singletons` counts the categories that the reference had exactly once: of new rows about that part of its rows is
+    unseen. `importance` is the column's part, 0..1, in what moves the model's answers. `dispersion` tells by how much
+    counts of windows of a length vary more than independent rows would, 1..10. `held_out`, of a prediction or score:
+    its rows are none that the model was fitted on. None and empty: not known.
+    """
 
     name: str
     kind: Kind
     cells: tuple[Cell, ...]
+    _: KW_ONLY
+    singletons: int | None = None
+    importance: float | None = None
+    dispersion: Mapping[timedelta, float] = field(default_factory=_nothing, hash=False)
+    held_out: bool = False
 
     @property
     def rows(self) -> int:
@@ -64,16 +95,40 @@ class Feature:
         """Reference rows per cell."""
         return tuple(cell.count for cell in self.cells)
 
+    def overdispersion(self, window: timedelta) -> float | None:
+        """Give the dispersion for a length of window: its own, else that of the next longer one, else of the longest.
+
+        None when the reference had no times.
+        """
+        longer = [length for length in self.dispersion if length >= window]
+        known = min(longer) if longer else max(self.dispersion, default=None)
+        return None if known is None else self.dispersion[known]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From when (inclusive) until when (exclusive); aware times."""
+
+    begin: datetime
+    until: datetime
+
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The reference of one Model. `digest` is the sha256 that servers stamp on their counts, `rows` the sample size."""
+    """The reference of one Model.
+
+    `digest` is the sha256 that servers stamp on their counts, `rows` the sample size of the features. `season` has the
+    reference cut by the time of day or week; None where its rows had no times. `bootstrapped` says from when until when
+    live rows were counted that became the reference; None for a reference made of data that people chose.
+    """
 
     digest: str
     rows: int
     features: tuple[Feature, ...]
     prediction: Feature | None = None
     score: Feature | None = None
+    season: Season | None = None
+    bootstrapped: Span | None = None
 
     @property
     def columns(self) -> tuple[Feature, ...]:
@@ -99,45 +154,10 @@ def read_baseline(raw: bytes, *, digest: str) -> Baseline:
         message = f"baseline has digest {found}, expected {digest}; fetch it again or correct spec.baseline.digest"
         raise ValueError(message)
     try:
-        document = _Document.model_validate_json(raw)
+        document = Document.model_validate_json(raw)
     except ValidationError as error:
-        raise ValueError(_complaint(error)) from error
+        raise ValueError(complain(error)) from error
     return _baseline(document, digest)
-
-
-class _Cell(TypedDict):
-    """A cell as the document has it.
-
-    `upper` and `lower` bound a numeric cell (closed above), `value` names a category, `wrong` counts the reference rows
-    that the model got wrong.
-    """
-
-    name: Annotated[str, Field(min_length=1)]
-    count: _Count
-    rare: NotRequired[_Flag]
-    upper: NotRequired[_Edge | None]
-    lower: NotRequired[_Edge | None]
-    atom: NotRequired[_Flag]
-    value: NotRequired[str | bool | int | float | None]
-    wrong: NotRequired[_Count | None]
-
-
-class _Column(BaseModel):
-    """A column as the document has it; prediction and score are named by their place."""
-
-    name: str = ""
-    kind: Kind
-    cells: Annotated[list[_Cell], Field(min_length=1)]
-
-
-class _Document(BaseModel):
-    """The document, key by key; what cells must be to one another is checked afterwards."""
-
-    format: Literal["kingmaker.dev/baseline/v1"]
-    rows: Annotated[int, Strict(), Field(ge=1)]
-    features: Annotated[tuple[_Column, ...], Field(min_length=1)]
-    prediction: _Column | None = None
-    score: _Column | None = None
 
 
 def parse_baseline(document: object, *, digest: str) -> Baseline:
@@ -147,36 +167,32 @@ def parse_baseline(document: object, *, digest: str) -> Baseline:
         ValueError: It is not a baseline; the message names the place.
     """
     try:
-        read = _Document.model_validate(document)
+        read = Document.model_validate(document)
     except ValidationError as error:
-        raise ValueError(_complaint(error)) from error
+        raise ValueError(complain(error)) from error
     return _baseline(read, digest)
 
 
-def _baseline(read: _Document, digest: str) -> Baseline:
+def _baseline(read: Document, digest: str) -> Baseline:
     features = tuple(_feature(column, column.name, f"features[{i}]") for i, column in enumerate(read.features))
     _no_repeats((f.name for f in features), "feature names")
     for feature in features:
         if feature.rows != read.rows:
             message = f"feature {feature.name!r}: cells count {feature.rows} rows, expected the baseline's {read.rows}"
             raise ValueError(message)
-    return Baseline(digest, read.rows, features, _output(read.prediction, "prediction"), _output(read.score, "score"))
+    total = sum(f.importance or 0 for f in features)
+    if total > 1 + _SLACK:
+        message = f"importances of the features sum up to {total:.4g}, expected at most 1; package the model again"
+        raise ValueError(message)
+    outputs = {"prediction": read.prediction, "score": read.score}
+    given = {name: column for name, column in outputs.items() if column is not None}
+    said = {name: _feature(column, name, name, is_output=True) for name, column in given.items()}
+    season = _season(read.season, (*read.features, *given.values()))
+    span = _span(read.bootstrapped)
+    return Baseline(digest, read.rows, features, said.get("prediction"), said.get("score"), season, span)
 
 
-def _output(column: _Column | None, name: str) -> Feature | None:
-    return None if column is None else _feature(column, name, name)
-
-
-def _complaint(error: ValidationError) -> str:
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return f"baseline is not JSON: {first['ctx']['error']}; package the model again"
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-    found = "missing" if first["type"] == "missing" else json.dumps(first["input"], default=repr)[:80]
-    return f"baseline{place} is {found}: {first['msg']}; package the model again"
-
-
-def _feature(column: _Column, name: str, place: str) -> Feature:
+def _feature(column: DocumentColumn, name: str, place: str, *, is_output: bool = False) -> Feature:
     if not name:
         message = f"baseline.{place} has no name; package the model again"
         raise ValueError(message)
@@ -184,10 +200,26 @@ def _feature(column: _Column, name: str, place: str) -> Feature:
     _no_repeats((cell["name"] for cell in column.cells), f"{place}: cell names")
     if column.kind is Kind.NUMERIC:
         _check_order(column.cells, place)
-    cells = tuple(_shared_cell(cell["name"], cell["count"], cell.get("rare", False)) for cell in column.cells)
-    feature = Feature(name, column.kind, cells)
-    if feature.rows == 0:
+    if is_output:
+        cells = tuple(_output_cell(cell, place) for cell in column.cells)
+    else:
+        cells = tuple(_shared_cell(cell["name"], cell["count"], cell.get("rare", False)) for cell in column.cells)
+    dispersion = {length.timedelta: phi for length, phi in column.dispersion.items()} or _NOTHING
+    feature = Feature(
+        name,
+        column.kind,
+        cells,
+        singletons=column.singletons,
+        importance=column.importance,
+        dispersion=dispersion,
+        held_out=column.held_out,
+    )
+    rows = feature.rows
+    if rows == 0:
         message = f"{place}: every cell counts 0, expected the reference rows"
+        raise ValueError(message)
+    if (column.singletons or 0) > rows:
+        message = f"{place}: {column.singletons} singletons of {rows} rows; package the model again"
         raise ValueError(message)
     return feature
 
@@ -198,7 +230,53 @@ def _shared_cell(name: str, count: int, rare: bool) -> Cell:
     return Cell(name, count, rare)
 
 
-def _check_order(cells: Iterable[_Cell], place: str) -> None:
+def _output_cell(cell: DocumentCell, place: str) -> Cell:
+    name, count, wrong, classes = cell["name"], cell["count"], cell.get("wrong"), cell.get("classes") or _NOTHING
+    for what, counted in (("wrong rows", wrong or 0), ("rows with a class", sum(classes.values()))):
+        if counted > count:
+            message = f"{place}: cell {name!r} has {counted} {what} of {count}; package the model again"
+            raise ValueError(message)
+    losses = (cell.get("absoluteError"), cell.get("squaredError"))
+    return Cell(name, count, cell.get("rare", False), cell.get("upper"), cell.get("value"), wrong, classes, *losses)
+
+
+def _season(season: DocumentSeason | None, columns: Sequence[DocumentColumn]) -> Season | None:
+    """Put the season counts of all columns side by side, zeros where there are none."""
+    has = np.array([column.season is not None for column in columns])
+    if season is None:
+        if has.any():
+            message = "a column has season counts, but baseline.season does not say of what; package the model again"
+            raise ValueError(message)
+        return None
+    parts = [_season_of(column, season.buckets) for column in columns]
+    return Season(season.period.timedelta, np.concatenate(parts, axis=1), has)
+
+
+def _season_of(column: DocumentColumn, buckets: int) -> np.ndarray[Any, np.dtype[np.int32]]:
+    width = len(column.cells)
+    if column.season is None:
+        return np.zeros((buckets, width), dtype=np.int32)
+    name = column.name or "an output"
+    if len(column.season) != buckets or any(len(bucket) != width for bucket in column.season):
+        message = f"season of {name!r} must have {buckets} lists of {width} counts; package the model again"
+        raise ValueError(message)
+    counts = np.array(column.season, dtype=np.int64)
+    if (counts.sum(axis=0) > [cell["count"] for cell in column.cells]).any() or counts.max(initial=0) >= 2**31:
+        message = f"season of {name!r} counts more rows than its cells; package the model again"
+        raise ValueError(message)
+    return counts.astype(np.int32)
+
+
+def _span(span: DocumentSpan | None) -> Span | None:
+    if span is None:
+        return None
+    if span.begin.tzinfo is None or span.until.tzinfo is None or span.begin >= span.until:
+        message = f"baseline.bootstrapped is from {span.begin} until {span.until}; expected two times of UTC in order"
+        raise ValueError(message)
+    return Span(span.begin, span.until)
+
+
+def _check_order(cells: Iterable[DocumentCell], place: str) -> None:
     ordinary = [cell for cell in cells if not cell.get("rare")]
     edges = [upper for cell in ordinary if (upper := cell.get("upper")) is not None]
     if len(edges) != len(ordinary):
@@ -206,7 +284,7 @@ def _check_order(cells: Iterable[_Cell], place: str) -> None:
         raise ValueError(message)
     # Equal neighbours are an atom at the edge of a cell.
     if any(left > right for left, right in pairwise(edges)):
-        message = f"{place}: upper edges {edges} are not in ascending order"
+        message = f"{place}: upper edges {str(edges)[:200]} are not in ascending order"
         raise ValueError(message)
 
 

@@ -5,11 +5,13 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
-from kingmaker.core.counts.baseline import MAXIMUM_BYTES, Cell, Kind, parse_baseline, read_baseline
+from kingmaker.core.counts.baseline import MAXIMUM_BYTES, Cell, Kind, Span, parse_baseline, read_baseline
 
 DOCUMENT: dict[str, Any] = {
     "format": "kingmaker.dev/baseline/v1",
@@ -133,6 +135,113 @@ AGE = ("features", 0)
 )
 def test_what_is_off_is_refused_with_a_sentence(change: Callable[[dict[str, Any]], None], sentence: str) -> None:
     document = copy.deepcopy(DOCUMENT)
+    change(document)
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        parse_baseline(document, digest="d")
+
+
+def in_full() -> dict[str, Any]:
+    """The document with everything that it may hold."""
+    document = copy.deepcopy(DOCUMENT)
+    age, plan = document["features"]
+    age |= {"importance": 0.75, "dispersion": {"1h": 1.5, "24h": 3.0}, "season": [[0, 4, 1, 0], [0, 0, 5, 0]]}
+    plan |= {"importance": 0.25, "singletons": 1}
+    document["prediction"]["cells"][0] |= {"absoluteError": 0.5, "squaredError": 2.5}
+    document["prediction"]["heldOut"] = document["score"]["heldOut"] = True
+    document["score"]["cells"][0] |= {"wrong": 2, "classes": {"0": 5, "1": 3}}
+    document["season"] = {"period": "24h", "buckets": 2, "offset": "UTC"}
+    document["bootstrapped"] = {"from": "2026-01-01T00:00:00Z", "until": "2026-01-08T00:00:00Z"}
+    return document
+
+
+def test_what_a_document_may_say_beside_counts_becomes_values() -> None:
+    baseline = parse_baseline(in_full(), digest="d")
+    age, plan = baseline.features
+    assert baseline.prediction is not None
+    assert baseline.score is not None
+    assert (age.importance, age.singletons, plan.singletons) == (0.75, None, 1)
+    assert baseline.prediction.cells[0] == Cell("c0", 4, value=0, wrong=1, absolute_error=0.5, squared_error=2.5)
+    assert baseline.score.cells == (Cell("0", 8, upper=1.0, wrong=2, classes={"0": 5, "1": 3}),)
+    assert baseline.prediction.held_out
+    assert baseline.score.held_out
+    assert not age.held_out
+    assert baseline.bootstrapped == Span(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 8, tzinfo=UTC))
+
+
+def test_a_document_of_before_says_nothing_beside_counts() -> None:
+    baseline = parse_baseline(DOCUMENT, digest="d")
+    age = baseline.features[0]
+    assert (age.importance, age.singletons, age.dispersion, age.overdispersion(timedelta(hours=1))) == (
+        None, None, {}, None)  # fmt: skip
+    assert (baseline.season, baseline.bootstrapped) == (None, None)
+
+
+def test_features_share_cells_whatever_their_edges() -> None:
+    document = copy.deepcopy(DOCUMENT)
+    document["features"].append(copy.deepcopy(document["features"][0]) | {"name": "tenure"})
+    document["features"][2]["cells"][2]["upper"] = 99.0
+    first, _, last = parse_baseline(document, digest="d").features
+    assert all(one is other for one, other in zip(first.cells, last.cells, strict=True))
+
+
+def test_dispersion_is_asked_for_by_length_of_window() -> None:
+    age = parse_baseline(in_full(), digest="d").features[0]
+    found = [age.overdispersion(timedelta(hours=hours)) for hours in (1, 2, 24, 168)]
+    assert found == [1.5, 3.0, 3.0, 3.0]
+
+
+def test_a_season_lies_as_live_counts_do() -> None:
+    season = parse_baseline(in_full(), digest="d").season
+    assert season is not None
+    assert season.counts.tolist() == [[0, 4, 1, 0] + [0] * 6, [0, 0, 5, 0] + [0] * 6]
+    assert season.columns.tolist() == [True, False, False, False]
+    midnight = datetime(2026, 1, 1, tzinfo=UTC)
+    at = [season.bucket(midnight + timedelta(hours=hours)) for hours in (0, 11.99, 12, 23.99, 24)]
+    assert at == [0, 0, 1, 1, 0]
+    assert season == parse_baseline(in_full(), digest="d").season
+    assert season != parse_baseline(in_full() | {"season": {"period": "168h", "buckets": 2}}, digest="d").season
+
+
+def test_a_week_begins_at_the_same_bucket_as_the_epoch() -> None:
+    document = in_full() | {"season": {"period": "168h", "buckets": 2}}
+    season = parse_baseline(document, digest="d").season
+    assert season is not None
+    thursday = datetime(1970, 1, 1, tzinfo=UTC)
+    assert [season.bucket(thursday + timedelta(days=days)) for days in (0, 3, 4, 7)] == [0, 0, 1, 0]
+    assert season.counts.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (at(*AGE, "importance", value=1.5), "importance is 1.5: Input should be less than or equal to 1"),
+        (at(*AGE, "importance", value=float("nan")), "importance is NaN"),
+        (at(*AGE, "importance", value=0.9), "importances of the features sum up to 1.15, expected at most 1"),
+        (at(*AGE, "dispersion", value={"1h": 0.5}), "greater than or equal to 1"),
+        (at(*AGE, "dispersion", value={"1h": float("inf")}), "dispersion.1h is Infinity"),
+        (at(*AGE, "dispersion", value={"soon": 1.5}), "must be a duration longer than 0s"),
+        (at(*AGE, "season", value=[[0, 4, 1, 0]]), "season of 'age' must have 2 lists of 4 counts"),
+        (at(*AGE, "season", value=[[0, 4], [0, 0]]), "season of 'age' must have 2 lists of 4 counts"),
+        (at(*AGE, "season", value=[[0, 4, 6, 0], [0, 0, 1, 0]]), "season of 'age' counts more rows than its cells"),
+        (at(*AGE, "season", value=[[0, 4, -1, 0], [0, 0, 1, 0]]), "season[0][2] is -1"),
+        (at("season", value=None), "baseline.season does not say of what"),
+        (at("season", "buckets", value=0), "baseline.season.buckets is 0"),
+        (at("season", "period", value="0s"), "baseline.season.period"),
+        (at("season", "offset", value="CET"), 'baseline.season.offset is "CET"'),
+        (at("features", 1, "singletons", value=11), "features[1] ('plan'): 11 singletons of 10 rows"),
+        (at("score", "cells", 0, "wrong", value=9), "cell '0' has 9 wrong rows of 8"),
+        (at("score", "cells", 0, "classes", value={"0": 8, "1": 1}), "cell '0' has 9 rows with a class of 8"),
+        (at("score", "cells", 0, "classes", value={str(i): 0 for i in range(65)}), "at most 64 items"),
+        (at("prediction", "cells", 0, "squaredError", value=-1.0), "squaredError is -1.0"),
+        (at("score", "heldOut", value="yes"), 'baseline.score.heldOut is "yes"'),
+        (at("bootstrapped", "until", value="2025-01-01T00:00:00Z"), "baseline.bootstrapped is from 2026-01-01"),
+        (at("bootstrapped", "until", value="soon"), 'baseline.bootstrapped.until is "soon"'),
+    ],
+)
+def test_what_is_off_beside_counts_is_refused_with_a_sentence(
+    change: Callable[[dict[str, Any]], None], sentence: str
+) -> None:
+    document = in_full()
     change(document)
     with pytest.raises(ValueError, match=re.escape(sentence)):
         parse_baseline(document, digest="d")
