@@ -6,11 +6,19 @@ A scrape becomes a `ProcessCounts` at the border; from there on counts are integ
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from operator import add
 from typing import Final
 
 from kingmaker.core.counts.cells import CellVector
+from kingmaker.core.counts.labelled import (
+    ClassCells,
+    LossCells,
+    PairCells,
+    PairClassCells,
+    PairLossCells,
+    combine_cells,
+)
 from kingmaker.core.counts.looks import NO_LOOKS, Looks
 from kingmaker.core.counts.looks import Totals as BucketTotals
 from kingmaker.core.statistics.sequential import Pairs
@@ -39,7 +47,8 @@ class Arm:
 
     `answered` and `errors` (the server's) count requests, `correct`, `wrong` and `rows` count rows. `latency` counts
     answered requests per cell of `LATENCY_EDGES`. `judged` counts requests whose labels arrived, per cell of
-    `WRONG_SHARES`: the unit in which requests are split. Servers of before count rows alone.
+    `WRONG_SHARES`: the unit in which requests are split. `classes` counts the same requests by a drawn row's class, or
+    `losses` by its error. Servers of before count rows alone.
     """
 
     answered: int = 0
@@ -49,6 +58,8 @@ class Arm:
     rows: int = 0
     latency: tuple[int, ...] = _NO_LATENCY
     judged: tuple[int, ...] = _NONE_JUDGED
+    classes: ClassCells = field(default_factory=dict)
+    losses: LossCells = field(default_factory=dict)
 
     @property
     def requests(self) -> int:
@@ -88,12 +99,18 @@ class Arm:
             combine(self.rows, other.rows),
             tuple(map(combine, self.latency, other.latency)),
             tuple(map(combine, self.judged, other.judged)),
+            combine_cells(self.classes, other.classes, combine),
+            combine_cells(self.losses, other.losses, combine),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """What a challenger did with copies of the champion's requests; rows, apart from `failures` and `dropped`."""
+    """What a challenger did with copies of the champion's requests; rows, apart from `failures` and `dropped`.
+
+    `judged` counts requests whose labels arrived by both models' shares of wrong rows; `classes` and `losses` count
+    the same requests by a drawn row, as those of an `Arm` do.
+    """
 
     agree: int = 0
     disagree: int = 0
@@ -103,6 +120,9 @@ class Shadow:
     champion_wrong: int = 0
     challenger_wrong: int = 0
     both_wrong: int = 0
+    judged: PairCells = field(default_factory=dict, kw_only=True)
+    classes: PairClassCells = field(default_factory=dict, kw_only=True)
+    losses: PairLossCells = field(default_factory=dict, kw_only=True)
 
     @property
     def compared(self) -> int:
@@ -128,10 +148,16 @@ class Shadow:
         return self._with(before, _grown)
 
     def _with(self, other: Shadow, combine: Callable[[int, int], int]) -> Shadow:
-        return Shadow(*(combine(getattr(self, name), getattr(other, name)) for name in SHADOW_FIELDS))
+        return Shadow(
+            *(combine(getattr(self, name), getattr(other, name)) for name in SHADOW_FIELDS),
+            judged=combine_cells(self.judged, other.judged, combine),
+            classes=combine_cells(self.classes, other.classes, combine),
+            losses=combine_cells(self.losses, other.losses, combine),
+        )
 
 
-SHADOW_FIELDS: Final = tuple(f.name for f in fields(Shadow))
+SHADOW_FIELDS: Final = tuple(f.name for f in fields(Shadow) if f.name not in {"judged", "classes", "losses"})
+"""Those that are one number."""
 
 NO_ARM: Final = Arm()
 """Nothing counted; sums begin with it."""
@@ -159,6 +185,11 @@ class DecisionCounts:
         """Give what came new after `before`, an earlier look at the same process; never less than 0."""
         grown = {name: shadow.since(before.shadows.get(name, _NO_SHADOW)) for name, shadow in self.shadows.items()}
         return DecisionCounts(self.arm.since(before.arm), grown)
+
+    def without_cells(self) -> DecisionCounts:
+        """Leave out what there is a cell for each kind of label of."""
+        bare = {name: replace(s, judged={}, classes={}, losses={}) for name, s in self.shadows.items()}
+        return replace(self, arm=replace(self.arm, classes={}, losses={}), shadows=bare)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from kingmaker.core.counts.cell_samples import ARM_CELLS, SHADOW_CELLS, read_cell
+from kingmaker.core.counts.labelled import (
+    MOST_CELLS,
+    AnyCell,
+    ClassCell,
+    LossCell,
+    PairCell,
+    PairClassCell,
+    PairLossCell,
+    summed,
+)
 from kingmaker.core.counts.process import LATENCY_EDGES, SHADOW_FIELDS, WRONG_SHARES, Arm, DecisionCounts, Shadow
 
 MOST: Final = 2**53
 """Largest count that is believed: a million a second for 285 years."""
+_BEYOND: Final = 2_048
+"""Cells of `other` that a server may tell beside its `MOST_CELLS`: one or two for each of its decisions and models."""
 _MOST_PLACES: Final = 1_000
 """Most pairs of decision and challenger in one scrape; servers keep eight decisions."""
 
@@ -30,7 +43,7 @@ class Dropped(StrEnum):
     CELL = "cell"
     """The baseline has no such feature or cell."""
     LIMIT = "limit"
-    """There are more decisions and challengers than a server can have."""
+    """There are more decisions and challengers, or cells of labels, than a server can have."""
     SCRAPE = "scrape"
     """The whole scrape says not whose counts it has, or has those of another pod."""
 
@@ -38,13 +51,31 @@ class Dropped(StrEnum):
 class _Place(NamedTuple):
     """Where a count goes: to a decision's own counts (`challenger` is empty) or to those of a challenger's copies.
 
-    `digest` is the start of the digest of the model that predicted, empty for the server's own.
+    `digest` is the start of the digest of the model that predicted, empty for the server's own. `at` is a place among
+    the counts that everything has, or one of the cells that there are few of.
     """
 
     digest: str
     decision: int
     challenger: str
-    at: int
+    at: int | AnyCell
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What was read so far of one place."""
+
+    row: list[int]
+    cells: dict[type[AnyCell], list[tuple[Any, int]]] = field(default_factory=dict)
+
+    def add(self, at: int | AnyCell, count: int) -> None:
+        if isinstance(at, int):
+            self.row[at] += count
+        else:
+            self.cells.setdefault(type(at), []).append((at, count))
+
+    def of(self, kind: type[AnyCell]) -> Mapping[Any, int]:
+        return summed(self.cells.get(kind, ()))
 
 
 _LABELS: Final = re.compile(r'(?:[a-z_]+="(?:[^"\\]|\\.)*",?)*\}')
@@ -61,8 +92,7 @@ _ARM_WIDTH: Final = _LATENCY + len(_EDGES)
 _IGNORED: Final = frozenset(
     {
         *("feedback_unmatched_total", "feedback_repeated_total", "feedback_unpaired_total", "feedback_age_total"),
-        *("feedback_classes_total", "feedback_errors_total", "shadow_slower_total"),
-        *("shadow_feedback_requests_total", "shadow_feedback_classes_total", "shadow_feedback_errors_total"),
+        "shadow_slower_total",
     }
 )
 """Families that are known, and that nothing is decided on."""
@@ -110,7 +140,8 @@ def read_samples(samples: Iterable[tuple[str, int]], *, own: str = "") -> tuple[
     Returns:
         The counts, and how many samples were dropped for which reason.
     """
-    found: dict[tuple[str, int, str], list[int]] = {}
+    found: dict[tuple[str, int, str], _Sums] = {}
+    cells: Counter[type[AnyCell]] = Counter()
     dropped: Counter[Dropped] = Counter()
     for key, count in samples:
         if key.partition("{")[0] in _IGNORED:
@@ -122,40 +153,54 @@ def read_samples(samples: Iterable[tuple[str, int]], *, own: str = "") -> tuple[
             dropped[place] += 1
             continue
         where = ("" if place.digest == own else place.digest, place.decision, place.challenger)
-        row = found.get(where)
-        if row is None:
-            if len(found) == _MOST_PLACES:
-                dropped[Dropped.LIMIT] += 1
-                continue
-            row = found[where] = [0] * (len(SHADOW_FIELDS) if place.challenger else _ARM_WIDTH)
-        row[place.at] += count
+        sums = found.get(where)
+        if _is_beyond(cells, place.at) or (sums is None and len(found) == _MOST_PLACES):
+            dropped[Dropped.LIMIT] += 1
+            continue
+        if sums is None:
+            sums = found[where] = _Sums([0] * (len(SHADOW_FIELDS) if place.challenger else _ARM_WIDTH))
+        sums.add(place.at, count)
     return _assemble(found), dropped
 
 
-def _assemble(found: Mapping[tuple[str, int, str], list[int]]) -> Counted:
+def _is_beyond(cells: Counter[type[AnyCell]], at: int | AnyCell) -> bool:
+    """Count a cell of its family; say whether there are more than a server tells, whosoever they are."""
+    if isinstance(at, int):
+        return False
+    cells[type(at)] += 1
+    return cells[type(at)] > MOST_CELLS + _BEYOND
+
+
+def _assemble(found: Mapping[tuple[str, int, str], _Sums]) -> Counted:
     arms: dict[str, dict[int, Arm]] = {}
     shadows: dict[int, dict[str, Shadow]] = {}
-    for (digest, decision, challenger), row in found.items():
+    for (digest, decision, challenger), sums in found.items():
         if challenger:
-            shadows.setdefault(decision, {})[challenger] = Shadow(*row)
+            shadows.setdefault(decision, {})[challenger] = _shadow(sums)
         else:
-            arms.setdefault(digest, {})[decision] = _arm(row)
+            arms.setdefault(digest, {})[decision] = _arm(sums)
     own, none = arms.pop("", {}), Arm()
     others = {digest: {d: DecisionCounts(arm) for d, arm in sorted(counts.items())} for digest, counts in arms.items()}
     decisions = sorted(own.keys() | shadows.keys())
     return Counted({d: DecisionCounts(own.get(d, none), shadows.get(d, {})) for d in decisions}, others)
 
 
-def _arm(row: list[int]) -> Arm:
-    answered, errors, correct, wrong, rows = row[:_JUDGED]
-    return Arm(answered, errors, correct, wrong, rows, tuple(row[_LATENCY:]), tuple(row[_JUDGED:_LATENCY]))
+def _arm(sums: _Sums) -> Arm:
+    answered, errors, correct, wrong, rows = sums.row[:_JUDGED]
+    latency, judged = tuple(sums.row[_LATENCY:]), tuple(sums.row[_JUDGED:_LATENCY])
+    return Arm(answered, errors, correct, wrong, rows, latency, judged, sums.of(ClassCell), sums.of(LossCell))
+
+
+def _shadow(sums: _Sums) -> Shadow:
+    return Shadow(*sums.row, judged=sums.of(PairCell), classes=sums.of(PairClassCell), losses=sums.of(PairLossCell))
 
 
 @lru_cache(maxsize=16_384)
 def _place(key: str) -> _Place | Dropped | None:
     """Where a sample is counted; None when it is known and not needed."""
     family, _, rest = key.partition("{")
-    if family not in _ARM_FAMILIES and family not in _SHADOW_FAMILIES:
+    of_arm, of_shadow = family in _ARM_FAMILIES or family in ARM_CELLS, family in _SHADOW_FAMILIES
+    if not of_arm and not of_shadow and family not in SHADOW_CELLS:
         return Dropped.FAMILY
     if not _LABELS.fullmatch(rest):
         return Dropped.LABEL
@@ -165,23 +210,40 @@ def _place(key: str) -> _Place | Dropped | None:
         return None
     if not _DECISION.fullmatch(decision):
         return Dropped.LABEL
-    if family in _ARM_FAMILIES:
+    if of_arm:
+        return _arm_place(family, labels, int(decision))
+    challenger = labels.get("challenger", "")
+    at = _shadow_field(family, labels) if of_shadow else read_cell(family, labels)
+    if at is None or not 0 < len(challenger) <= 253:
+        return Dropped.LABEL
+    return _Place("", int(decision), challenger, at)
+
+
+def _arm_place(family: str, labels: Mapping[str, str], decision: int) -> _Place | Dropped | None:
+    digest = labels.get("digest")
+    at: int | AnyCell | None
+    if family in ARM_CELLS:
+        at = read_cell(family, labels)
+        if at is None or digest is None:
+            return Dropped.LABEL
+    else:
         name, places = _ARM_FAMILIES[family]
         value = labels.get(name, "")
         if value not in places:
             return Dropped.LABEL
-        index, digest = places[value], labels.get("digest")
-        if index is None or digest == "":
-            # Labels of more models than a server keeps apart.
-            return None
-        if digest is not None and not _DIGEST.fullmatch(digest):
-            return Dropped.LABEL
-        return _Place(digest or "", int(decision), "", index)
-    names, fields = _SHADOW_FAMILIES[family]
-    field, challenger = fields.get(tuple(labels.get(n, "") for n in names)), labels.get("challenger", "")
-    if field is None or not 0 < len(challenger) <= 253:
+        at = places[value]
+    if at is None or digest == "":
+        # Known and not counted; or labels of more models than a server keeps apart.
+        return None
+    if digest is not None and not _DIGEST.fullmatch(digest):
         return Dropped.LABEL
-    return _Place("", int(decision), challenger, SHADOW_FIELDS.index(field))
+    return _Place(digest or "", decision, "", at)
+
+
+def _shadow_field(family: str, labels: Mapping[str, str]) -> int | None:
+    names, fields = _SHADOW_FAMILIES[family]
+    found = fields.get(tuple(labels.get(n, "") for n in names))
+    return None if found is None else SHADOW_FIELDS.index(found)
 
 
 def parse_labels(text: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, Literal
@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from kingmaker.core.counts.earlier_ledger import read_earlier
 from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.counts.looks import SeenBuckets
+from kingmaker.core.counts.process import DecisionCounts
 from kingmaker.core.counts.windows import Scale, Windows
 
 LIMIT: Final = 598 * 1024
@@ -35,7 +36,9 @@ def dump_ledger(ledger: Ledger) -> str:
     """Give the text of a ledger, at most `LIMIT` bytes.
 
     Where it would be longer, windows are left out, the shortest first, then the sum of the cells: who reads the text
-    after a crash begins them anew, and the shortest is full again soonest. Sums of decisions are never left out.
+    after a crash begins them anew, and the shortest is full again soonest. Last, and only with thousands of cells of
+    labels per pod, these are left out: after a crash they begin with what the processes that still run say. The other
+    sums of decisions are never left out.
     """
     text = ""
     for candidate in _ever_less(ledger):
@@ -55,7 +58,23 @@ def _ever_less(ledger: Ledger) -> Iterator[Ledger]:
         windows = _without(windows, length)
         ledger = replace(ledger, watch=replace(ledger.watch, windows=windows))
         yield ledger
-    yield replace(ledger, cells=None)
+    ledger = replace(ledger, cells=None)
+    yield ledger
+    totals = {digest: _without_cells(counts) for digest, counts in ledger.totals.items()}
+    # What was seen must go with the sums: the next look then counts each process from its start, and nothing twice.
+    seen = {
+        uid: replace(
+            process,
+            by_decision=_without_cells(process.by_decision),
+            others={digest: _without_cells(counts) for digest, counts in process.others.items()},
+        )
+        for uid, process in ledger.seen.items()
+    }
+    yield replace(ledger, totals=totals, seen=seen)
+
+
+def _without_cells(counts: Mapping[int, DecisionCounts]) -> Mapping[int, DecisionCounts]:
+    return {decision: counted.without_cells() for decision, counted in counts.items()}
 
 
 def _without(windows: Windows, length: timedelta) -> Windows:

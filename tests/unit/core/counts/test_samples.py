@@ -2,6 +2,7 @@
 
 import pytest
 
+from kingmaker.core.counts.labelled import ClassCell, LossCell, PairCell, PairClassCell, PairLossCell
 from kingmaker.core.counts.process import LATENCY_EDGES, Arm, DecisionCounts, Shadow
 from kingmaker.core.counts.samples import Counted, Dropped, read_samples
 
@@ -10,6 +11,11 @@ OWN, OTHER = "0123456789abcdef", "fedcba9876543210"
 
 def latency(**counts: int) -> tuple[int, ...]:
     return tuple(counts.get(f"cell{i}", 0) for i in range(len(LATENCY_EDGES)))
+
+
+def classes(score: str, predicted: str, true: str, outcome: str, *, decision: int = 3, digest: str = OWN) -> str:
+    cell = f'score="{score}",predicted="{predicted}",true="{true}",outcome="{outcome}"'
+    return f'feedback_classes_total{{model="m",digest="{digest}",decision="{decision}",{cell}}}'
 
 
 def test_samples_are_summed_up_per_decision() -> None:
@@ -75,6 +81,52 @@ def test_labels_are_counted_by_the_model_that_predicted() -> None:
     assert not dropped
 
 
+def test_requests_are_counted_by_the_class_and_the_error_of_a_drawn_row() -> None:
+    errors = f'feedback_errors_total{{model="m",digest="{OTHER}",decision="3",side="over",error='
+    samples = {
+        classes("4", "yes", "no", "wrong"): 5,
+        classes("", "other", "other", "correct"): 7,
+        classes("", "other", "other", "wrong"): 1,
+        classes("", r"say \"no\"", "", "wrong"): 2,
+        classes("4", "yes", "no", "wrong", digest=OTHER): 9,
+        f'{errors}"k-12"}}': 3,
+        f'{errors}"nan"}}': 1,
+    }
+    counted, dropped = read_samples(samples.items(), own=OWN)
+    assert counted.own[3].arm.classes == {
+        ClassCell("4", "yes", "no", wrong=True): 5,
+        ClassCell("", "other", "other", wrong=False): 7,
+        ClassCell("", "other", "other", wrong=True): 1,
+        ClassCell("", 'say "no"', "", wrong=True): 2,
+    }
+    theirs = counted.others[OTHER][3].arm
+    assert theirs.classes == {ClassCell("4", "yes", "no", wrong=True): 9}
+    assert theirs.losses == {LossCell("over", "k-12"): 3, LossCell("over", "nan"): 1}
+    assert not dropped
+
+
+def test_pairs_are_counted_by_what_labels_said_of_both() -> None:
+    pair = 'challenger="b",decision="3"'
+    samples = {
+        f'shadow_feedback_requests_total{{{pair},wrong="0.125",challenger_wrong="1"}}': 4,
+        f'shadow_feedback_classes_total{{{pair},predicted="0",challenger_predicted="1",true="1"}}': 3,
+        f'shadow_feedback_errors_total{{{pair},error="k1",challenger_error="0"}}': 2,
+    }
+    counted, dropped = read_samples(samples.items())
+    shadow = counted.own[3].shadows["b"]
+    assert shadow.judged == {PairCell(0.125, 1.0): 4}
+    assert shadow.classes == {PairClassCell("0", "1", "1"): 3}
+    assert shadow.losses == {PairLossCell("k1", "0"): 2}
+    assert not dropped
+
+
+def test_a_server_has_not_endless_cells() -> None:
+    samples = [(classes("", f"{n}", "0", "wrong", decision=n % 7), 1) for n in range(7_000)]
+    counted, dropped = read_samples(samples, own=OWN)
+    read = sum(len(counts.arm.classes) for counts in counted.own.values())
+    assert (read, dropped) == (6_144, {Dropped.LIMIT: 856})
+
+
 def test_what_is_known_and_not_needed_is_no_loss() -> None:
     samples = {
         'requests_total{decision="none",outcome="ok"}': 1,
@@ -84,10 +136,8 @@ def test_what_is_known_and_not_needed_is_no_loss() -> None:
         "feedback_repeated_total": 3,
         "feedback_unpaired_total": 3,
         f'feedback_age_total{{model="m",digest="{OTHER}",le="60"}}': 3,
-        f'feedback_classes_total{{model="m",digest="{OTHER}",decision="3",score="",predicted="0",true="1"}}': 3,
-        f'feedback_errors_total{{model="m",digest="{OTHER}",decision="3",side="over",error="k1"}}': 3,
+        'feedback_errors_total{model="other",digest="",decision="3",side="over",error="k1"}': 3,
         'feedback_total{model="other",digest="",decision="3",outcome="wrong"}': 3,
-        'shadow_feedback_classes_total{challenger="b",decision="3",predicted="0",challenger_predicted="1",true="1"}': 3,
         'shadow_slower_total{challenger="b",decision="3",side="champion"}': 1,
     }
     assert read_samples(samples.items()) == (Counted(), {})
@@ -113,6 +163,21 @@ def test_what_is_known_and_not_needed_is_no_loss() -> None:
         ("requests_total", Dropped.LABEL),
         ('feedback_requests_total{model="m",digest="0123456789abcdef",decision="1",wrong="0.3"}', Dropped.LABEL),
         ('feedback_total{model="m",digest="../../../../etc.",decision="1",outcome="wrong"}', Dropped.LABEL),
+        (classes("", "x" * 65, "0", "wrong"), Dropped.LABEL),
+        (classes("1e3", "0", "0", "wrong"), Dropped.LABEL),
+        (classes("٣", "0", "0", "wrong"), Dropped.LABEL),
+        (classes("", "0", "0", "perhaps"), Dropped.LABEL),
+        (classes("", "0", "0", "wrong", digest="../../etc/passwd"), Dropped.LABEL),
+        ('feedback_classes_total{decision="1",score="",predicted="0",true="1",outcome="wrong"}', Dropped.LABEL),
+        ('feedback_classes_total{model="m",digest="",decision="1",predicted="0",true="1"}', Dropped.LABEL),
+        (f'feedback_errors_total{{model="m",digest="{OTHER}",decision="1",side="over",error="k161"}}', Dropped.LABEL),
+        (f'feedback_errors_total{{model="m",digest="{OTHER}",decision="1",side="over",error="k-0"}}', Dropped.LABEL),
+        (f'feedback_errors_total{{model="m",digest="{OTHER}",decision="1",side="up",error="k1"}}', Dropped.LABEL),
+        ('shadow_feedback_classes_total{challenger="b",decision="1",predicted="0",true="1"}', Dropped.LABEL),
+        (
+            'shadow_feedback_requests_total{challenger="b",decision="1",wrong="0.3",challenger_wrong="0"}',
+            Dropped.LABEL,
+        ),
     ],
 )
 def test_what_is_not_known_is_dropped_and_told(key: str, reason: Dropped) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from kingmaker.api import ConditionStatus, DriftState, Reason
 from kingmaker.core.counts.cells import CellCounts
+from kingmaker.core.counts.labelled import ClassCell
 from kingmaker.core.counts.ledger import Ledger, Seen, fold
 from kingmaker.core.counts.process import LATENCY_EDGES, Arm, DecisionCounts, ProcessCounts, Shadow
 from kingmaker.core.counts.storage import LIMIT, dump_ledger, load_ledger
@@ -16,7 +17,7 @@ from support.busy import MODEL, REFERENCE, a_busy_ledger
 
 
 def test_a_ledger_survives_its_text() -> None:
-    ledger = a_busy_ledger(features=5, pods=3, restarts=9, rows=1000)
+    ledger = a_busy_ledger(features=5, pods=3, restarts=9, rows=1000, labelled=True)
     read = load_ledger(dump_ledger(ledger))
     assert ledger.cells is not None
     assert read == replace(ledger, cells=ledger.cells.at_rest())
@@ -29,6 +30,17 @@ def test_a_thousand_features_of_twenty_pods_after_fifty_restarts_fit_whole() -> 
     text = dump_ledger(ledger)
     assert len(text) <= 600 * 1024
     assert load_ledger(text).watch == ledger.watch, "nothing had to be left out"
+
+
+def test_labels_of_twenty_pods_in_score_cells_leave_room_for_long_windows() -> None:
+    ledger = a_busy_ledger(features=1000, pods=20, restarts=12, rows=1_000_000, labelled=True)
+    text = dump_ledger(ledger)
+    assert len(text) <= LIMIT
+    read = load_ledger(text)
+    assert (read.totals, read.seen) == (ledger.totals, ledger.seen)
+    assert ledger.watch.windows is not None
+    assert read.watch.windows is not None
+    assert read.watch.windows.scales[1:] == ledger.watch.windows.scales[1:]
 
 
 def test_what_would_be_too_large_is_left_out_shortest_windows_first() -> None:
@@ -128,3 +140,17 @@ def test_after_the_upgrade_nothing_is_counted_twice() -> None:
 def test_what_is_no_ledger_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         load_ledger(text)
+
+
+def test_cells_of_labels_are_left_out_last_and_of_sums_and_looks_at_once() -> None:
+    cells = {ClassCell(f"{n % 20}", f"class {n // 20}", f"class {n * n % 211}", wrong=True): n for n in range(1, 4000)}
+    counts = {n: DecisionCounts(Arm(answered=n, classes=cells)) for n in range(1, 9)}
+    looks = [ProcessCounts(f"uid-{i}", "a", MODEL, "", "1.0", counts) for i in range(20)]
+    uids, wanted = frozenset(look.pod_uid for look in looks), {MODEL: frozenset(range(1, 9))}
+    ledger = fold(Ledger(), looks, pods=uids, wanted=wanted, watched=None).ledger
+    text = dump_ledger(ledger)
+    assert len(text) <= LIMIT
+    read = load_ledger(text)
+    assert [read.totals[MODEL][n].arm for n in range(1, 9)] == [Arm(answered=20 * n) for n in range(1, 9)]
+    again = fold(read, looks, pods=uids, wanted=wanted, watched=None).ledger
+    assert again.totals == ledger.totals, "processes that still run say it again, and nothing is counted twice"
