@@ -17,7 +17,7 @@ from kingmaker.api import Model, ModelDeployment
 from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.data_monitor import DataMonitor
 from kingmaker.core.counts.ledger import Ledger
-from kingmaker.core.counts.process import ProcessCounts
+from kingmaker.core.counts.process import ProcessCounts, start_of
 from kingmaker.core.counts.samples import read_samples
 from kingmaker.core.counts.storage import dump_ledger, load_ledger
 from kingmaker.core.counts.windows import Windows
@@ -34,6 +34,7 @@ SETTINGS = Settings(
     serving_image="serving", router_image="router", operator_namespace="system", xds_host="xds", xds_port=1
 )
 RULES = Rules(SETTINGS, RouterContainer(("--config",)), timedelta(seconds=1))
+_OUTCOMES = ("correct", "wrong")
 
 
 def digest(letter: str) -> str:
@@ -146,7 +147,7 @@ class World:
                 self.models[name].spec.artifact.digest,
                 "",
                 "1",
-                read_samples(counts.items())[0].own,
+                read_samples(counts.items(), own=start_of(self.models[name].spec.artifact.digest))[0].own,
             )
             for name, counts in self.counts.items()
         )
@@ -236,8 +237,17 @@ class World:
         self.count(model, "requests_total", errors, outcome="server_error")
         self.count(model, "rows_total", requests - errors)
         self.count(model, "latency_total", requests, le=le)
-        self.count(model, "feedback_total", wrong, outcome="wrong")
-        self.count(model, "feedback_total", requests - errors - wrong, outcome="correct")
+        self.label(model, requests - errors - wrong, predicted="0", true="0")
+        self.label(model, wrong, predicted="1", true="0")
+
+    def label(self, model: str, requests: int, *, predicted: str, true: str, score: str = "") -> None:
+        """Let labels of answered requests of one row arrive; the digest says who predicted."""
+        outcome, wrong = ("correct", "0") if predicted == true else ("wrong", "1")
+        digest = start_of(self.models[model].spec.artifact.digest)
+        self.count(model, "feedback_total", requests, outcome=outcome)
+        self.count(model, "feedback_requests_total", requests, wrong=wrong)
+        cell = {"score": score, "predicted": predicted, "true": true, "outcome": outcome}
+        self.count(model, "feedback_classes_total", requests, digest=digest, **cell)
 
     def shadow(
         self, champion: str, challenger: str, pairs: int, *, champion_wrong: int = 0, challenger_wrong: int = 0
@@ -246,19 +256,13 @@ class World:
         apart = champion_wrong + challenger_wrong
         self.count(champion, "shadow_pairs_total", pairs - apart, challenger=challenger, result="agree")
         self.count(champion, "shadow_pairs_total", apart, challenger=challenger, result="disagree")
-        for mine, theirs, value in (
-            ("correct", "correct", pairs - apart),
-            ("wrong", "correct", champion_wrong),
-            ("correct", "wrong", challenger_wrong),
-        ):
-            self.count(
-                champion,
-                "shadow_feedback_total",
-                value,
-                challenger=challenger,
-                champion=mine,
-                challenger_outcome=theirs,
-            )
+        for mine, theirs, value in ((0, 0, pairs - apart), (1, 0, champion_wrong), (0, 1, challenger_wrong)):
+            outcomes = {"champion": _OUTCOMES[mine], "challenger_outcome": _OUTCOMES[theirs]}
+            self.count(champion, "shadow_feedback_total", value, challenger=challenger, **outcomes)
+            shares = {"wrong": str(mine), "challenger_wrong": str(theirs)}
+            self.count(champion, "shadow_feedback_requests_total", value, challenger=challenger, **shares)
+            cell = {"predicted": str(mine), "challenger_predicted": str(theirs), "true": "0"}
+            self.count(champion, "shadow_feedback_classes_total", value, challenger=challenger, **cell)
 
     @property
     def actions(self) -> list[str]:

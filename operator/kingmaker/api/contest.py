@@ -5,8 +5,18 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from kingmaker.api.common import ApiModel, map_of, rules, set_of
-from kingmaker.api.text import Digest, Duration, Factor, Name, PositiveDuration, Probability, Share
+from kingmaker.api.common import ApiModel, ClassName, map_of, rules, set_of
+from kingmaker.api.text import (
+    Digest,
+    Duration,
+    Factor,
+    Magnitude,
+    Name,
+    PositiveDuration,
+    PositiveMagnitude,
+    Probability,
+    Share,
+)
 
 
 class Promotion(StrEnum):
@@ -24,9 +34,32 @@ class Goal(StrEnum):
     """What a challenger must show on labelled answers."""
 
     SUPERIOR = "Superior"
-    """Fewer wrong answers than the champion."""
+    """Better by the measure than the champion."""
     NON_INFERIOR = "NonInferior"
-    """Wrong answers at most `margin` more than the champion's."""
+    """Worse than the champion by `margin` and `absoluteMargin` at most."""
+
+
+class Measure(StrEnum):
+    """What of labelled answers is compared."""
+
+    ERROR_RATE = "ErrorRate"
+    """The share of answers that are wrong."""
+    COST = "Cost"
+    """What wrong answers cost, by `costs`."""
+    RECALL = "Recall"
+    """The share of the requests of a class that are found; compared by those that are missed."""
+    PRECISION = "Precision"
+    """The share of the answers of a class that are right; compared by those that are wrong."""
+    BALANCED_ERROR = "BalancedError"
+    """The mean over the classes of the baseline of the share that is wrong: rare classes count as much as others."""
+    LOG_LOSS = "LogLoss"
+    """How improbable the model held what was true, from the cells of the score; for two classes, live stages only."""
+    BRIER = "Brier"
+    """The squared distance of the probability from what was true, from the cells of the score; likewise."""
+    ABSOLUTE_ERROR = "AbsoluteError"
+    """How far a Regression is off, at most `clip`."""
+    SQUARED_ERROR = "SquaredError"
+    """The square of how far a Regression is off, at most `clip`."""
 
 
 class OnDeadline(StrEnum):
@@ -101,6 +134,15 @@ class DisagreementGuardrail(ApiModel):
     """Percent of compared answers that may differ."""
 
 
+class ClassesGuardrail(ApiModel):
+    """Roll back when more of one class is missed than the champion misses, by more than the margin."""
+
+    margin: Share = Share("0.05")
+    """How much larger the missed share of any class may be, in points: "0.05" allows 15 % where the champion misses
+    10 %. Promotion needs it shown for every class that has labels, whether or not guardrails are named; "1" asks for
+    nothing."""
+
+
 class Guardrails(ApiModel):
     """Checks that stop a contest early. Naming some of them switches the others off."""
 
@@ -110,18 +152,127 @@ class Guardrails(ApiModel):
     """Roll back when the challenger is slow more often than is tolerated."""
     disagreement: DisagreementGuardrail | None = None
     """Pause when the challenger's answers differ from the champion's too often."""
+    classes: ClassesGuardrail | None = None
+    """Roll back when more of one class is missed than the champion misses, by more than the margin."""
 
 
-ALL_GUARDRAILS = Guardrails(errors=ErrorsGuardrail(), latency=LatencyGuardrail(), disagreement=DisagreementGuardrail())
+ALL_GUARDRAILS = Guardrails(
+    errors=ErrorsGuardrail(),
+    latency=LatencyGuardrail(),
+    disagreement=DisagreementGuardrail(),
+    classes=ClassesGuardrail(),
+)
+
+
+class Confusion(ApiModel):
+    """What it costs to take one class for another."""
+
+    true: ClassName
+    """The class that it was."""
+    predicted: ClassName
+    """The class that was predicted."""
+    cost: Magnitude
+    """What it costs."""
+
+
+class Costs(ApiModel):
+    """What wrong answers cost, in any unit. Right ones cost nothing."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "has(self.falseNegative) == has(self.falsePositive)",
+                "falseNegative and falsePositive are said together: set both, or confusions alone",
+            ),
+            (
+                "has(self.falseNegative) || size(self.confusions) > 0",
+                "costs say nothing: set falseNegative and falsePositive, or confusions",
+            ),
+            (
+                (
+                    "(has(self.falseNegative) && double(self.falseNegative) > 0.0) || "
+                    "(has(self.falsePositive) && double(self.falsePositive) > 0.0) || "
+                    "self.confusions.exists(c, double(c.cost) > 0.0)"
+                ),
+                "every cost is 0: one has to be above",
+            ),
+        )
+    )
+
+    false_negative: Magnitude | None = None
+    """Cost of missing the positive class."""
+    false_positive: Magnitude | None = None
+    """Cost of taking something else for the positive class."""
+    confusions: tuple[Confusion, ...] = Field(default=(), max_length=64, json_schema_extra=map_of("true", "predicted"))
+    """Costs of single confusions; they go before the other costs."""
+    otherwise: Magnitude | None = None
+    """Cost of any other wrong answer. Left out, it is the highest of the stated costs."""
+
+
+class ReferenceBound(ApiModel):
+    """A bound that holds beside the champion: who compares with the last one only may creep."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("has(self.maximum) != has(self.minimum)", "set one of maximum and minimum"),
+        )
+    )
+
+    maximum: Magnitude | None = None
+    """The measure must be shown to be below this."""
+    minimum: Share | None = None
+    """For Recall and Precision: the measure must be shown to be above this."""
 
 
 class VerdictRule(ApiModel):
     """What counts as winning and losing. The error budgets hold however often the evidence is looked at."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "has(self.costs) == (self.measure == 'Cost')",
+                "costs belong to measure Cost: set both, or neither",
+            ),
+            (
+                "has(self.clip) == (self.measure in ['AbsoluteError', 'SquaredError'])",
+                "clip, the largest error that counts, belongs to the measures AbsoluteError and SquaredError",
+            ),
+            (
+                "!has(self.ofClass) || self.measure in ['Cost', 'Recall', 'Precision']",
+                "ofClass is for the measures Cost, Recall and Precision: remove it",
+            ),
+            (
+                ("!has(self.reference) || has(self.reference.minimum) == (self.measure in ['Recall', 'Precision'])"),
+                "a reference is a minimum for Recall and Precision, a maximum for every other measure",
+            ),
+            (
+                (
+                    "!(self.measure in ['ErrorRate', 'Recall', 'Precision', 'BalancedError', 'Brier'])"
+                    " || double(self.absoluteMargin) < 1.0"
+                ),
+                "absoluteMargin is below 1 for a measure that never exceeds 1",
+            ),
+        )
+    )
+
     goal: Goal = Goal.NON_INFERIOR
-    """Superior: fewer errors than the champion. NonInferior: not more than margin above the champion's error rate."""
+    """Superior: better than the champion. NonInferior: worse by margin and absoluteMargin at most."""
+    measure: Measure = Measure.ERROR_RATE
+    """What is compared, per request: its mean over the rows, or of one row that is drawn."""
+    of_class: ClassName | None = None
+    """The class of Cost, Recall and Precision. Left out, it is the positive one of the Model's task."""
+    costs: Costs | None = None
+    """For Cost: what wrong answers cost."""
+    clip: PositiveMagnitude | None = None
+    """For AbsoluteError and SquaredError: the error, in the label's unit, beyond which nothing gets worse."""
     margin: Share = Share("0.10")
-    """For NonInferior: how much higher, relative to the champion's, the error rate may be; "0.10" is ten percent."""
+    """For NonInferior: how much more of what is lost (wrong, missed, cost, error), relative to the champion's, is still
+    no worse; "0.10" is ten percent."""
+    absolute_margin: Magnitude = Magnitude("0.0001")
+    """For NonInferior: what is allowed in addition, in the measure's own unit; so contests between models that hardly
+    err end, too."""
+    reference: ReferenceBound | None = None
+    """A bound of the measure that holds beside the champion."""
     false_promotion: Probability = Probability("0.05")
     """Probability of promoting a challenger that misses the goal."""
     false_rollback: Probability = Probability("0.01")

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from kingmaker.api.common import (
     ApiModel,
+    ClassName,
     Count,
     Generation,
     Line,
@@ -127,6 +128,7 @@ class Task(ApiModel):
                 "errorTolerance is for type Regression: remove it",
             ),
             ("self.type != 'Regression' || !has(self.score)", "score is for type Classification: remove it"),
+            ("self.type != 'Regression' || !has(self.positive)", "positive is for type Classification: remove it"),
         )
     )
 
@@ -136,6 +138,8 @@ class Task(ApiModel):
     """Output that holds the answer: the predicted class, or the predicted number."""
     score: TensorName | None = None
     """Output that holds the classes' probabilities."""
+    positive: ClassName | None = None
+    """The class that is looked for, as labels name it: text as it is, 2 for the number 2.0, 1 and 0 for booleans."""
     error_tolerance: Magnitude | None = None
     """Absolute error above which a Regression's answer counts as wrong, in the label's unit."""
 

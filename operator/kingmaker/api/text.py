@@ -202,6 +202,13 @@ class Magnitude(BoundedNumber):
     LOW, HIGH = "0", "999999"
 
 
+class PositiveMagnitude(BoundedNumber):
+    """A size above 0 in the unit of what is measured."""
+
+    __slots__ = ()
+    LOW, HIGH = "0.000000001", "999999"
+
+
 class Digest(Text):
     """SHA-256 of a file's bytes."""
 

@@ -13,6 +13,7 @@ from kingmaker.adapters.exposition import ExpositionReader
 from kingmaker.api import Model
 from kingmaker.core.counts.baseline import read_baseline as read_as_operator
 from kingmaker.core.counts.cells import CellCounts, widths_of
+from kingmaker.core.counts.labelled import LossCell
 from kingmaker.core.counts.process import Arm, start_of
 from kingmaker_serving.counts.baseline import read_baseline
 from kingmaker_serving.counts.labelled import Seen
@@ -129,7 +130,9 @@ async def test_the_operator_parses_every_count_of_a_server(tmp_path: Path, class
     assert not read.dropped
     assert (read.counts.by_decision[3].arm.correct, read.counts.by_decision[3].arm.judged[0]) == (1, 1)
     assert read.counts.by_decision[3].shadows["rival"].both_correct == 2
-    assert read.counts.others["0" * 16][3].arm == Arm(correct=1, wrong=1, judged=(0, 0, 0, 0, 1, 0, 0, 0, 0))
+    assert read.counts.others["0" * 16][3].arm == Arm(
+        correct=1, wrong=1, judged=(0, 0, 0, 0, 1, 0, 0, 0, 0), losses={LossCell("over", "k2"): 1}
+    )
     assert read.counts.cells is not None
     cells = CellCounts(read.counts.cells, widths_of(baseline))
     assert [int(column.sum()) for column in cells.columns][:4] == [400] * 4

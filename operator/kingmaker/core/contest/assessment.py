@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kingmaker.api import OnNewChallenger
 from kingmaker.core.contest.candidates import Candidate, find_candidates
 from kingmaker.core.contest.capacity import is_available, needed_pods
 from kingmaker.core.contest.checks import VerdictPolicy
+from kingmaker.core.contest.choice import Subject, choose, subject_of
 from kingmaker.core.contest.evidence import Totals
 from kingmaker.core.contest.judgement import Judgement, judge
 from kingmaker.core.contest.policy import contest_policy, fixed_shares, verdict_policy
@@ -70,7 +71,7 @@ def assess_contests(observed: Observed, state: State, totals: Totals) -> Contest
     champion = state.champion.digest if state.champion else ""
     judged = []
     for contest in state.contests:
-        judgement = judge(contest, champion, totals, verdicts)
+        judgement = judge(contest, champion, totals, contest_rules(observed, state, contest, verdicts))
         judged.append(JudgedContest(contest, judgement, next_step(contest, judgement, policy, observed.now)))
     candidates = find_candidates(observed, state)
     target = observed.mdep.spec.champion_ref.name
@@ -87,6 +88,26 @@ def assess_contests(observed: Observed, state: State, totals: Totals) -> Contest
         wanted=target if target != state.observed_champion_ref else None,
         available=frozenset(m for m in observed.variants if is_available(observed, state, policy, m)),
     )
+
+
+def contest_rules(observed: Observed, state: State, contest: Contest, policy: VerdictPolicy) -> VerdictPolicy:
+    """Make the rules for the models of one contest.
+
+    Args:
+        observed: The snapshot.
+        state: Who holds the seat.
+        contest: Who contests it.
+        policy: The deployment's rules.
+    """
+    champion = _subject(observed, state.champion.name) if state.champion else Subject()
+    measure = choose(observed.mdep.spec.contest.verdict, champion, _subject(observed, contest.model))
+    return replace(policy, measure=measure, stages=1 if contest.fixed else policy.stages)
+
+
+def _subject(observed: Observed, name: str) -> Subject:
+    model = observed.models.get(name)
+    baseline = observed.baselines.get(model.spec.baseline.digest) if model and model.spec.baseline else None
+    return subject_of(model, baseline)
 
 
 def _entrants(observed: Observed, state: State, candidates: Sequence[Candidate]) -> Iterator[str]:

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from kingmaker.api import Evidence, Goal, Guardrails, Number, Verdict
+from kingmaker.api import ClassesGuardrail, Evidence, Goal, Guardrails, Number, Reason, Verdict
 from kingmaker.api.contest import ALL_GUARDRAILS
+from kingmaker.core.contest.measures import ERROR_RATE, Measure
 from kingmaker.core.wording import percent, short_e_value
 
 _LARGEST: Final = 690.0
@@ -28,6 +29,19 @@ class VerdictPolicy:
     guardrails: Guardrails = ALL_GUARDRAILS
     shares: bool = True
     """Whether arrived shares are tested; not with sticky routing, whose unit is the entity and not the request."""
+    measure: Measure = ERROR_RATE
+    """What is compared, for the models of one contest."""
+    absolute_margin: float = 0.0001
+    """Allowed beside `margin`, in the unit of the measure as people read it."""
+    reference: float | None = None
+    """What the measure, as people read it, must be shown to be better than; None: nothing beside the champion."""
+    stages: int = 1
+    """Stages of the contest: each may speak of harm, so each has its part of the budget."""
+    creep: float = 1.0
+    """How many times what the best champion of late lost the present one loses, as far as their contests showed; at
+    least 1."""
+    predicted: tuple[tuple[str, float], ...] = ()
+    """Shares of the classes among all that the champion predicts; empty where that is not known."""
 
     @property
     def promotion_log_e(self) -> float:
@@ -36,21 +50,47 @@ class VerdictPolicy:
 
     @property
     def harm_log_e(self) -> float:
-        """Evidence that rolls back."""
+        """Evidence that rolls back, of a check that looks at a contest as a whole."""
         return -math.log(self.false_rollback)
+
+    @property
+    def stage_harm_log_e(self) -> float:
+        """Evidence that rolls back, of a check that looks at every stage by itself."""
+        return self.harm_log_e + math.log(max(self.stages, 1))
 
     @property
     def allowance(self) -> float:
         """How much worse than the champion still counts as no worse; 0 when the goal is to be better."""
         return self.margin if self.goal is Goal.NON_INFERIOR else 0.0
 
+    @property
+    def harm_ratio(self) -> float:
+        """How many times the champion's loss is no harm yet."""
+        return 1 + self.allowance
+
+    @property
+    def goal_ratio(self) -> float:
+        """How many times the champion's loss meets the goal; less where champions have crept already."""
+        return self.harm_ratio / max(self.creep, 1.0) if self.goal is Goal.NON_INFERIOR else 1.0
+
+    @property
+    def loss_margin(self) -> float:
+        """The absolute margin as a loss, 0..1; 0 when the goal is to be better."""
+        return min(self.absolute_margin / self.measure.scale, 1.0) if self.goal is Goal.NON_INFERIOR else 0.0
+
+    @property
+    def class_margin(self) -> float:
+        """How much larger the missed share of any class may be, 0..1."""
+        return float((self.guardrails.classes or ClassesGuardrail()).margin)
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check and its figures. `estimate` is the challenger's, `reference` the champion's; both rates 0..1.
+    """One check and its figures. `estimate` is the challenger's, `reference` the champion's, in the check's own unit.
 
     `n` counts what was looked at: requests, rows or pairs. `log_e` is the natural logarithm of the e-value, `threshold`
-    that of the value at which the check speaks.
+    that of the value at which the check speaks. `obstacle` is why it is Inconclusive, where there is more to say
+    than that evidence is thin.
     """
 
     name: str
@@ -61,6 +101,7 @@ class Check:
     reference: float | None = None
     log_e: float | None = None
     threshold: float | None = None
+    obstacle: Reason | None = None
 
 
 def describe(check: Check) -> str:

@@ -54,7 +54,9 @@ def read_shadow(totals: Totals, champion_digest: str, challenger: str, decisions
         decisions: Their numbers; one of which nothing was counted adds nothing.
     """
     counted = _under(totals, champion_digest, decisions)
-    return sum((counts.shadows[challenger] for counts in counted if challenger in counts.shadows), Shadow())
+    found = [counts.shadows[challenger] for counts in counted if challenger in counts.shadows]
+    # One is given as it is: what follows from it is remembered by its identity.
+    return sum(found[1:], found[0]) if found else Shadow()
 
 
 def _under(totals: Totals, digest: str, decisions: Iterable[int]) -> list[DecisionCounts]:

@@ -13,12 +13,13 @@ from typing import Final
 
 from kingmaker.api import Reason, Verdict
 from kingmaker.core.contest.checks import Check, VerdictPolicy
+from kingmaker.core.contest.classes import classes_check
 from kingmaker.core.contest.evidence import NO_ARM, latency_edge
-from kingmaker.core.contest.stretches import Stretch, live, wrong_pairs, wrong_rates, wrong_splits
+from kingmaker.core.contest.goal import harm_check
+from kingmaker.core.contest.stretches import Stretch, live
 from kingmaker.core.statistics.sequential import (
     Split,
     log_e_harm,
-    log_e_paired_harm,
     log_e_rate_above,
     rate_lower_bound,
     rate_upper_bound,
@@ -40,24 +41,20 @@ Figures = Callable[[str, Sequence[Stretch], VerdictPolicy], Check | None]
 
 @dataclass(frozen=True, slots=True)
 class Guardrail:
-    """One guardrail: `name` stands in records, `reason` in the Decision that a failure leads to."""
+    """One guardrail: `name` stands in records, `reason` in the Decision that a failure leads to.
+
+    `needed`: a challenger is promoted only when it passes, not when it merely does not fail.
+    """
 
     name: str
     reason: Reason
     on_fail: OnFail
     check: Figures
+    needed: bool = False
 
     def look(self, stretches: Sequence[Stretch], policy: VerdictPolicy) -> Check | None:
         """Make its check; None where it is off or has nothing to look at."""
         return self.check(self.name, stretches, policy)
-
-
-def _more_wrong_answers(name: str, stretches: Sequence[Stretch], policy: VerdictPolicy) -> Check:
-    splits, pairs = wrong_splits(stretches), wrong_pairs(stretches)
-    log_e = log_e_harm(splits, ratio=1 + policy.allowance) + log_e_paired_harm(pairs, margin=policy.allowance)
-    n, estimate, reference = wrong_rates(stretches)
-    rule = f"wrong answers not above {1 + policy.allowance:.2f} times the champion's"
-    return _harm(name, rule, n, (estimate, reference), log_e, policy)
 
 
 def _errors(name: str, stretches: Sequence[Stretch], policy: VerdictPolicy) -> Check | None:
@@ -67,7 +64,7 @@ def _errors(name: str, stretches: Sequence[Stretch], policy: VerdictPolicy) -> C
     splits = [Split(s.champion.errors, s.challenger.errors, s.run.share) for s in arms]
     log_e = log_e_harm(splits) + _copy_failures(stretches, policy)
     failed = sum(s.challenger.errors for s in arms) + sum(s.shadow.failures for s in stretches)
-    n = sum(s.challenger.requests for s in arms) + sum(s.shadow.compared + s.shadow.failures for s in stretches)
+    n = sum(s.challenger.requests for s in arms) + sum(s.compared_requests + s.shadow.failures for s in stretches)
     theirs = sum(s.champion.requests for s in arms)
     rates = (_rate(failed, n), _rate(sum(s.champion.errors for s in arms), theirs))
     return _harm(name, "server errors not above the champion's", n, rates, log_e, policy)
@@ -76,7 +73,8 @@ def _errors(name: str, stretches: Sequence[Stretch], policy: VerdictPolicy) -> C
 def _copy_failures(stretches: Sequence[Stretch], policy: VerdictPolicy) -> float:
     """Evidence that copies fail more often than the champion's own requests, which are not copied when they fail."""
     failures = sum(s.shadow.failures for s in stretches)
-    copies = failures + sum(s.shadow.compared for s in stretches)
+    # Failures are requests, so what was answered is counted in requests, too.
+    copies = failures + sum(s.compared_requests for s in stretches)
     champion = sum((s.champion for s in stretches), NO_ARM) if copies else NO_ARM
     if not champion.requests:
         return 0.0
@@ -129,7 +127,9 @@ def _rate(events: int, trials: int) -> float | None:
 
 GUARDRAILS: Final = (
     # Wrong answers first: where several fail at once, they are the reason that people want to read. Always on.
-    Guardrail("moreWrongAnswers", Reason.WORSE_THAN_CHAMPION, OnFail.ABORT, _more_wrong_answers),
+    Guardrail("moreWrongAnswers", Reason.WORSE_THAN_CHAMPION, OnFail.ABORT, harm_check),
+    # What no measure of all classes together shows. Promotion needs it shown of each of them.
+    Guardrail("classes", Reason.WORSE_FOR_A_CLASS, OnFail.ABORT, classes_check, needed=True),
     # Errors before latency: requests that fail at once are fast.
     Guardrail("errors", Reason.ERRORS_ABOVE_CHAMPION, OnFail.ABORT, _errors),
     # Live stages only: it compares requests that each arm answered itself.

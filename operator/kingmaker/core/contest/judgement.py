@@ -5,21 +5,17 @@ Every check is anytime-valid: it may be looked at after each scrape without spen
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
-from kingmaker.api import Goal, Verdict
+from kingmaker.api import Reason, Verdict
 from kingmaker.core.contest.checks import Check, VerdictPolicy
 from kingmaker.core.contest.evidence import NO_ARM, Arm, Totals
+from kingmaker.core.contest.goal import goal_check, in_force, reference_check
 from kingmaker.core.contest.guardrails import GUARDRAILS, Guardrail, OnFail
-from kingmaker.core.contest.stretches import Stretch, live, read_stretches, wrong_pairs, wrong_rates, wrong_splits
+from kingmaker.core.contest.mix import mix_check
+from kingmaker.core.contest.stretches import SHARE_LOG_E, Stretch, live, read_stretches
 from kingmaker.core.state import Contest, StageRun
-from kingmaker.core.statistics.sequential import log_e_paired_superior, log_e_share, log_e_superior
-
-SHARE_LOG_E: Final = math.log(1000)
-"""A split that is off by this much evidence is a broken router, not chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,8 @@ class ShareCheck:
 class Judgement:
     """All checks of one contest at one moment.
 
-    `observations` counts what the current stage saw of the challenger; `stretches` is what the checks were made from.
+    `observations` counts requests of the challenger in the current stage; `stretches` is what the checks were made
+    from. `conditions` must pass beside the goal.
     """
 
     goal: Check
@@ -59,11 +56,13 @@ class Judgement:
     shares: tuple[ShareCheck, ...]
     observations: int
     stretches: tuple[Stretch, ...]
+    conditions: tuple[Check, ...] = ()
 
     @property
     def checks(self) -> tuple[Check, ...]:
         """Every check, as records list them."""
-        return (self.goal, *(g.check for g in self.guardrails), *(s.check for s in self.shares))
+        found = (g.check for g in self.guardrails)
+        return (self.goal, *self.conditions, *found, *(s.check for s in self.shares))
 
     @property
     def champion(self) -> Arm:
@@ -81,10 +80,24 @@ class Judgement:
 
     @property
     def verdict(self) -> Verdict:
-        """Fail when any guardrail failed, Pass when the goal is proven on sound shares, else Inconclusive."""
+        """Fail when any guardrail failed, Pass when all that promotes is shown on sound shares, else Inconclusive."""
         if any(g.failed for g in self.guardrails):
             return Verdict.FAIL
-        return self.goal.verdict if not self.share_is_broken else Verdict.INCONCLUSIVE
+        proven = all(check.verdict is Verdict.PASS for check in self._promoting)
+        return Verdict.PASS if proven and not self.share_is_broken else Verdict.INCONCLUSIVE
+
+    @property
+    def obstacle(self) -> Reason:
+        """Why the verdict is not Pass, when nothing failed: the first thing that is not shown."""
+        if self.share_is_broken:
+            return Reason.SPLIT_MISMATCH
+        missing = next((check for check in self._promoting if check.verdict is not Verdict.PASS), None)
+        return (missing.obstacle if missing else None) or Reason.THIN_EVIDENCE
+
+    @property
+    def _promoting(self) -> tuple[Check, ...]:
+        needed = (g.check for g in self.guardrails if g.guardrail.needed)
+        return (self.goal, *self.conditions, *needed)
 
 
 def judge(contest: Contest, champion_digest: str, totals: Totals, policy: VerdictPolicy) -> Judgement:
@@ -96,44 +109,33 @@ def judge(contest: Contest, champion_digest: str, totals: Totals, policy: Verdic
         totals: Counts per model digest.
         policy: The rules.
 
-    Source: conditional-Bernoulli mixture e-process (Lindon & Malek, NeurIPS 2022), betting e-process for pairs.
+    Source: bets on bounded scores per request, `core.statistics.bounded`.
     """
-    stretches = read_stretches(contest, champion_digest, totals)
+    stretches = read_stretches(contest, champion_digest, totals, shares=policy.shares)
     found = ((g, g.look(stretches, policy)) for g in GUARDRAILS)
     current = [s for s in stretches if s.run.stage == contest.stage]
+    conditions = (reference_check(stretches, policy), mix_check(stretches, policy))
     return Judgement(
-        goal=_goal(stretches, policy),
+        goal=goal_check(stretches, policy),
         guardrails=tuple(GuardrailCheck(guardrail, check) for guardrail, check in found if check),
-        shares=tuple(_shares(live(stretches))) if policy.shares else (),
-        observations=sum(s.challenger.requests if s.run.weight else s.shadow.compared for s in current),
+        shares=tuple(_shares(live(in_force(stretches)))) if policy.shares else (),
+        observations=sum(s.challenger.requests if s.run.weight else s.compared_requests for s in current),
         stretches=stretches,
+        conditions=tuple(check for check in conditions if check),
     )
-
-
-def _goal(stretches: Sequence[Stretch], policy: VerdictPolicy) -> Check:
-    splits, pairs = wrong_splits(stretches), wrong_pairs(stretches)
-    # Stages see different requests, so the product of their e-values is an e-value of the contest.
-    log_e = log_e_superior(splits, ratio=1 + policy.allowance) + log_e_paired_superior(pairs, margin=policy.allowance)
-    n, estimate, reference = wrong_rates(stretches)
-    proven = n > 0 and log_e >= policy.promotion_log_e
-    rule = "fewer wrong answers than the champion"
-    if policy.goal is Goal.NON_INFERIOR:
-        rule = f"at most {policy.margin:.0%} more wrong answers than the champion"
-    verdict = Verdict.PASS if proven else Verdict.INCONCLUSIVE
-    return Check("wrongAnswers", verdict, n, rule, estimate, reference, log_e, policy.promotion_log_e)
 
 
 def _shares(stretches: Sequence[Stretch]) -> Iterator[ShareCheck]:
     if not stretches:
         return
-    yield _share("requestShare", [(s.run, s.challenger.requests, s.champion.requests) for s in stretches])
+    requests = [(s.run, s.challenger.requests, s.champion.requests) for s in stretches]
+    yield _share("requestShare", requests, max(s.request_log_e for s in stretches))
     labels = [(s.run, s.challenger.labelled_requests, s.champion.labelled_requests) for s in stretches]
-    yield _share("labelShare", labels)
+    yield _share("labelShare", labels, max(s.label_log_e for s in stretches))
 
 
-def _share(name: str, counts: Sequence[tuple[StageRun, int, int]]) -> ShareCheck:
-    # One test per stretch: the worst speaks for all, since any broken stretch spoils the contest.
-    log_e = max(log_e_share(mine, mine + theirs, run.share) for run, mine, theirs in counts)
+def _share(name: str, counts: Sequence[tuple[StageRun, int, int]], log_e: float) -> ShareCheck:
+    # One test per stretch: the worst speaks for all, since any broken stretch spoils the stage.
     mine = sum(m for _, m, _ in counts)
     total = mine + sum(t for _, _, t in counts)
     rule = f"the challenger's share as designed, {counts[-1][0].share:.1%} now"

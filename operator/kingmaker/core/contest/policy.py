@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from kingmaker.api import ModelDeployment
+from kingmaker.api import ModelDeployment, ReferenceBound
 from kingmaker.core.contest.checks import VerdictPolicy
 from kingmaker.core.contest.steps import ContestPolicy, Stage
 from kingmaker.core.identity import by_identity
@@ -23,7 +23,15 @@ def verdict_policy(mdep: ModelDeployment) -> VerdictPolicy:
         false_rollback=float(verdict.false_rollback),
         guardrails=verdict.guardrails,
         shares=affinity_header(mdep) is None,
+        absolute_margin=float(verdict.absolute_margin),
+        reference=_reference(verdict.reference),
+        stages=len(mdep.spec.contest.stages),
     )
+
+
+def _reference(bound: ReferenceBound | None) -> float | None:
+    stated = bound and (bound.maximum or bound.minimum)
+    return float(stated) if stated else None
 
 
 @by_identity

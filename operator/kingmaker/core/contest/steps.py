@@ -166,7 +166,7 @@ def _staged_step(contest: Contest, judgement: Judgement, policy: ContestPolicy, 
 
 def _on_goal(contest: Contest, judgement: Judgement, policy: ContestPolicy) -> Step:
     if judgement.verdict is not Verdict.PASS:
-        return Hold(Reason.THIN_EVIDENCE if judgement.goal.n else Reason.NO_LABELS)
+        return Hold(judgement.obstacle)
     approved = contest.digest in policy.approved
     match policy.promotion:
         case Promotion.NEVER:

@@ -2,43 +2,81 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import Final
 
 from kingmaker.core.contest.evidence import NO_ARM, Arm, Shadow, Totals, read_arm, read_shadow
 from kingmaker.core.state import Contest, StageRun
-from kingmaker.core.statistics.sequential import Pairs, Split
+from kingmaker.core.statistics.sequential import log_e_share
+
+SHARE_LOG_E: Final = math.log(1000)
+"""A split that is off by this much evidence is a broken router, not chance."""
+_NO_SHADOW: Final = Shadow()
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A run of the contest with its counts; arms that the run did not have are empty."""
+    """A run of the contest with its counts; arms that the run did not have are empty.
+
+    `request_log_e` and `label_log_e` weigh that requests, or labelled ones, did not arrive in the designed share; 0
+    where that was not tested.
+    """
 
     run: StageRun
     champion: Arm
     challenger: Arm
     shadow: Shadow
+    request_log_e: float = 0.0
+    label_log_e: float = 0.0
+
+    @property
+    def requests_broken(self) -> bool:
+        """Whether requests did not arrive as designed, so that nothing of both arms can be compared."""
+        return self.request_log_e >= SHARE_LOG_E
+
+    @property
+    def labels_broken(self) -> bool:
+        """Whether labels did not arrive as designed, so that what they say can't be compared."""
+        return self.requests_broken or self.label_log_e >= SHARE_LOG_E
+
+    @property
+    def compared_requests(self) -> int:
+        """Requests of which a challenger answered a copy. Servers count their rows; the champion's have as many."""
+        champion, rows = self.champion, self.shadow.compared
+        return round(rows * champion.answered / champion.rows) if champion.rows else rows
 
 
-def read_stretches(contest: Contest, champion_digest: str, totals: Totals) -> tuple[Stretch, ...]:
+def read_stretches(contest: Contest, champion_digest: str, totals: Totals, *, shares: bool) -> tuple[Stretch, ...]:
     """Read what was counted about a contest.
 
     Args:
         contest: The challenger's runs so far.
         champion_digest: Digest of the model it competes with.
         totals: Counts per model digest.
+        shares: Whether to test that requests and labels arrived in their shares.
     """
-    return tuple(_read(run, contest, champion_digest, totals) for run in contest.runs)
+    return tuple(_read(run, contest, champion_digest, totals, shares) for run in contest.runs)
 
 
-def _read(run: StageRun, contest: Contest, champion_digest: str, totals: Totals) -> Stretch:
+def _read(run: StageRun, contest: Contest, champion_digest: str, totals: Totals, shares: bool) -> Stretch:
     decisions = (run.decision,)
-    return Stretch(
-        run,
-        read_arm(totals, champion_digest, decisions),
-        read_arm(totals, contest.digest, decisions) if run.is_live else NO_ARM,
-        read_shadow(totals, champion_digest, contest.model, decisions) if run.shadow_percent else Shadow(),
-    )
+    champion = read_arm(totals, champion_digest, decisions)
+    challenger = read_arm(totals, contest.digest, decisions) if run.is_live else NO_ARM
+    shadow = read_shadow(totals, champion_digest, contest.model, decisions) if run.shadow_percent else _NO_SHADOW
+    if not shares or not run.is_live:
+        return Stretch(run, champion, challenger, shadow)
+    requests = _share_log_e(challenger.requests, champion.requests, run.share)
+    labels = _share_log_e(challenger.labelled_requests, champion.labelled_requests, run.share)
+    return Stretch(run, champion, challenger, shadow, requests, labels)
+
+
+@lru_cache(maxsize=2048)
+def _share_log_e(challenger: int, champion: int, share: float) -> float:
+    return log_e_share(challenger, challenger + champion, share)
 
 
 def live(stretches: Sequence[Stretch]) -> list[Stretch]:
@@ -46,22 +84,6 @@ def live(stretches: Sequence[Stretch]) -> list[Stretch]:
     return [s for s in stretches if s.run.is_live]
 
 
-def wrong_splits(stretches: Sequence[Stretch]) -> list[Split]:
-    """Wrong answers of both arms, per live stretch."""
-    return [Split(s.champion.wrong, s.challenger.wrong, s.run.share) for s in live(stretches)]
-
-
-def wrong_pairs(stretches: Sequence[Stretch]) -> list[Pairs]:
-    """Labelled rows that both models answered, per stretch with a shadow."""
-    return [s.shadow.pairs for s in stretches if s.shadow.labelled]
-
-
-def wrong_rates(stretches: Sequence[Stretch]) -> tuple[int, float | None, float | None]:
-    """Labelled rows of the challenger, its rate of wrong answers, and the champion's where they were compared."""
-    arms, pairs = live(stretches), [s.shadow for s in stretches if s.shadow.labelled]
-    paired = sum(p.labelled for p in pairs)
-    mine = paired + sum(s.challenger.labelled for s in arms)
-    theirs = paired + sum(s.champion.labelled for s in arms)
-    my_wrong = sum(p.challenger_wrong + p.both_wrong for p in pairs) + sum(s.challenger.wrong for s in arms)
-    their_wrong = sum(p.champion_wrong + p.both_wrong for p in pairs) + sum(s.champion.wrong for s in arms)
-    return mine, my_wrong / mine if mine else None, their_wrong / theirs if theirs else None
+def by_stage(stretches: Sequence[Stretch]) -> list[list[Stretch]]:
+    """Put together what belongs to one stage, in the order of the stages. One that was gone back to is another one."""
+    return [list(group) for _, group in groupby(stretches, key=lambda s: (s.run.stage, s.run.is_live))]

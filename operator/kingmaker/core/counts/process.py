@@ -73,7 +73,10 @@ class Arm:
 
     @property
     def labelled_requests(self) -> int:
-        """Labelled rows in units of requests: a request goes to one arm with all its rows."""
+        """Requests whose labels arrived. Of servers that count rows alone it is known in the mean."""
+        judged = sum(self.judged)
+        if judged:
+            return judged
         return round(self.labelled * self.answered / self.rows) if self.rows else 0
 
     def slower_than(self, edge: float) -> int:

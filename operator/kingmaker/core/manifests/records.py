@@ -60,7 +60,10 @@ def model_from_result(
     own = labels("kingmaker-model", instance=str(parent.spec.family), component="model")
     # The uid tells the Models of an earlier deployment of this name from its own.
     own |= {DEPLOYMENT: bounded(name), DEPLOYMENT_UID: mdep.metadata.uid}
-    task = result.task or (parent.spec.task.manifest() if parent.spec.task else None)
+    known = parent.spec.task.manifest() if parent.spec.task else {}
+    # The class that is looked for is people's to say: what trains does not know it.
+    positive = {"positive": known["positive"]} if "positive" in known else {}
+    task = {**positive, **result.task} if result.task else known or None
     spec: Manifest = {
         "family": str(parent.spec.family),
         "version": f"r{run}",

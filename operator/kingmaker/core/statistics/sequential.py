@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from scipy.special import betaln, expit, log_expit, logit
 
 _POINTS: Final = 40
-_LOWER: Final = np.geomspace(0.2, 0.98, _POINTS)
+LOWER: Final = np.geomspace(0.2, 0.98, _POINTS)
 """Ratios that a better arm may have: from a fifth to almost equal."""
-_HIGHER: Final = np.geomspace(1.02, 10.0, _POINTS)
+HIGHER: Final = np.geomspace(1.02, 10.0, _POINTS)
 """Ratios that a worse arm may have: from almost equal to tenfold."""
 _SHARE_PRIOR: Final = 100.0
 """Weight, in requests, of the designed share in the mixture over shares; finds 52/48 after about 10,000 requests."""
@@ -77,7 +77,7 @@ def log_e_superior(splits: Sequence[Split], *, ratio: float = 1.0) -> float:
     >>> log_e_superior([Split(60, 20, 0.5)]) > math.log(20)
     True
     """
-    return _log_e_split(splits, ratio, _LOWER)
+    return _log_e_split(splits, ratio, LOWER)
 
 
 def log_e_harm(splits: Sequence[Split], *, ratio: float = 1.0) -> float:
@@ -86,7 +86,7 @@ def log_e_harm(splits: Sequence[Split], *, ratio: float = 1.0) -> float:
     H0: challenger's rate / champion's rate <= `ratio` in every stage. The mirror image of `log_e_superior`:
     alternatives from 1.02 to 10 times `ratio`, the mean of one factor rises in q(φ) and is 1 at φ = ratio.
     """
-    return _log_e_split(splits, ratio, _HIGHER)
+    return _log_e_split(splits, ratio, HIGHER)
 
 
 def log_e_paired_superior(pairs: Sequence[Pairs], *, margin: float = 0.0) -> float:
@@ -107,7 +107,7 @@ def log_e_paired_superior(pairs: Sequence[Pairs], *, margin: float = 0.0) -> flo
     """
     _check_margin(margin)
     champion, challenger, both = _add_pairs(pairs)
-    bets = (1 - _LOWER) / (1 + _LOWER)
+    bets = (1 - LOWER) / (1 + LOWER)
     return _mean_log(
         champion * np.log1p(bets * (1 + margin)) + challenger * np.log1p(-bets) + both * np.log1p(bets * margin)
     )
@@ -122,7 +122,7 @@ def log_e_paired_harm(pairs: Sequence[Pairs], *, margin: float = 0.0) -> float:
     """
     _check_margin(margin)
     champion, challenger, both = _add_pairs(pairs)
-    bets = (_HIGHER - 1) / (_HIGHER + 1) / (1 + margin)
+    bets = (HIGHER - 1) / (HIGHER + 1) / (1 + margin)
     return _mean_log(
         challenger * np.log1p(bets) + champion * np.log1p(-bets * (1 + margin)) + both * np.log1p(-bets * margin)
     )
@@ -164,14 +164,12 @@ def log_e_rate_above(events: int, trials: int, rate: float) -> float:
     Raises:
         ValueError: The counts are negative or out of order, or the rate is not strictly between 0 and 1.
     """
-    _check_part(events, trials)
-    if not 0 < rate < 1:
-        message = f"rate {rate} is not strictly between 0 and 1; for a measured 0 pass the rate's upper bound"
-        raise ValueError(message)
-    higher = expit(logit(rate) + np.log(_HIGHER))
-    # log(1-p'/1-rate) written with log1p: rates of 1e-9 must not drown in rounding.
-    per_event, per_other = np.log(higher / rate), np.log1p(-(higher - rate) / (1 - rate))
-    return _mean_log(events * per_event + (trials - events) * per_other)
+    return _log_e_rate(events, trials, rate, HIGHER)
+
+
+def log_e_rate_below(events: int, trials: int, rate: float) -> float:
+    """Weigh the evidence that a Bernoulli rate is below `rate`: the mirror image of `log_e_rate_above`."""
+    return _log_e_rate(events, trials, rate, LOWER)
 
 
 def rate_lower_bound(events: int, trials: int, alpha: float) -> float:
@@ -194,6 +192,17 @@ def rate_lower_bound(events: int, trials: int, alpha: float) -> float:
 def rate_upper_bound(events: int, trials: int, alpha: float) -> float:
     """Bound a Bernoulli rate from above, valid at all times at once; see `rate_lower_bound`. 1 without data."""
     return _rate_bound(events, trials, alpha, side=1.0)
+
+
+def _log_e_rate(events: int, trials: int, rate: float, odds: NDArray[np.float64]) -> float:
+    _check_part(events, trials)
+    if not 0 < rate < 1:
+        message = f"rate {rate} is not strictly between 0 and 1; for a measured 0 pass the rate's upper bound"
+        raise ValueError(message)
+    other = expit(logit(rate) + np.log(odds))
+    # log(1-p'/1-rate) written with log1p: rates of 1e-9 must not drown in rounding.
+    per_event, per_other = np.log(other / rate), np.log1p(-(other - rate) / (1 - rate))
+    return _mean_log(events * per_event + (trials - events) * per_other)
 
 
 def _log_e_split(splits: Sequence[Split], ratio: float, factors: NDArray[np.float64]) -> float:

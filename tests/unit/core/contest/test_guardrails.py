@@ -1,6 +1,6 @@
 """The table of guardrails: each entry complete, in order, and the only place that knows their names."""
 
-from kingmaker.api import Guardrails, Verdict
+from kingmaker.api import Guardrails, Reason, Verdict
 from kingmaker.api.reasons import DECISION_REASONS
 from kingmaker.core.contest.checks import Check, VerdictPolicy
 from kingmaker.core.contest.evidence import Arm, Shadow
@@ -25,7 +25,7 @@ def judged(*found: GuardrailCheck, shares: tuple[ShareCheck, ...] = ()) -> Judge
 
 
 def test_the_order_is_that_of_the_reasons_that_people_read() -> None:
-    assert [g.name for g in GUARDRAILS] == ["moreWrongAnswers", "errors", "latency", "disagreement"]
+    assert [g.name for g in GUARDRAILS] == ["moreWrongAnswers", "classes", "errors", "latency", "disagreement"]
     assert {g.reason for g in GUARDRAILS} <= set(DECISION_REASONS)
     assert [g.name for g in GUARDRAILS if g.on_fail is OnFail.PAUSE] == ["disagreement"]
 
@@ -38,7 +38,7 @@ def test_a_guardrail_that_is_off_makes_no_check() -> None:
     stretches = [Stretch(run, Arm(), Arm(), Shadow()) for run in (SHADOW, LIVE)]
     policy = VerdictPolicy(guardrails=Guardrails())
     off = [g for g in GUARDRAILS if g.name in Guardrails.model_fields]
-    assert [g.look(stretches, policy) for g in off] == [None] * 3
+    assert [g.look(stretches, policy) for g in off] == [None] * len(off)
 
 
 def test_the_first_failure_of_its_kind_is_the_reason() -> None:
@@ -48,6 +48,14 @@ def test_the_first_failure_of_its_kind_is_the_reason() -> None:
     assert doubt is not None
     assert (harm.guardrail.name, doubt.guardrail.name) == ("errors", "disagreement")
     assert failed.verdict is Verdict.FAIL
+
+
+def test_what_is_needed_must_pass_and_not_only_not_fail() -> None:
+    assert [g.name for g in GUARDRAILS if g.needed] == ["classes"]
+    assert judged(named("errors", Verdict.INCONCLUSIVE)).verdict is Verdict.PASS
+    assert judged(named("classes", Verdict.PASS)).verdict is Verdict.PASS
+    unproven = judged(named("classes", Verdict.INCONCLUSIVE))
+    assert (unproven.verdict, unproven.obstacle) == (Verdict.INCONCLUSIVE, Reason.THIN_EVIDENCE)
 
 
 def test_a_broken_share_keeps_the_goal_from_being_proven() -> None:

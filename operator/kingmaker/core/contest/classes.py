@@ -1,0 +1,169 @@
+"""Class by class: an answer that ignores a class is never no worse, whatever the measure says of all classes together.
+
+For every class that has labels, the share of its requests that is missed may exceed the champion's by a margin at most.
+To pass, this must be shown for each of them, which needs no correction (an intersection-union test). To fail, the mean
+of the evidence over classes counts, so the budget is not spent once per class.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from kingmaker.api import Reason, Verdict
+from kingmaker.core.contest.checks import Check, VerdictPolicy
+from kingmaker.core.contest.goal import in_force
+from kingmaker.core.contest.measures import both_cells
+from kingmaker.core.contest.stretches import Stretch, by_stage
+from kingmaker.core.counts.process import Arm, Shadow
+from kingmaker.core.identity import Same
+from kingmaker.core.statistics.bounded import (
+    Floats,
+    ScoredPairs,
+    ScoredSplit,
+    Scores,
+    log_e_no_worse_each,
+    log_e_paired_no_worse_each,
+    log_e_paired_worse_each,
+    log_e_worse_each,
+)
+
+_MOST_CLASSES: Final = 33
+"""Classes that servers tell apart, and what they put together: the evidence of those that were not seen is 1."""
+_LOSSES: Final = np.array([1.0, 0.0])
+"""Of a miss and a hit."""
+_UNITS: Final = np.ones(2)
+_BOTH: Final = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+"""Losses of the champion and the challenger: whether each missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """Requests of one class: of an arm (missed, hit), or of pairs by the rows of `_BOTH`."""
+
+    counts: dict[str, list[int]]
+
+
+def classes_check(name: str, stretches: Sequence[Stretch], policy: VerdictPolicy) -> Check | None:
+    """Check every class that has labels; None where there are none, or where any class may get as bad as can be.
+
+    Args:
+        name: Of the check.
+        stretches: Of the contest.
+        policy: The rules.
+    """
+    margin, current = policy.class_margin, in_force(stretches)
+    classes = _classes(stretches)
+    if not classes or margin >= 1:
+        return None
+    shown = _weigh(current, classes, margin)
+    least = classes[int(np.argmin(shown))]
+    harm, harmed = _harm(stretches, classes, margin)
+    fails = policy.guardrails.classes is not None and harm >= policy.stage_harm_log_e
+    named = harmed if fails else least
+    n, mine, theirs = _missed(stretches if fails else current, named)
+    log_e, threshold = (harm, policy.stage_harm_log_e) if fails else (float(shown.min()), policy.promotion_log_e)
+    passed = log_e >= threshold
+    verdict = Verdict.FAIL if fails else Verdict.PASS if passed else Verdict.INCONCLUSIVE
+    reason = None if fails or passed else Reason.CLASS_UNPROVEN
+    rule = f"of no class a share missed that is {margin:g} above the champion's; least sure of {named!r}"
+    return Check(name, verdict, n, rule, mine, theirs, log_e, threshold, reason)
+
+
+def _classes(stretches: Sequence[Stretch]) -> list[str]:
+    seen: set[str] = set()
+    for stretch in stretches:
+        for arm in (stretch.champion, stretch.challenger):
+            seen |= _tally_arm(Same(arm)).counts.keys()
+        seen |= _tally_pairs(Same(stretch.shadow)).counts.keys()
+    return sorted(seen)
+
+
+def _weigh(stretches: Sequence[Stretch], classes: Sequence[str], margin: float) -> Floats:
+    """ln E, per class, that the challenger misses no more of it than is allowed."""
+    splits, pairs = _splits(stretches, classes), _pairs(stretches, classes)
+    found = log_e_no_worse_each(splits, margin=margin) + log_e_paired_no_worse_each(pairs, margin=margin)
+    return np.asarray(found + np.zeros(len(classes)), dtype=float)
+
+
+def _harm(stretches: Sequence[Stretch], classes: Sequence[str], margin: float) -> tuple[float, str]:
+    """ln E of the stage that speaks loudest of more misses, and the class that does."""
+    harm, worst = -math.inf, ""
+    for stage in by_stage(stretches):
+        splits, pairs = _splits(stage, classes), _pairs(stage, classes)
+        each = log_e_worse_each(splits, margin=margin) + log_e_paired_worse_each(pairs, margin=margin)
+        each = each + np.zeros(len(classes))
+        unseen = max(_MOST_CLASSES - len(classes), 0)
+        terms = np.concatenate((each, np.zeros(unseen)))
+        mean = float(np.logaddexp.reduce(terms)) - math.log(len(terms))
+        if mean > harm:
+            harm, worst = mean, classes[int(np.argmax(each))]
+    return harm, worst
+
+
+def _splits(stretches: Sequence[Stretch], classes: Sequence[str]) -> list[ScoredSplit]:
+    def scores(arm: Arm) -> Scores:
+        tally = _tally_arm(Same(arm)).counts
+        return Scores(_LOSSES, _UNITS, np.array([tally.get(c, (0, 0)) for c in classes], dtype=float).T)
+
+    sound = [s for s in stretches if s.run.is_live and not s.labels_broken]
+    return [ScoredSplit(scores(s.champion), scores(s.challenger), s.run.share) for s in sound]
+
+
+def _pairs(stretches: Sequence[Stretch], classes: Sequence[str]) -> list[ScoredPairs]:
+    tallies = [_tally_pairs(Same(s.shadow)).counts for s in stretches if not s.run.is_live]
+    return [
+        ScoredPairs(
+            _BOTH[:, 0],
+            _BOTH[:, 1],
+            np.ones(len(_BOTH)),
+            np.array([tally.get(c, (0, 0, 0, 0)) for c in classes], dtype=float).T,
+        )
+        for tally in tallies
+        if tally
+    ]
+
+
+def _missed(stretches: Sequence[Stretch], of_class: str) -> tuple[int, float | None, float | None]:
+    """Requests of a class that the challenger answered, the share that it missed, and the champion's."""
+    mine, theirs = [0, 0], [0, 0]
+    for stretch in stretches:
+        if stretch.run.is_live:
+            _add(mine, _tally_arm(Same(stretch.challenger)).counts.get(of_class, (0, 0)))
+            _add(theirs, _tally_arm(Same(stretch.champion)).counts.get(of_class, (0, 0)))
+        else:
+            neither, challenger, champion, both = _tally_pairs(Same(stretch.shadow)).counts.get(of_class, (0, 0, 0, 0))
+            _add(mine, (challenger + both, neither + champion))
+            _add(theirs, (champion + both, neither + challenger))
+    return sum(mine), _share(mine), _share(theirs)
+
+
+def _add(sums: list[int], counts: Iterable[int]) -> None:
+    for at, count in enumerate(counts):
+        sums[at] += count
+
+
+def _share(counts: Sequence[int]) -> float | None:
+    return counts[0] / sum(counts) if sum(counts) else None
+
+
+@lru_cache(maxsize=2048)
+def _tally_arm(arm: Same[Arm]) -> _Tally:
+    counts: dict[str, list[int]] = {}
+    for cell, n in arm.value.classes.items():
+        counts.setdefault(cell.true, [0, 0])[not cell.wrong] += n
+    return _Tally(counts)
+
+
+@lru_cache(maxsize=2048)
+def _tally_pairs(shadow: Same[Shadow]) -> _Tally:
+    counts: dict[str, list[int]] = {}
+    for cell, n in shadow.value.classes.items():
+        champion, challenger = both_cells(cell.predicted, cell.challenger_predicted, cell.true)
+        counts.setdefault(cell.true, [0, 0, 0, 0])[2 * champion.wrong + challenger.wrong] += n
+    return _Tally(counts)
