@@ -31,7 +31,7 @@ class Job:
 
     __slots__ = (
         *("answers", "began", "bucket", "deadline", "decision", "error", "is_over", "made", "names", "_on_done"),
-        *("outputs", "request", "rows", "run", "seconds"),
+        *("on_cancel", "outputs", "request", "rows", "run", "seconds"),
     )
 
     def __init__(
@@ -63,6 +63,8 @@ class Job:
         self.began = began
         self.deadline = deadline
         self._on_done = on_done
+        self.on_cancel: Callable[[Job], None] = _nobody
+        """Hears that nobody waits for it any more, so that its place and its run are free."""
         first = next(iter(request.inputs.values()), None)
         self.rows = len(first) if first is not None and first.ndim else 1
         self.outputs: Mapping[str, np.ndarray] = {}
@@ -99,9 +101,11 @@ class Job:
         self.fail(OUT_OF_TIME)
 
     def cancel(self) -> None:
-        """The client has gone; what is not running yet will not run."""
-        self.is_over = True
-        self._on_done = _nobody
+        """The client has gone; what is not running yet will not run, and what runs for nobody else ends."""
+        if not self.is_over:
+            self.is_over = True
+            self._on_done = _nobody
+            self.on_cancel(self)
 
     def _end(self) -> None:
         self.is_over = True

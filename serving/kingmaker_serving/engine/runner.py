@@ -78,6 +78,7 @@ class Runner:
         self._slow = 0
         self._stop = Stop()
         self._running: dict[Stop, Batch] = {}
+        self._when_cancelled = self._free
         self.is_quick = pace.first <= QUICK_SECONDS
         """Whether short runs take place on the loop."""
         self.on_run: Callable[[Sequence[Job]], None] | None = None
@@ -124,6 +125,7 @@ class Runner:
                 self._refuse(self._no_place)
         self.taken += 1
         self._taken_in_turn += 1
+        job.on_cancel = self._when_cancelled
         self._waiting.append(job)
         if not self._is_due:
             self._is_due = True
@@ -221,6 +223,18 @@ class Runner:
                 self.on_run(batch.jobs)
             except Exception:
                 logger.exception("a run was not copied by a bug")
+
+    def _free(self, job: Job) -> None:
+        """Give the place of a job whose client has gone to somebody else, at once: clients come and go in crowds."""
+        try:
+            self._waiting.remove(job)
+        except ValueError:
+            for stop, batch in self._running.items():
+                # One that has begun ends with the last of its clients.
+                if all(other.is_over for other in batch.jobs):
+                    stop.ask()
+        else:
+            self._leave(1)
 
     async def idle(self) -> None:
         """Return once nothing waits or runs."""

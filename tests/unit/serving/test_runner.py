@@ -106,6 +106,39 @@ async def test_who_has_gone_is_not_run(session: ModelSession, watch: Watch) -> N
     runner.close()
 
 
+async def test_who_goes_leaves_a_place_at_once(watch: Watch) -> None:
+    runner = a_runner(ModelSession(endless()), SLOW, watch, queue=1, max_rows=1)
+    ask = Asked(runner)
+    runs, waits = (ask.put("x", np.ones(1, np.float32))[0] for _ in range(2))
+    await asyncio.sleep(0)
+    assert (runner.taken, runner.waiting) == (2, 1)
+    waits.cancel()
+    waits.cancel()
+    assert (runner.taken, runner.waiting) == (1, 0)
+    next_one = ask.put("x", np.ones(1, np.float32))[1]
+    runs.cancel()
+    # The model never ends by itself: its thread is free because nobody waited for the run.
+    async with asyncio.timeout(10):
+        while runner.batches < 2:
+            await asyncio.sleep(0.001)
+    runner.abandon(ServingError(ErrorCode.NOT_READY, "enough"))
+    await next_one
+    runner.close()
+    await runner.idle()
+
+
+async def test_a_run_goes_on_while_one_of_its_clients_waits(session: ModelSession, watch: Watch) -> None:
+    runner = a_runner(session, SLOW, watch)
+    ask = Asked(runner)
+    gone, _ = ask.put("features", rows_of(1))
+    stays = ask.put("features", rows_of(2))[1]
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert (await stays).error is None
+    assert (runner.batches, runner.batched, runner.taken) == (1, 2, 0)
+    runner.close()
+
+
 async def test_there_are_places_and_no_more(watch: Watch) -> None:
     runner = a_runner(ModelSession(endless()), SLOW, watch, queue=1)
     ask = Asked(runner)
