@@ -10,8 +10,11 @@ from tritonclient.grpc import service_pb2
 
 from kingmaker_serving.grpc.contents import FIELDS
 from kingmaker_serving.protocol.signature import NUMPY
+from support.servers import Server
 
 DEADLINE_SECONDS = 30.0
+GRPC = 8081
+"""Port of gRPC."""
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 
@@ -74,3 +77,13 @@ def call(
 
 def _pairs(*many: Any) -> dict[str, str]:
     return {key: value for pairs in many for key, value in pairs or ()}
+
+
+def target(server: Server) -> str:
+    """Where a server answers gRPC."""
+    return f"{server.address}:{GRPC}"
+
+
+def ask(server: Server, message: Any, **options: Any) -> Called:
+    """Call a server, with the options of `call`."""
+    return call(target(server), message, **options)

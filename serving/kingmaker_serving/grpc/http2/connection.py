@@ -6,15 +6,26 @@ Source: RFC 9113. Priorities are ignored, nothing is pushed.
 import asyncio
 import re
 from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from typing_extensions import override
 
 from kingmaker_serving.grpc.http2 import frames
 from kingmaker_serving.grpc.http2.errors import ConnectionFault, H2Error, StreamFault
 from kingmaker_serving.grpc.http2.frames import HEAD, HEAD_BYTES, MAX_FRAME_BYTES, MAX_WINDOW, Setting
-from kingmaker_serving.grpc.http2.hpack import Decoder, Field
+from kingmaker_serving.grpc.http2.headcache import HeadCache
+from kingmaker_serving.grpc.http2.host import Host
 from kingmaker_serving.grpc.http2.outgoing import Outgoing
+from kingmaker_serving.grpc.http2.rules import (
+    check_ping,
+    check_priority,
+    check_reset,
+    check_settings,
+    check_window,
+    growth,
+    unpadded,
+    wrong,
+)
 from kingmaker_serving.grpc.http2.stream import Stream
 
 MAX_STREAMS: Final = 256
@@ -28,37 +39,12 @@ _FIRST_WORDS_SECONDS: Final = 10.0
 _CHORES: Final = 2_000
 """Frames in a second that cost work and carry nothing: pings, settings, resets, empty data. Source: CVE-2019-9512,
 -9514, -9515, -9518; CVE-2023-44487."""
-_REMEMBERED_HEADS: Final = 64
 _REMEMBERED_RESETS: Final = 256
 _HTTP1: Final = re.compile(rb"[A-Z]{3,10} /")
 _NO_HTTP2: Final = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
 )
 _WRONG_PORT: Final = b'{"error":"this port answers gRPC, which is HTTP/2 without TLS; REST is at another port"}'
-
-
-class Host(Protocol):
-    """Who answers the streams of all connections."""
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether connections shall end as soon as their streams have."""
-
-    def read_head(self, fields: list[Field]) -> object:
-        """Give what a request's head says; called once for equal heads in a row.
-
-        Raises:
-            ValueError: The head is malformed.
-        """
-
-    def open(self, connection: "Connection", stream_id: int, head: object) -> Stream:
-        """Begin a stream."""
-
-    def connected(self, connection: "Connection") -> None:
-        """Know of a connection."""
-
-    def disconnected(self, connection: "Connection") -> None:
-        """Know that it is gone."""
 
 
 class Connection(asyncio.Protocol):
@@ -73,9 +59,7 @@ class Connection(asyncio.Protocol):
         """
         self._host = host
         self._clock = clock
-        self._decoder = Decoder(list_bytes=MAX_HEADER_BYTES)
-        self._heads: dict[bytes, object] = {}
-        self._heads_of = 0
+        self._heads = HeadCache(host.read_head, list_bytes=MAX_HEADER_BYTES)
         self._rest = b""
         self._is_begun = False
         self._block: tuple[int, int, bytearray] | None = None
@@ -179,7 +163,7 @@ class Connection(asyncio.Protocol):
 
     def _take(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         if self._block is not None and (kind != frames.CONTINUATION or stream_id != self._block[0]):
-            raise _wrong("a block of headers was not continued")
+            raise wrong("a block of headers was not continued")
         if kind == frames.DATA:
             self._data(flags, stream_id, payload)
         elif kind == frames.HEADERS:
@@ -200,12 +184,12 @@ class Connection(asyncio.Protocol):
         elif kind == frames.RST_STREAM:
             self._rst_stream(stream_id, payload)
         elif kind == frames.PRIORITY:
-            _check_priority(stream_id, payload)
+            check_priority(stream_id, payload)
             self._chore()
         elif kind == frames.GOAWAY and stream_id:
-            raise _wrong("GOAWAY belongs to no stream")
+            raise wrong("GOAWAY belongs to no stream")
         elif kind == frames.PUSH_PROMISE:
-            raise _wrong("a client can't push")
+            raise wrong("a client can't push")
 
     def _data(self, flags: int, stream_id: int, payload: bytes) -> None:
         size = len(payload)
@@ -219,7 +203,7 @@ class Connection(asyncio.Protocol):
         if stream is None or stream.is_complete:
             self._refuse_closed(stream_id, "DATA")
             return
-        content = _unpadded(payload) if flags & frames.PADDED else payload
+        content = unpadded(payload) if flags & frames.PADDED else payload
         if content:
             stream.receive(content)
         if flags & frames.END_STREAM:
@@ -232,11 +216,11 @@ class Connection(asyncio.Protocol):
 
     def _headers(self, flags: int, stream_id: int, payload: bytes) -> None:
         if not stream_id & 1:
-            raise _wrong(f"a client can't open stream {stream_id}")
+            raise wrong(f"a client can't open stream {stream_id}")
         if flags & frames.PADDED:
-            payload = _unpadded(payload)
+            payload = unpadded(payload)
         if flags & frames.WITH_PRIORITY:
-            _check_priority(stream_id, payload[:5])
+            check_priority(stream_id, payload[:5])
             payload = payload[5:]
         if flags & frames.END_HEADERS:
             self._fields(flags, stream_id, payload)
@@ -246,7 +230,7 @@ class Connection(asyncio.Protocol):
 
     def _continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
         if self._block is None:
-            raise _wrong("CONTINUATION continues nothing")
+            raise wrong("CONTINUATION continues nothing")
         self._chore()
         _, first_flags, block = self._block
         block += payload
@@ -260,7 +244,7 @@ class Connection(asyncio.Protocol):
         """Take a block of headers: a new stream, or the end of one."""
         stream = self.streams.get(stream_id)
         if stream is not None or stream_id <= self._last_stream:
-            fields = self._decoder.decode(block)  # whatever it is, the table must not miss it
+            fields = self._heads.decode(block)  # whatever it is, the table must not miss it
             if stream is None or stream.is_complete:
                 self._refuse_closed(stream_id, "HEADERS")
             elif not flags & frames.END_STREAM or any(name.startswith(b":") for name, _ in fields):
@@ -269,7 +253,10 @@ class Connection(asyncio.Protocol):
                 self._complete(stream)
             return
         self._last_stream = stream_id
-        head = self._head(stream_id, block)
+        try:
+            head = self._heads.read(block)
+        except ValueError as error:
+            raise StreamFault(stream_id, H2Error.PROTOCOL_ERROR) from error
         if len(self.streams) >= MAX_STREAMS:
             raise StreamFault(stream_id, H2Error.REFUSED_STREAM)
         stream = self.streams[stream_id] = self._host.open(self, stream_id, head)
@@ -280,24 +267,6 @@ class Connection(asyncio.Protocol):
         if flags & frames.END_STREAM:
             self._complete(stream)
 
-    def _head(self, stream_id: int, block: bytes) -> object:
-        """Read a head; one that came before is known, as long as the table is the same."""
-        decoder = self._decoder
-        if self._heads_of == decoder.changes and (known := self._heads.get(block)) is not None:
-            return known
-        before = decoder.changes
-        fields = decoder.decode(block)
-        try:
-            head = self._host.read_head(fields)
-        except ValueError as error:
-            raise StreamFault(stream_id, H2Error.PROTOCOL_ERROR) from error
-        if decoder.changes != self._heads_of or len(self._heads) >= _REMEMBERED_HEADS:
-            self._heads.clear()
-            self._heads_of = decoder.changes
-        if before == decoder.changes:
-            self._heads[block] = head
-        return head
-
     def _complete(self, stream: Stream) -> None:
         stream.is_complete = True
         if stream.stream_id in self.streams:
@@ -305,7 +274,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse_closed(self, stream_id: int, what: str) -> None:
         if stream_id > self._last_stream or not stream_id:
-            raise _wrong(f"{what} for stream {stream_id}, which was never opened")
+            raise wrong(f"{what} for stream {stream_id}, which was never opened")
         if stream_id in self._reset_by_us:
             return
         if stream_id in self.streams or what == "DATA":
@@ -313,19 +282,11 @@ class Connection(asyncio.Protocol):
         raise ConnectionFault(H2Error.STREAM_CLOSED, f"{what} for stream {stream_id}, which has ended")
 
     def _window_update(self, stream_id: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise ConnectionFault(H2Error.FRAME_SIZE_ERROR, "WINDOW_UPDATE has 4 bytes")
-        if stream_id > self._last_stream:
-            raise _wrong(f"WINDOW_UPDATE for stream {stream_id}, which was never opened")
-        more = frames.number(payload)
+        more = growth(stream_id, self._last_stream, payload)
         stream = self.streams.get(stream_id)
-        if not more:
-            fault = _wrong("a window can't grow by nothing")
-            raise fault if not stream_id else StreamFault(stream_id, H2Error.PROTOCOL_ERROR)
         if not stream_id:
             self.out.window += more
-            if self.out.window > MAX_WINDOW:
-                raise ConnectionFault(H2Error.FLOW_CONTROL_ERROR, f"the window is over {MAX_WINDOW}")
+            check_window(self.out.window)
         elif stream is not None:
             stream.window += more
             if stream.window > MAX_WINDOW:
@@ -333,10 +294,7 @@ class Connection(asyncio.Protocol):
         self.out.pump()
 
     def _settings(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
-            raise _wrong("SETTINGS belong to no stream")
-        if len(payload) % 6 or (flags & frames.ACK and payload):
-            raise ConnectionFault(H2Error.FRAME_SIZE_ERROR, f"SETTINGS of {len(payload)} bytes")
+        check_settings(flags, stream_id, payload)
         if flags & frames.ACK:
             return
         self._chore()
@@ -347,34 +305,26 @@ class Connection(asyncio.Protocol):
 
     def _setting(self, name: int, value: int) -> None:
         if name == Setting.ENABLE_PUSH and value > 1:
-            raise _wrong(f"ENABLE_PUSH is {value}")
+            raise wrong(f"ENABLE_PUSH is {value}")
         if name == Setting.MAX_FRAME_SIZE:
             if not MAX_FRAME_BYTES <= value < 2**24:
-                raise _wrong(f"MAX_FRAME_SIZE is {value}")
+                raise wrong(f"MAX_FRAME_SIZE is {value}")
             self.out.max_frame = min(value, 64 * 1024)
         if name == Setting.INITIAL_WINDOW_SIZE:
-            if value > MAX_WINDOW:
-                raise ConnectionFault(H2Error.FLOW_CONTROL_ERROR, f"INITIAL_WINDOW_SIZE is {value}")
+            check_window(value, "INITIAL_WINDOW_SIZE")
             for stream in self.streams.values():
                 stream.window += value - self.out.initial_window
-                if stream.window > MAX_WINDOW:
-                    raise ConnectionFault(H2Error.FLOW_CONTROL_ERROR, f"a window is over {MAX_WINDOW}")
+                check_window(stream.window, "a window")
             self.out.initial_window = value
 
     def _ping(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
-            raise _wrong("PING belongs to no stream")
-        if len(payload) != 8:
-            raise ConnectionFault(H2Error.FRAME_SIZE_ERROR, "PING has 8 bytes")
+        check_ping(stream_id, payload)
         if not flags & frames.ACK:
             self._chore()
             self.transport.write(frames.frame(frames.PING, frames.ACK, 0, payload))
 
     def _rst_stream(self, stream_id: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise ConnectionFault(H2Error.FRAME_SIZE_ERROR, "RST_STREAM has 4 bytes")
-        if not 0 < stream_id <= self._last_stream:
-            raise _wrong(f"RST_STREAM for stream {stream_id}, which was never opened")
+        check_reset(stream_id, self._last_stream, payload)
         self._chore()
         if stream := self.close(stream_id):
             stream.lost()
@@ -431,26 +381,7 @@ class Connection(asyncio.Protocol):
         """Give up what took too long; called about once a second."""
         self._chores = 0
         if (not self._is_begun or self._block is not None) and now - self._since > _FIRST_WORDS_SECONDS:
-            self.give_up(_wrong(f"no request came within {_FIRST_WORDS_SECONDS:g} s"))
+            self.give_up(wrong(f"no request came within {_FIRST_WORDS_SECONDS:g} s"))
             return
         for stream in list(self.streams.values()):
             stream.check(now)
-
-
-def _unpadded(payload: bytes) -> bytes:
-    if not payload or payload[0] >= len(payload):
-        raise _wrong("a frame is all padding")
-    return payload[1 : len(payload) - payload[0]]
-
-
-def _check_priority(stream_id: int, payload: bytes) -> None:
-    if not stream_id:
-        raise _wrong("PRIORITY belongs to a stream")
-    if len(payload) != 5:
-        raise StreamFault(stream_id, H2Error.FRAME_SIZE_ERROR)
-    if frames.number(payload) == stream_id:
-        raise StreamFault(stream_id, H2Error.PROTOCOL_ERROR)
-
-
-def _wrong(message: str) -> ConnectionFault:
-    return ConnectionFault(H2Error.PROTOCOL_ERROR, message)
