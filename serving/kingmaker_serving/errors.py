@@ -1,6 +1,12 @@
 """What can go wrong: requests (an HTTP status each) and verbs (a termination reason each). Both lists are closed."""
 
 from enum import Enum, StrEnum
+from typing import Final
+
+import msgspec
+
+NOT_JSON: Final = (msgspec.MsgspecError, RecursionError, UnicodeError)
+"""All that reading somebody's JSON may raise: another form, too deep, not UTF-8."""
 
 
 class ErrorCode(Enum):

@@ -3,17 +3,15 @@
 It serves git repositories of a folder, to anybody, and answers every request with a whole file.
 """
 
-import hashlib
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.common.environments import environment
 from kingmaker_laptop.binary import cache_folder
-from kingmaker_laptop.locks import locked
 from support.goprogram import PROGRAMS
 from support.localprocess import free_port, running
 
@@ -33,15 +31,7 @@ offline = true
 
 def ensure_olah() -> Path:
     """Give its program, installed once into the user's cache, a minute."""
-    folder = cache_folder() / "python" / f"olah-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
-    program = folder / "bin" / "olah-cli"
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / "install.lock"):
-        if not program.exists():
-            _run(sys.executable, "-m", "venv", str(folder))
-            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            _run(*pip, "--no-deps", "--require-hashes", "--only-binary=:all:", "-r", str(LOCK))
-    return program
+    return environment("olah", LOCK, cache_folder() / "python") / "olah-cli"
 
 
 @dataclass(frozen=True)

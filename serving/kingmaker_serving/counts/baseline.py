@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from kingmaker_serving.digest import sha256
-from kingmaker_serving.errors import Reason, VerbError
+from kingmaker_serving.errors import NOT_JSON, Reason, VerbError
 from kingmaker_serving.protocol.signature import Signature, TensorSpec
 
 FORMAT: Final = "kingmaker.dev/baseline/v1"
@@ -88,7 +88,7 @@ def read_baseline(content: bytes, signature: Signature) -> VerifiedBaseline:
     """
     try:
         document = msgspec.json.decode(content, type=Baseline)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+    except NOT_JSON as error:
         raise _invalid(f"can't be read: {error}; build it with `kingmaker-serving package`") from error
     if document.format != FORMAT:
         raise _invalid(f"has format {document.format!r}, expected {FORMAT!r}")

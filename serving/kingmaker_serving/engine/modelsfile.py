@@ -10,7 +10,7 @@ import msgspec
 
 from kingmaker_serving.digest import MAX_DOCUMENT_BYTES
 from kingmaker_serving.engine.settings import Limits, ModelSettings
-from kingmaker_serving.errors import Reason, VerbError
+from kingmaker_serving.errors import NOT_JSON, Reason, VerbError
 from kingmaker_serving.models.loading import Digests
 from kingmaker_serving.protocol.signature import read_task
 
@@ -123,7 +123,7 @@ def read_models(content: bytes, folder: Path, limits: Limits) -> WantedModels:
     """
     try:
         document = msgspec.json.decode(content, type=_Document)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+    except NOT_JSON as error:
         raise _invalid(f"can't be read: {str(error)[:300]}") from error
     if document.format != FORMAT:
         raise _invalid(f"has format {document.format[:80]!r}, expected {FORMAT!r}")
@@ -136,7 +136,7 @@ def read_models(content: bytes, folder: Path, limits: Limits) -> WantedModels:
             if name in models:
                 raise ValueError("this name is there more than once; one version of a model is served")
             models[name] = _settings(entry, folder, limits)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (*NOT_JSON, ValueError) as error:
             problems[name] = f"{Reason.INVALID_MODELS}: {str(error)[:300]}"
         except VerbError as error:
             problems[name] = f"{error.reason}: {error.message}"
@@ -146,7 +146,7 @@ def read_models(content: bytes, folder: Path, limits: Limits) -> WantedModels:
 def _name(raw: msgspec.Raw, number: int) -> str:
     try:
         return msgspec.json.decode(raw, type=_Named).name[:253]
-    except msgspec.MsgspecError:
+    except NOT_JSON:
         return f"models[{number}]"
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from kingmaker_serving.errors import ErrorCode, ServingError
+from kingmaker_serving.errors import NOT_JSON, ErrorCode, ServingError
 from kingmaker_serving.labels.answers import Value
 from kingmaker_serving.labels.ids import MOST_TEXT
 
@@ -116,7 +116,7 @@ def split(body: bytes, content_type: str) -> list[bytes] | None:
     elif _LIST.match(body):
         try:
             documents = [bytes(raw) for raw in _RAW.decode(body)]
-        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        except NOT_JSON as error:
             raise malformed(error) from error
     else:
         return None
@@ -142,7 +142,7 @@ def read_labels(document: bytes) -> tuple[str, Sequence[Value]]:
     """
     try:
         read = _LABELS.decode(document)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError) as error:
+    except (*NOT_JSON, ValueError) as error:
         raise malformed(error) from error
     return read.id, read.given()
 
@@ -155,7 +155,7 @@ def read_passed(body: bytes) -> list[Labels]:
     """
     try:
         passed: list[Labels] = _PASSED.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError) as error:
+    except (*NOT_JSON, ValueError) as error:
         raise malformed(error) from error
     return passed
 
@@ -168,7 +168,7 @@ def read_asked(body: bytes) -> list[str]:
     """
     try:
         return msgspec.json.decode(body, type=Asked).ids
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+    except NOT_JSON as error:
         raise malformed(error) from error
 
 
@@ -176,7 +176,7 @@ def read_results(content: bytes) -> list[Result]:
     """Read what another pod made of labels.
 
     Raises:
-        MsgspecError: It says something else.
+        NOT_JSON: It says something else.
     """
     results: list[Result] = _RESULTS.decode(content)
     return results
@@ -186,7 +186,7 @@ def read_found(content: bytes) -> dict[str, str]:
     """Read which request ids another pod knows.
 
     Raises:
-        MsgspecError: It says something else.
+        NOT_JSON: It says something else.
     """
     return msgspec.json.decode(content, type=Found).found
 

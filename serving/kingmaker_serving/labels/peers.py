@@ -10,9 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
-
-from kingmaker_serving.errors import ErrorCode, ServingError
+from kingmaker_serving.errors import NOT_JSON, ErrorCode, ServingError
 from kingmaker_serving.httpclient import Client, Place, RefusedError, RequestError
 from kingmaker_serving.labels.messages import Asked, Labels, Result, read_found, read_results, write
 from kingmaker_serving.labels.targets import Targets, TargetsFile
@@ -109,7 +107,7 @@ class Peers:
         self.check(address)
         try:
             results = read_results(await self._ask(address, "feedback", write(list(labels))))
-        except msgspec.MsgspecError as error:
+        except NOT_JSON as error:
             raise _unreachable() from error
         if len(results) != len(labels):
             raise _unreachable()
@@ -137,7 +135,7 @@ class Peers:
             return read_found(await self._ask(address, "ids", body))
         except ForgottenError:
             return {}
-        except (ServingError, msgspec.MsgspecError):
+        except (ServingError, *NOT_JSON):
             return None
 
     async def _ask(self, address: str, path: str, body: bytes) -> bytes:

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import msgspec
 
 from kingmaker_serving.counts.series import NONE
+from kingmaker_serving.errors import NOT_JSON
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def _read(content: bytes, before: Targets | None) -> Targets | None:
                 message = f"url {target.url!r} is not http"
                 raise ValueError(message)
         _ = read.addresses
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (*NOT_JSON, ValueError) as error:
         logger.warning("targets can't be read, the last good ones stay", extra={"error": str(error)[:200]})
         return before
     return read

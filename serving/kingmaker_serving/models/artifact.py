@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from kingmaker_serving.digest import MAX_DOCUMENT_BYTES, MAX_MODEL_BYTES, read_verified, too_large
-from kingmaker_serving.errors import Reason, VerbError
+from kingmaker_serving.errors import NOT_JSON, Reason, VerbError
 
 FORMAT: Final = "kingmaker.dev/artifact/v1"
 MODEL: Final = "model.onnx"
@@ -77,7 +77,7 @@ def read_manifest(content: bytes) -> Manifest:
     """
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+    except NOT_JSON as error:
         raise _invalid(f"it can't be read: {error}") from error
     if manifest.format != FORMAT:
         raise _invalid(f"its format is {manifest.format[:100]!r}, expected {FORMAT!r}")

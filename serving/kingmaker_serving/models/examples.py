@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from kingmaker_serving.errors import ErrorCode, Reason, ServingError, VerbError
+from kingmaker_serving.errors import NOT_JSON, ErrorCode, Reason, ServingError, VerbError
 from kingmaker_serving.models.session import ModelSession, Stop
 from kingmaker_serving.protocol.bfloat16 import to_float32
 from kingmaker_serving.protocol.inputs import Inputs
@@ -47,7 +47,7 @@ def read_examples(content: bytes) -> Examples:
     """
     try:
         document = msgspec.json.decode(content, type=Examples)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+    except NOT_JSON as error:
         message = f"examples can't be read: {error}; build them with `kingmaker-serving package`"
         raise VerbError(Reason.INVALID_EXAMPLES, message) from error
     if document.format != FORMAT or len(document.examples) > MAX_EXAMPLES or not 0 <= document.tolerance < 1:

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from kingmaker_serving.errors import ErrorCode, ServingError
+from kingmaker_serving.errors import NOT_JSON, ErrorCode, ServingError
 from kingmaker_serving.protocol.binarydata import write_binary
 from kingmaker_serving.protocol.inputs import Inputs
 from kingmaker_serving.protocol.messages import InputTensor, malformed
@@ -61,7 +61,7 @@ def read_reply(body: bytes, json_length: int | None, *, max_bytes: int) -> dict[
     end = len(body) if json_length is None else json_length
     try:
         tensors = _REPLY.decode(body[:end]).outputs
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+    except NOT_JSON as error:
         raise malformed(error) from error
     for tensor in tensors:
         if tensor.datatype not in NUMPY:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 import numpy as np
 
-from kingmaker_serving.errors import ServingError, invalid_tensor
+from kingmaker_serving.errors import NOT_JSON, ServingError, invalid_tensor
 from kingmaker_serving.protocol import bfloat16
 from kingmaker_serving.protocol.signature import FLOATS, NUMPY, TensorSpec
 from kingmaker_serving.protocol.tensors import check_count, decoded_size, too_large
@@ -42,7 +42,6 @@ _NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b"[],"))
 _NO_ELEMENT: Final = b"[], \t\r\n"
 _NESTED_LIST: Final = re.compile(rb"\[[ \t\r\n]*\[")
 _INDEX: Final = re.compile(r"\$\[(\d+)\]")
-_FAULTS: Final = (msgspec.MsgspecError, RecursionError, UnicodeError)
 
 
 def read_json(data: msgspec.Raw, spec: TensorSpec, shape: Sequence[int], count: int, *, limit: int) -> np.ndarray:
@@ -90,7 +89,7 @@ def _quick(raw: bytes, spec: TensorSpec) -> Sequence[float]:
         return ()
     try:
         return decoder.decode(raw)
-    except _FAULTS:
+    except NOT_JSON:
         return ()
 
 
@@ -142,7 +141,7 @@ def _read_list(raw: bytes, spec: TensorSpec, index: int) -> Sequence[float]:
         if spec.datatype in FLOATS:
             return _floats(raw)
         return _PLAIN[spec.datatype].decode(raw)
-    except _FAULTS as error:
+    except NOT_JSON as error:
         raise _unfit(spec, str(error), index) from error
 
 
@@ -179,7 +178,7 @@ def _read_texts(raw: bytes, spec: TensorSpec, shape: Sequence[int], count: int) 
             texts = msgspec.convert(_unnest(_NESTED.decode(raw), spec, shape), type=list[str])
         else:
             texts = _TEXTS.decode(raw) if count or raw.translate(None, _NO_ELEMENT) else []
-    except _FAULTS as error:
+    except NOT_JSON as error:
         raise _unfit(spec, str(error)) from error
     check_count(spec, len(texts), count, shape)
     array = np.empty(count, dtype=object)

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from kingmaker_serving.errors import ErrorCode, ServingError
+from kingmaker_serving.errors import NOT_JSON, ErrorCode, ServingError
 from kingmaker_serving.protocol import words
 from kingmaker_serving.protocol.values import Parameter
 
@@ -53,7 +53,6 @@ _INFER: Final = msgspec.json.Decoder(InferRequest)
 _COUNTED: Final = msgspec.json.Decoder(_Counted)
 _SHAPE: Final = msgspec.json.Decoder(list[int])
 _PARAMETERS: Final = msgspec.json.Decoder(dict[str, Parameter] | None)
-_FAULTS: Final = (msgspec.MsgspecError, RecursionError, UnicodeError)
 
 
 def read_infer(body: bytes, *, max_inputs: int, max_outputs: int) -> InferRequest:
@@ -69,13 +68,13 @@ def read_infer(body: bytes, *, max_inputs: int, max_outputs: int) -> InferReques
     """
     try:
         request = _decode(body, max_inputs, max_outputs)
-    except _FAULTS as error:
+    except NOT_JSON as error:
         plain = words.replace(body)
         if plain is None:
             raise malformed(error) from error
         try:
             request = _decode(plain, max_inputs, max_outputs)
-        except _FAULTS as second:
+        except NOT_JSON as second:
             raise malformed(second) from second
     if request.id is not None and len(request.id) > MAX_ID:
         message = f"id has {len(request.id)} characters; send {MAX_ID} at most"
@@ -97,7 +96,7 @@ def read_shape(text: bytes, name: str) -> list[int]:
         raise _too_long(len(text), f'input "{name[:100]}": shape')
     try:
         return _SHAPE.decode(text)
-    except _FAULTS as error:
+    except NOT_JSON as error:
         raise malformed(error, f'input "{name[:100]}": shape') from error
 
 
@@ -118,7 +117,7 @@ def read_parameters(raw: msgspec.Raw, place: str) -> dict[str, Parameter]:
         raise _too_long(len(text), f"{place}: parameters")
     try:
         return _PARAMETERS.decode(text) or {}
-    except _FAULTS as error:
+    except NOT_JSON as error:
         raise malformed(error, f"{place}: parameters") from error
 
 

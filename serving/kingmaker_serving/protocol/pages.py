@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from kingmaker_serving.errors import ErrorCode, ServingError
+from kingmaker_serving.errors import NOT_JSON, ErrorCode, ServingError
 from kingmaker_serving.protocol.messages import malformed
 from kingmaker_serving.protocol.signature import Signature, TensorSpec
 
@@ -96,7 +96,7 @@ def read_index_request(body: bytes | bytearray) -> bool:
         return False
     try:
         return _INDEX_REQUEST.decode(body).ready
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+    except NOT_JSON as error:
         raise malformed(error) from error
 
 

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from kingmaker_serving.errors import NOT_JSON
 from kingmaker_serving.protocol.messages import MAX_ID
 from kingmaker_serving.protocol.signature import NUMPY, Signature
 from kingmaker_serving.protocol.tensors import HALVES
@@ -37,7 +38,7 @@ class _Request(msgspec.Struct, gc=False):
 
 
 _DECODER: Final = msgspec.json.Decoder(_Request)
-_FAULTS: Final = (msgspec.MsgspecError, RecursionError, UnicodeError, struct.error, OverflowError, ValueError)
+_FAULTS: Final = (*NOT_JSON, struct.error, OverflowError, ValueError)
 
 
 class PlainReader:

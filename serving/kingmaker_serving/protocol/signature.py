@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from typing_extensions import override
 
-from kingmaker_serving.errors import Reason, VerbError
+from kingmaker_serving.errors import NOT_JSON, Reason, VerbError
 
 NUMPY: Final[dict[str, np.dtype]] = {
     "BOOL": np.dtype(np.bool_),
@@ -131,7 +131,7 @@ def read_task(text: str) -> Task:
         task = msgspec.json.decode(text, type=Task)
         if task.type is TaskType.REGRESSION and not (task.error_tolerance and 0 <= task.tolerance < float("inf")):
             raise ValueError("a Regression needs errorTolerance, a decimal of at least 0 as a string")
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (*NOT_JSON, ValueError) as error:
         message = f'task {text[:200]} can\'t be read: {error}; expected {{"type": "Classification", "label": "..."}}'
         raise VerbError(Reason.SIGNATURE_MISMATCH, message) from error
     return task
@@ -145,7 +145,7 @@ def read_signature(text: str) -> Signature:
     """
     try:
         return msgspec.json.decode(text, type=Signature)
-    except msgspec.MsgspecError as error:
+    except NOT_JSON as error:
         message = f"signature can't be read: {error}; expected inputs and outputs with name, datatype and shape"
         raise VerbError(Reason.SIGNATURE_MISMATCH, message) from error
 

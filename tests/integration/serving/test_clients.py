@@ -9,6 +9,7 @@ import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from onnx import TensorProto
 from tritonclient.utils import InferenceServerException
 
 from support.clientprograms import run_go, run_java, run_kserve
+from support.frontrouter import a_router
 from support.onnx_models import echo, two_inputs
 from support.requests import a_request
 from support.servers import CLASSES, PORT, Server, a_server
@@ -32,8 +34,21 @@ def url(server: Server) -> str:
     return f"http://{server.address}:{PORT}"
 
 
+@pytest.fixture(scope="module", params=["", " by way of the router"], ids=["server", "router"])
+def way(request: pytest.FixtureRequest) -> str:
+    """Whether clients ask the server, or a router in front of it."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def servers(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+def servers(processes: list[Server], way: str) -> Iterator[list[Server]]:
+    """Where clients ask: at the processes, or at a router for each of them."""
+    with ExitStack() as stack:
+        yield [replace(s, address=stack.enter_context(a_router(s))) for s in processes] if way else processes
+
+
+@pytest.fixture(scope="module")
+def processes(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     """A classifier, a model of numbers and texts, one of half floats."""
     with ExitStack() as stack:
         running = [stack.enter_context(a_server(packages["churn-1"], task=CLASSES))]
@@ -67,12 +82,12 @@ def table() -> Iterator[dict[str, list[bool]]]:
 
 
 @pytest.fixture(autouse=True)
-def noted(request: pytest.FixtureRequest, table: dict[str, list[bool]]) -> Iterator[None]:
+def noted(request: pytest.FixtureRequest, table: dict[str, list[bool]], way: str) -> Iterator[None]:
     """Note a test of a client that is asked here, in this process."""
     before = request.session.testsfailed
     yield
     if request.cls is not None:
-        table.setdefault(request.cls.CLIENT, []).append(request.session.testsfailed == before)
+        table.setdefault(f"{request.cls.CLIENT}{way}", []).append(request.session.testsfailed == before)
 
 
 @pytest.mark.parametrize(
@@ -81,10 +96,10 @@ def noted(request: pytest.FixtureRequest, table: dict[str, list[bool]]) -> Itera
 )
 @pytest.mark.timeout(600)
 def test_programs(
-    name: str, run: Callable[..., dict[str, str]], servers: list[Server], table: dict[str, list[bool]]
+    name: str, run: Callable[..., dict[str, str]], servers: list[Server], table: dict[str, list[bool]], way: str
 ) -> None:
     checks = run(*map(url, servers))
-    table[name] = [not why for why in checks.values()]
+    table[f"{name}{way}"] = [not why for why in checks.values()]
     assert {check: why for check, why in checks.items() if why} == {}
 
 

@@ -52,6 +52,14 @@ def test_an_entry_that_is_wrong_is_told_so_and_hurts_no_other(bad: dict[str, Any
     assert words in wanted.problems["b"]
 
 
+@pytest.mark.parametrize(("mark", "name"), [(b"churn-2", "b"), (b'"b"', "models[1]")], ids=["elsewhere", "in its name"])
+def test_an_entry_that_is_not_utf8_hurts_no_other(mark: bytes, name: str) -> None:
+    good = document(entry(), entry(name="b", version="churn-2"))
+    wanted = read_models(good.replace(mark, mark[:-1] + b"\xee" + mark[-1:]), Path(), LIMITS)
+    assert [model.name for model in wanted.models] == ["churn"]
+    assert list(wanted.problems) == [name]
+
+
 def test_a_name_that_is_there_twice_is_served_by_neither() -> None:
     wanted = read_models(document(entry(), entry(version="churn-2"), 5), Path(), LIMITS)
     assert wanted.models == ()
