@@ -19,6 +19,9 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _VERSIONS: Final = ("1.1", "1.0")
 _TUNNEL: Final = ServingError(ErrorCode.METHOD, "there are no tunnels here", allow="GET, HEAD, POST")
 _MALFORMED: Final = ServingError(ErrorCode.INVALID_REQUEST, "this is not HTTP/1.1 as RFC 9112 has it")
+_RELAYS: Final = (b"x-envoy-expected-rq-timeout-ms", b"x-forwarded-for", b"forwarded", b"via")
+"""A proxy that sent a request on says so. It can't hand on an answer to a client that still sends: the client's
+connection is reset. So its requests are refused once all of them has come."""
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 _HEAD: Final = ServingError(ErrorCode.INVALID_REQUEST, f"the request's head has over {HEAD_BYTES} bytes")
 
@@ -36,6 +39,7 @@ class Connection(asyncio.Protocol):
         self._held = 0
         self._method, self._keep_alive = b"", b""
         self._refused: Exchange | None = None
+        self._refusal: ServingError | None = None
         self._left = LINGER_BYTES
         self._is_stuck = False
         self._is_half_closed = False
@@ -168,15 +172,35 @@ class Connection(asyncio.Protocol):
         self._keep_alive = version.encode() if _lasts(version, headers.get(b"connection", b"")) else b""
         declared = headers.get(b"content-length")
         if declared is not None or b"transfer-encoding" in headers:
-            self._site.admit(int(declared or 0))
-            if b"expect" in headers and headers[b"expect"].lower() == b"100-continue":
+            self._admit(int(declared or 0))
+            if self._refusal is None and b"expect" in headers and headers[b"expect"].lower() == b"100-continue":
                 self._transport.write(_CONTINUE)
         self._is_upgrade = (
             self._parser.should_upgrade() and method != b"CONNECT" and any(name in headers for name in _FRAMING)
         )
 
+    def _admit(self, declared: int) -> None:
+        try:
+            self._site.admit(declared)
+        except ServingError as error:
+            self._refuse_later(error)
+
+    def _refuse_later(self, error: ServingError) -> None:
+        """Read and drop the rest of what a proxy hands on; refuse at once what comes from the client itself."""
+        if b"expect" in self._headers or not any(name in self._headers for name in _RELAYS):
+            raise error
+        self._refusal = error
+        self._site.held -= len(self._body)
+        self._held -= len(self._body)
+        self._body = b""
+
     def on_body(self, data: bytes) -> None:
         """A part of the body."""
+        if self._refusal is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                raise self._refusal
+            return
         self._held += len(data)
         self._site.held += len(data)
         if not self._body:
@@ -185,7 +209,10 @@ class Connection(asyncio.Protocol):
             if isinstance(self._body, bytes):
                 self._body = bytearray(self._body)
             self._body += data
-        self._site.check_size(len(self._body))
+        try:
+            self._site.check_size(len(self._body))
+        except ServingError as error:
+            self._refuse_later(error)
 
     def on_message_complete(self) -> None:
         """A whole request."""
@@ -202,16 +229,25 @@ class Connection(asyncio.Protocol):
             began=self.since,
             keep_alive=self._keep_alive,
         )
+        exchange.refusal, self._refusal, self._left = self._refusal, None, LINGER_BYTES
         self._begin()
         self._site.incomplete.discard(self)
         if self._active is None and not self._is_stuck:
-            self._active = exchange
-            self._site.application(exchange)
+            self._serve(exchange)
         else:
             self._waiting.append(exchange)
             self._transport.pause_reading()
 
     # -- answers
+
+    def _serve(self, exchange: Exchange) -> None:
+        self._active = exchange
+        if exchange.refusal is None:
+            self._site.application(exchange)
+            return
+        if self._site.on_refused is not None:
+            self._site.on_refused(exchange.target, exchange.headers, exchange.refusal)
+        exchange.reply(error_reply(exchange.refusal))
 
     def finish(self, exchange: Exchange, parts: list[bytes], *, close: bool) -> None:
         """Send an answer; then the next request, or the end."""
@@ -281,10 +317,10 @@ class Connection(asyncio.Protocol):
         if not self._waiting:
             self._transport.resume_reading()
             return
-        self._active = self._waiting.popleft()
+        exchange = self._waiting.popleft()
         if not self._waiting:
             self._transport.resume_reading()
-        self._site.application(self._active)
+        self._serve(exchange)
 
 
 def _lasts(version: str, connection: bytes) -> bool:

@@ -41,7 +41,10 @@ class Channel(Protocol):
 class Exchange:
     """A request whose body has come. `body` is as it was sent: packed, perhaps."""
 
-    __slots__ = ("_channel", "began", "body", "headers", "is_answered", "keep_alive", "method", "on_gone", "target")
+    __slots__ = (
+        *("_channel", "began", "body", "headers", "is_answered", "keep_alive", "method", "on_gone", "refusal"),
+        "target",
+    )
 
     def __init__(
         self,
@@ -75,6 +78,8 @@ class Exchange:
         self.is_answered = False
         self.on_gone: Callable[[], None] | None = None
         """Called when the client goes away before it was answered."""
+        self.refusal: ServingError | None = None
+        """Why it is not worked on; its body was read and dropped."""
 
     def reply(self, reply: Reply, *, close: bool = False) -> None:
         """Answer."""

@@ -148,6 +148,27 @@ def test_a_body_over_the_limit_is_answered_before_the_end(server: Server, is_dec
     assert b"connection: close" in answer
 
 
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_what_a_proxy_hands_on_is_refused_once_all_of_it_has_come(server: Server, is_declared: bool) -> None:
+    # Answered earlier, Envoy resets its client's connection: who still sends never reads why.
+    size = 20 * LIMIT
+    with connect(server) as connection:
+        if is_declared:
+            first, rest = head("via: 1.1 proxy", length=size), bytes(size)
+        else:
+            first, chunk = head("via: 1.1 proxy", "transfer-encoding: chunked", length=None), bytes(10_000)
+            rest = b"%x\r\n%b\r\n" % (len(chunk), chunk) * (size // len(chunk)) + b"0\r\n\r\n"
+        connection.sendall(first + rest[:LIMIT])
+        connection.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        connection.settimeout(20)
+        connection.sendall(rest[LIMIT:])
+        assert read_answers(connection, 1).startswith(b"HTTP/1.1 413 ")
+        connection.sendall(head() + GOOD)
+        assert read_answers(connection, 1).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_client_that_waits_for_leave_gets_it_or_the_refusal(server: Server) -> None:
     with connect(server) as connection:
         connection.sendall(head("expect: 100-continue"))
