@@ -31,5 +31,5 @@ def fuzz(target: str, seeds: Sequence[bytes], folder: Path, *, seconds: int, run
     options = [f"-max_total_time={seconds}", f"-runs={runs}", "-seed=1", f"-artifact_prefix={folder}/", str(corpus)]
     command = [str(python), str(FOLDER / "fuzz.py"), target, *options]
     # Ours, and what it needs, as it is installed here.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.run(command, env=variables, cwd=folder, capture_output=True, text=True, check=False)
