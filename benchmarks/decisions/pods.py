@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from kingmaker.core.counts.baseline import Baseline
+from kingmaker.core.counts.buckets import Buckets, bounded
 from kingmaker.core.counts.process import ProcessCounts, start_of
 from kingmaker.core.counts.samples import read_samples
 
@@ -21,6 +22,7 @@ class Answers:
 
     `wrong` and `rows` have one entry per labelled request: how many of its rows were wrong, and how many it has.
     `classes` counts requests by (predicted, true) of one of their rows. `unlabelled` and `errors` count requests.
+    `buckets` has vectors by the names of `core.counts.buckets`, where a router keeps entities together.
     """
 
     wrong: np.ndarray
@@ -28,6 +30,7 @@ class Answers:
     classes: Mapping[tuple[str, str], int] = field(default_factory=dict)
     unlabelled: int = 0
     errors: int = 0
+    buckets: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def requests(self) -> int:
@@ -63,6 +66,7 @@ class Pod:
         """
         self.uid, self.model, self._baseline = uid, model, baseline
         self._cells = _none_of(baseline)
+        self._buckets: dict[int, Buckets] = {}
         self._start = 1
         self.samples: Counter[str] = Counter()
         self._read: ProcessCounts | None = None
@@ -72,6 +76,7 @@ class Pod:
         self._start += 1
         self.samples = Counter()
         self._cells = _none_of(self._baseline)
+        self._buckets = {}
         self._read = None
 
     def answer(self, decision: int, answers: Answers, random: np.random.Generator, *, model: str = "") -> None:
@@ -85,6 +90,8 @@ class Pod:
         """
         self._read = None
         stamp = f'decision="{decision}"'
+        if answers.buckets:
+            self._buckets[decision] = bounded(answers.buckets) + self._buckets.get(decision, Buckets())
         if not model:
             rows = int(answers.rows.sum()) + answers.unlabelled
             self.samples[f'requests_total{{{stamp},outcome="ok"}}'] += answers.requests
@@ -141,7 +148,8 @@ class Pod:
             about = ProcessCounts(self.uid, self.model, digest, "", str(self._start))
             if self._baseline:
                 about = replace(about, baseline_digest=self._baseline.digest, cells=self._cells)
-            self._read = replace(about, by_decision=counted.own, others=counted.others)
+            buckets = {start_of(digest): dict(self._buckets)} if self._buckets else {}
+            self._read = replace(about, by_decision=counted.own, others=counted.others, buckets=buckets)
         return self._read
 
 

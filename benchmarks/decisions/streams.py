@@ -7,6 +7,7 @@ import numpy as np
 
 from benchmarks.decisions.pods import Answers, Paired
 from benchmarks.decisions.trial import CHALLENGER, CHAMPION, Trial
+from kingmaker.core.counts.buckets import BUCKETS, EIGHTHS, LABELLED, BucketClass, class_name, latency_name
 
 Draw = Callable[[np.random.Generator, int, int], Answers]
 """Draws the answers of a number of requests at a look, by its number."""
@@ -82,8 +83,17 @@ def unlabelled(_random: np.random.Generator, count: int, _look: int) -> Answers:
     return Answers(none, none, unlabelled=count)
 
 
-def judged(wrong: np.ndarray, rows: np.ndarray, random: np.random.Generator) -> Answers:
-    """Give requests a true class each, two of them alike; the row that stands for one is drawn."""
+def judged(
+    wrong: np.ndarray, rows: np.ndarray, random: np.random.Generator, buckets: np.ndarray | None = None
+) -> Answers:
+    """Give requests a true class each, two of them alike; the row that stands for one is drawn.
+
+    Args:
+        wrong: Of their rows.
+        rows: They have.
+        random: Draws.
+        buckets: Into which a router put them; None where it keeps no entities together.
+    """
     missed = random.random(len(wrong)) * rows < wrong
     true = random.random(len(wrong)) < 0.5
     classes = {
@@ -91,7 +101,20 @@ def judged(wrong: np.ndarray, rows: np.ndarray, random: np.random.Generator) -> 
         for predicted in ("0", "1")
         for real in ("0", "1")
     }
-    return Answers(wrong, rows, classes)
+    by_bucket = {} if buckets is None else _by_bucket(buckets, wrong / rows, missed, true)
+    return Answers(wrong, rows, classes, buckets=by_bucket)
+
+
+def _by_bucket(buckets: np.ndarray, shares: np.ndarray, missed: np.ndarray, true: np.ndarray) -> dict[str, np.ndarray]:
+    """Count requests of two classes by bucket, all of them as fast."""
+    all_of_them = np.bincount(buckets, minlength=BUCKETS)
+    eighths = np.bincount(buckets, np.round(8 * shares), BUCKETS).astype(np.int64)
+    found = {latency_name(3): all_of_them, LABELLED: all_of_them, EIGHTHS: eighths}
+    for real in (False, True):
+        for is_wrong in (False, True):
+            cell = BucketClass(str(int(real ^ is_wrong)), str(int(real)), is_wrong)
+            found[class_name(cell)] = np.bincount(buckets[(true == real) & (missed == is_wrong)], minlength=BUCKETS)
+    return found
 
 
 def confusion(chances: dict[tuple[str, str], float]) -> Draw:
@@ -159,7 +182,7 @@ class Sticky:
         self.rates = self.random.beta(a, b, self.entities)
         sizes = 1 / np.arange(1, self.entities + 1) if self.is_zipf else np.ones(self.entities)
         self.sizes = sizes / sizes.sum()
-        self.places = self.random.random(self.entities)
+        self.buckets = self.random.integers(0, BUCKETS, self.entities)
 
     def __call__(self, trial: Trial, _look: int) -> None:
         """Let both arms answer what came between two looks."""
@@ -168,10 +191,11 @@ class Sticky:
             return
         who = self.random.choice(self.entities, self.requests, p=self.sizes)
         wrong = (self.random.random(self.requests) < self.rates[who]).astype(int)
-        challenged = self.places[who] < run.share
+        buckets = self.buckets[who]
+        challenged = buckets % 100 < run.weight
         told = []
         for name, mask in ((CHAMPION, ~challenged), (CHALLENGER, challenged)):
-            answers = judged(wrong[mask], np.ones(int(mask.sum()), dtype=int), self.random)
+            answers = judged(wrong[mask], np.ones(int(mask.sum()), dtype=int), self.random, buckets[mask])
             trial.pod(name).answer(run.decision, answers, self.random)
             told.append((int(mask.sum()), int(wrong[mask].sum())))
         self.seen.add(*told)

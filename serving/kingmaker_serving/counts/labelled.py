@@ -75,6 +75,7 @@ class LabelCounts:
         self.errors = Series("feedback_errors_total", *who, "side", "error")
         self.ages = Series("feedback_age_total", "model", "digest", "le")
         self.buckets = BucketSeries("bucket_feedback_total", *who, "bucket", "count")
+        self.bucket_errors = BucketSeries("bucket_errors_total", *who, "bucket", "error")
         self.bucket_classes = BucketSeries("bucket_classes_total", *who, "bucket", "predicted", "true", "outcome")
         self.unmatched = Series("feedback_unmatched_total")
         self.repeated = Series("feedback_repeated_total")
@@ -92,9 +93,10 @@ class LabelCounts:
     @property
     def series(self) -> tuple[Series, ...]:
         """All counters, in the order of the exposition."""
-        own = (self.rows, self.requests, self.classes, self.errors, self.ages, self.buckets, self.bucket_classes)
+        own = (self.rows, self.requests, self.classes, self.errors, self.ages)
+        buckets = (self.buckets, self.bucket_classes, self.bucket_errors)
         pairs = (self.pair_rows, self.pair_requests, self.pair_classes, self.pair_errors)
-        return (*own, self.unmatched, self.repeated, self.unpaired, *pairs)
+        return (*own, *buckets, self.unmatched, self.repeated, self.unpaired, *pairs)
 
     def key(self, model: str, digest: str, decision: int | None) -> Key:
         """Give under what the labels of a request are counted; models and decisions stay bounded."""
@@ -140,11 +142,13 @@ class LabelCounts:
         _add_bounded(self.classes, key, (score, seen.predicted, seen.true, outcome), keep=(outcome,))
 
     def _count_bucket(self, key: Key, seen: Seen, bucket: str) -> None:
-        """Count the same by bucket: requests, their wrong shares in eighths, and of classes the drawn row."""
+        """Count the same by bucket: requests, their wrong shares in eighths, and the drawn row."""
         where = (*key, bucket)
         self.buckets.add(*where, "requests")
         self.buckets.add(*where, "eighths", count=SHARES.index(seen.share))
-        if seen.error is None:
+        if seen.error is not None:
+            self.bucket_errors.add(*where, error_cell(seen.error, coarse=True))
+        else:
             add_class(self.bucket_classes, where, seen.predicted, seen.true, is_right=seen.is_right)
 
     def count_pair(self, challenger: str, decision: int | None, champion: Seen, other: Seen) -> None:
@@ -228,9 +232,10 @@ def share_of(wrong: int, rows: int, random: int) -> str:
     return SHARES[whole + ((random & 0xFFFFFFFF) * rows < rest << 32)]
 
 
-def error_cell(error: float) -> str:
+def error_cell(error: float, *, coarse: bool = False) -> str:
     """Give the cell of an absolute error: the least whole k for which it is at most 2**(k/2), so that every unit and
-    every model has the same cells. From -80 to 160; 0 is `0`, and no number is `nan`.
+    every model has the same cells. From -80 to 160; 0 is `0`, and no number is `nan`. Coarse ones have an
+    even k.
 
     >>> error_cell(0.0), error_cell(-1.0), error_cell(1.1), error_cell(float("nan"))
     ('0', 'k0', 'k1', 'nan')
@@ -240,7 +245,8 @@ def error_cell(error: float) -> str:
         return ZERO
     if not isfinite(size):
         return NOT_A_NUMBER
-    return f"k{min(max(ceil(2 * log2(size)), _LOWEST), _HIGHEST)}"
+    k = 2 * ceil(log2(size)) if coarse else ceil(2 * log2(size))
+    return f"k{min(max(k, _LOWEST), _HIGHEST)}"
 
 
 def _outcome(is_right: bool) -> str:

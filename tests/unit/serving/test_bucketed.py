@@ -52,10 +52,13 @@ def test_labels_are_counted_by_the_bucket_of_their_request() -> None:
     }
 
 
-def test_a_regression_has_no_classes() -> None:
+def test_a_regression_has_errors_in_cells_of_powers_of_two() -> None:
     counts = LabelCounts()
-    counts.count(counts.key("m", "d", 1), Seen([True], "0", error=0.5), cell=None, age_seconds=1, bucket="3")
+    key = counts.key("m", "d", 1)
+    for error in (0.0, -1.0, 1.1, 1.9, float("nan")):
+        counts.count(key, Seen([True], "0", error=error), cell=None, age_seconds=1, bucket="3")
     assert not counts.bucket_classes.counts
+    assert {cell[-1]: n for cell, n in counts.bucket_errors.counts.items()} == {"0": 1, "k0": 1, "k2": 2, "nan": 1}
 
 
 def test_old_decisions_are_forgotten_and_never_summed() -> None:

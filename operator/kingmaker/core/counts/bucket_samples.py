@@ -17,6 +17,7 @@ from kingmaker.core.counts.buckets import (
     BucketClass,
     bounded,
     class_name,
+    error_name,
     latency_name,
 )
 from kingmaker.core.counts.cells import CellVector
@@ -29,6 +30,7 @@ _SAMPLE: Final = re.compile(
 )
 _DECISION: Final = re.compile(r"[0-9]{1,9}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{16}")
+_ERROR: Final = re.compile(r"0|nan|k-?[0-9]{1,3}")
 _UNNUMBERED: Final = frozenset({"none", "past", "shadow"})
 _EDGES: Final = {
     "+Inf" if edge == float("inf") else f"{edge:g}": latency_name(i) for i, edge in enumerate(LATENCY_EDGES)
@@ -90,6 +92,9 @@ def _name(family: str, labels: dict[str, str]) -> str | None:
             return FAILURES
         case "feedback":
             return _FEEDBACK.get(labels.get("count", ""))
+        case "errors":
+            cell = labels.get("error", "")
+            return error_name(cell) if _ERROR.fullmatch(cell) else None
         case "classes":
             predicted, true, outcome = (labels.get(name, "") for name in ("predicted", "true", "outcome"))
             is_known = outcome in {"correct", "wrong"} and max(len(predicted), len(true)) <= _LONGEST

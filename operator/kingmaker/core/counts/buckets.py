@@ -27,6 +27,7 @@ LABELLED: Final = "labelled"
 EIGHTHS: Final = "eighths"
 _LATENCY: Final = "le "
 _CLASS: Final = "class "
+_ERROR: Final = "error "
 _NOTHING: Final = np.zeros(BUCKETS, dtype=np.int64)
 
 
@@ -48,12 +49,18 @@ def class_name(cell: BucketClass) -> str:
     return _CLASS + json.dumps(cell)
 
 
+def error_name(cell: str) -> str:
+    """Name the count of labelled requests in a cell of errors."""
+    return _ERROR + cell
+
+
 @dataclass(frozen=True, slots=True)
 class Buckets:
     """What one model did under one decision: vectors with one place per bucket, by the name of what was counted.
 
     `failures` (server errors) and `le 00`, ... (answers by cell of the latency) count requests; so do `labelled`, and
-    `class ...` by the classes of a drawn row. `eighths` adds up labelled requests' shares of wrong rows.
+    `class ...` by the classes of a drawn row, or of a regression `error ...` by how far it was off. `eighths` adds up
+    labelled requests' shares of wrong rows.
     """
 
     counts: Mapping[str, CellCounts] = field(default_factory=dict)
@@ -84,6 +91,13 @@ class Buckets:
         for name, counts in self.counts.items():
             if name.startswith(_CLASS):
                 yield _read_class(name), counts.vector
+
+    @property
+    def errors(self) -> Iterator[tuple[str, CellVector]]:
+        """Labelled requests by the cell of their absolute error; of a regression alone."""
+        for name, counts in self.counts.items():
+            if name.startswith(_ERROR):
+                yield name.removeprefix(_ERROR), counts.vector
 
     def slower_than(self, cell: int) -> CellVector:
         """Answers in the cells of the latency beyond one, counted from 0."""

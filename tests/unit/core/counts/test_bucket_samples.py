@@ -20,6 +20,7 @@ def test_what_a_server_writes() -> None:
     labels = profile.labels
     seen = Seen([False, True], "0.5", 'n"o', "yes\\", is_right=False)
     labels.count(labels.key("churn-0", OTHER, 3), seen, cell=None, age_seconds=1, bucket="8")
+    labels.count(labels.key("churn-0", OTHER, 4), Seen([True], "0", error=-3.0), cell=None, age_seconds=1, bucket="9")
     read = ExpositionReader().read("uid", profile.render(), {}, pod="pod-0")
     assert sum(read.dropped.values()) == 0
     assert set(read.counts.buckets) == {OWN, OTHER}
@@ -29,6 +30,7 @@ def test_what_a_server_writes() -> None:
     assert (theirs.labelled[8], theirs.wrong[8]) == (1, 0.5)
     ((cell, vector),) = theirs.classes
     assert (cell, vector[8]) == (BucketClass('n"o', "yes\\", wrong=True), 1)
+    assert [(cell, v[9]) for cell, v in read.counts.buckets[OTHER][4].errors] == [("k4", 1)]
     assert read.counts.by_decision[7].arm.answered == 3
 
 
