@@ -27,8 +27,8 @@ class VerdictPolicy:
     false_promotion: float = 0.05
     false_rollback: float = 0.01
     guardrails: Guardrails = ALL_GUARDRAILS
-    shares: bool = True
-    """Whether arrived shares are tested; not with sticky routing, whose unit is the entity and not the request."""
+    by_entity: bool = False
+    """Whether routers keep the requests of an entity together: then entities are what is drawn, not requests."""
     measure: Measure = ERROR_RATE
     """What is compared, for the models of one contest."""
     absolute_margin: float = 0.0001

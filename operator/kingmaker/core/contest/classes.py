@@ -8,18 +8,20 @@ of the evidence over classes counts, so the budget is not spent once per class.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 import numpy as np
 
 from kingmaker.api import Reason, Verdict
 from kingmaker.core.contest.checks import Check, VerdictPolicy
+from kingmaker.core.contest.entities import entity_log_e
 from kingmaker.core.contest.goal import in_force
-from kingmaker.core.contest.measures import both_cells
-from kingmaker.core.contest.stretches import Stretch, by_stage
+from kingmaker.core.contest.losses import Missed
+from kingmaker.core.contest.measures import ByClass, both_cells
+from kingmaker.core.contest.stretches import Stretch, by_stage, entities_of
 from kingmaker.core.counts.process import Arm, Shadow
 from kingmaker.core.identity import Same
 from kingmaker.core.statistics.bounded import (
@@ -32,6 +34,7 @@ from kingmaker.core.statistics.bounded import (
     log_e_paired_worse_each,
     log_e_worse_each,
 )
+from kingmaker.core.statistics.units import log_e_units_harm, log_e_units_superior
 
 _MOST_CLASSES: Final = 33
 """Classes that servers tell apart, and what they put together: the evidence of those that were not seen is 1."""
@@ -88,7 +91,7 @@ def _weigh(stretches: Sequence[Stretch], classes: Sequence[str], margin: float) 
     """ln E, per class, that the challenger misses no more of it than is allowed."""
     splits, pairs = _splits(stretches, classes), _pairs(stretches, classes)
     found = log_e_no_worse_each(splits, margin=margin) + log_e_paired_no_worse_each(pairs, margin=margin)
-    return np.asarray(found + np.zeros(len(classes)), dtype=float)
+    return np.asarray(found + _by_entity(stretches, classes, margin, log_e_units_superior), dtype=float)
 
 
 def _harm(stretches: Sequence[Stretch], classes: Sequence[str], margin: float) -> tuple[float, str]:
@@ -97,7 +100,7 @@ def _harm(stretches: Sequence[Stretch], classes: Sequence[str], margin: float) -
     for stage in by_stage(stretches):
         splits, pairs = _splits(stage, classes), _pairs(stage, classes)
         each = log_e_worse_each(splits, margin=margin) + log_e_paired_worse_each(pairs, margin=margin)
-        each = each + np.zeros(len(classes))
+        each = each + _by_entity(stage, classes, margin, log_e_units_harm)
         unseen = max(_MOST_CLASSES - len(classes), 0)
         terms = np.concatenate((each, np.zeros(unseen)))
         mean = float(np.logaddexp.reduce(terms)) - math.log(len(terms))
@@ -106,12 +109,23 @@ def _harm(stretches: Sequence[Stretch], classes: Sequence[str], margin: float) -
     return harm, worst
 
 
+def _by_entity(
+    stretches: Sequence[Stretch], classes: Sequence[str], margin: float, test: Callable[..., float]
+) -> Floats:
+    """ln E by entity, per class; 0 where requests are drawn one by one."""
+    entities = entities_of(stretches)
+    if not entities:
+        return np.zeros(len(classes))
+    reads = [ByClass(Missed(name)).buckets for name in classes]
+    return np.array([entity_log_e(entities, "labels", read, read, partial(test, surplus=margin)) for read in reads])
+
+
 def _splits(stretches: Sequence[Stretch], classes: Sequence[str]) -> list[ScoredSplit]:
     def scores(arm: Arm) -> Scores:
         tally = _tally_arm(Same(arm)).counts
         return Scores(_LOSSES, _UNITS, np.array([tally.get(c, (0, 0)) for c in classes], dtype=float).T)
 
-    sound = [s for s in stretches if s.run.is_live and not s.labels_broken]
+    sound = [s for s in stretches if s.run.is_live and not s.labels_broken and not s.entities]
     return [ScoredSplit(scores(s.champion), scores(s.challenger), s.run.share) for s in sound]
 
 

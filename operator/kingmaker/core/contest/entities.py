@@ -61,19 +61,19 @@ class Entities:
         placed = sum(int(c[places].sum()) for c, places in zip(counts, self.places(kind), strict=True))
         return 1 - placed / total if total else 0.0
 
-    def units(self, kind: Kind, read: Read, challenger_read: Read | None = None) -> Units | None:
+    def units(self, kind: Kind, read: Read, challenger_read: Read) -> Units | None:
         """Give the buckets in which anything has a size; None before the first look.
 
         Args:
             kind: Of the look.
-            read: What is compared.
-            challenger_read: The same of the challenger, where it is another.
+            read: What is compared, of the champion.
+            challenger_read: The same of the challenger.
         """
         champion, challenger = self.look(kind)
         if not self.number(kind):
             return None
         theirs, mine = self.places(kind)
-        arms = ((read(champion.buckets), theirs), ((challenger_read or read)(challenger.buckets), mine))
+        arms = ((read(champion.buckets), theirs), (challenger_read(challenger.buckets), mine))
         size = np.concatenate([s[places].astype(float) for (s, _), places in arms])
         score = np.concatenate([s[places].astype(float) for (_, s), places in arms])
         is_challenger, used = np.arange(len(size)) >= len(theirs), size > 0
@@ -84,9 +84,8 @@ def entity_log_e(
     entities: Sequence[Entities],
     kind: Kind,
     read: Read,
+    challenger_read: Read,
     test: Callable[[Units], float],
-    *,
-    challenger_read: Read | None = None,
 ) -> float:
     """Weigh the last looks at some runs; ln E with the budget of the looks taken off, to be compared as any other.
 
@@ -95,9 +94,9 @@ def entity_log_e(
     Args:
         entities: Live runs of one stage.
         kind: Which looks.
-        read: What is compared.
+        read: What is compared, of the champion.
+        challenger_read: The same of the challenger.
         test: Gives ln E of one look.
-        challenger_read: What is compared of the challenger, where it is another.
     """
     found = []
     for run in entities:
@@ -126,7 +125,11 @@ def request_share_log_e(run: Entities) -> float:
 
 def label_share_log_e(run: Entities) -> float:
     """Weigh that labels come for another part of one arm's requests than of the other's, by bucket."""
-    return entity_log_e([run], "labels", lambda b: (b.requests, b.labelled), log_e_units_differ)
+    return entity_log_e([run], "labels", _labelled, _labelled, log_e_units_differ)
+
+
+def _labelled(buckets: Buckets) -> tuple[Counts, Counts]:
+    return buckets.requests, buckets.labelled
 
 
 def units_seen(entities: Sequence[Entities], kind: Kind, read: Read) -> tuple[int, int, float]:

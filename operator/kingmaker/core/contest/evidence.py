@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from kingmaker.core.counts.ledger import Totals
+from kingmaker.core.counts.looks import NO_LOOKS, Looks
 from kingmaker.core.counts.process import LATENCY_EDGES, NO_ARM, Arm, DecisionCounts, Shadow
 from kingmaker.core.state import State
 
-__all__ = ["NO_ARM", "Arm", "Shadow", "Totals", "latency_edge", "read_arm", "read_shadow", "wanted_counts"]
+__all__ = [
+    "NO_ARM",
+    "Arm",
+    "Shadow",
+    "Totals",
+    "latency_edge",
+    "read_arm",
+    "read_looks",
+    "read_shadow",
+    "wanted_counts",
+]
 
 MOST_DECISIONS = 100
 """Decisions per model whose counts are kept, the newest: a contest that goes on for ever has no end of them."""
@@ -57,6 +68,12 @@ def read_shadow(totals: Totals, champion_digest: str, challenger: str, decisions
     found = [counts.shadows[challenger] for counts in counted if challenger in counts.shadows]
     # One is given as it is: what follows from it is remembered by its identity.
     return sum(found[1:], found[0]) if found else Shadow()
+
+
+def read_looks(totals: Totals, digest: str, decision: int) -> Looks:
+    """Give the last looks at a model's counts by bucket under one decision."""
+    found = totals.get(digest, {}).get(decision)
+    return found.looks if found else NO_LOOKS
 
 
 def _under(totals: Totals, digest: str, decisions: Iterable[int]) -> list[DecisionCounts]:

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 from kingmaker.api import Goal, Reason, Verdict
 from kingmaker.core.contest.checks import Check, VerdictPolicy
+from kingmaker.core.contest.entities import units_words
 from kingmaker.core.contest.measures import NoMeasure
-from kingmaker.core.contest.stretches import Stretch, by_stage
+from kingmaker.core.contest.stretches import Stretch, by_stage, entities_of
+from kingmaker.core.counts.looks import FIRST_LOOK
 
 
 def goal_check(stretches: Sequence[Stretch], policy: VerdictPolicy) -> Check:
@@ -30,7 +32,7 @@ def goal_check(stretches: Sequence[Stretch], policy: VerdictPolicy) -> Check:
         measure.name,
         Verdict.PASS if proven else Verdict.INCONCLUSIVE,
         n,
-        _rule(policy, reason),
+        _rule(policy, reason, current),
         measure.shown(estimate),
         measure.shown(reference),
         log_e,
@@ -81,15 +83,26 @@ def _why_not(stretches: Sequence[Stretch], policy: VerdictPolicy) -> Reason:
         return Reason.MEASURE_UNAVAILABLE
     if _broken(stretches):
         return Reason.SPLIT_MISMATCH
+    entities = entities_of(stretches)
+    if entities and sum(s.champion.labelled_requests + s.challenger.labelled_requests for s in stretches) < FIRST_LOOK:
+        return Reason.THIN_EVIDENCE
     # Rows alone came from servers of an earlier release: a request's rows are no observations of their own.
     labelled = any(s.champion.labelled or s.challenger.labelled or s.shadow.labelled for s in stretches)
     return Reason.MEASURE_UNAVAILABLE if labelled else Reason.NO_LABELS
 
 
-def _rule(policy: VerdictPolicy, reason: Reason | None) -> str:
+def _rule(policy: VerdictPolicy, reason: Reason | None, stretches: Sequence[Stretch]) -> str:
+    entities = entities_of(stretches)
+    by_entity = f"; {units_words(entities, 'labels', policy.measure.units)}" if entities and not reason else ""
+    return _goal_rule(policy, reason, bool(entities)) + by_entity
+
+
+def _goal_rule(policy: VerdictPolicy, reason: Reason | None, by_entity: bool) -> str:
     measure = policy.measure
     if isinstance(measure, NoMeasure):
         return measure.why
+    if reason is Reason.MEASURE_UNAVAILABLE and by_entity:
+        return f"{measure.words} by entity: servers do not count that by bucket, or are of an earlier release"
     if reason is Reason.MEASURE_UNAVAILABLE:
         return f"{measure.words} per request: labels are counted by rows alone, by servers of an earlier release"
     if policy.goal is Goal.SUPERIOR:

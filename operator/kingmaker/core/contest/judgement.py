@@ -111,14 +111,14 @@ def judge(contest: Contest, champion_digest: str, totals: Totals, policy: Verdic
 
     Source: bets on bounded scores per request, `core.statistics.bounded`.
     """
-    stretches = read_stretches(contest, champion_digest, totals, shares=policy.shares)
+    stretches = read_stretches(contest, champion_digest, totals, by_entity=policy.by_entity)
     found = ((g, g.look(stretches, policy)) for g in GUARDRAILS)
     current = [s for s in stretches if s.run.stage == contest.stage]
     conditions = (reference_check(stretches, policy), mix_check(stretches, policy))
     return Judgement(
         goal=goal_check(stretches, policy),
         guardrails=tuple(GuardrailCheck(guardrail, check) for guardrail, check in found if check),
-        shares=tuple(_shares(live(in_force(stretches)))) if policy.shares else (),
+        shares=tuple(_shares(live(in_force(stretches)))),
         observations=sum(s.challenger.requests if s.run.weight else s.compared_requests for s in current),
         stretches=stretches,
         conditions=tuple(check for check in conditions if check),

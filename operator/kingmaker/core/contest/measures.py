@@ -7,15 +7,18 @@ a measure of its own. Which measures there are: `core.contest.choice`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+import numpy as np
 from typing_extensions import override
 
+from kingmaker.core.contest.entities import Counts, entity_log_e, entity_rates, units_seen
 from kingmaker.core.contest.losses import ClassLoss, Error
-from kingmaker.core.contest.stretches import Stretch
+from kingmaker.core.contest.stretches import Stretch, entities_of
+from kingmaker.core.counts.buckets import BUCKETS, Buckets
 from kingmaker.core.counts.labelled import ClassCell
 from kingmaker.core.counts.process import WRONG_SHARES, Arm, Shadow
 from kingmaker.core.identity import Same
@@ -33,6 +36,7 @@ from kingmaker.core.statistics.bounded import (
     log_e_worse,
 )
 from kingmaker.core.statistics.sequential import log_e_rate_below
+from kingmaker.core.statistics.units import Units, log_e_units_below, log_e_units_harm, log_e_units_superior
 
 Rows = Sequence[tuple[float, float, int]]
 PairRows = Sequence[tuple[float, float, float, int]]
@@ -46,6 +50,10 @@ class Yardstick(ABC):
         """Read an arm."""
 
     @abstractmethod
+    def buckets(self, buckets: Buckets) -> tuple[Counts, Counts]:
+        """Read an arm by bucket: units, and what was lost in them; no units where buckets do not tell."""
+
+    @abstractmethod
     def pair(self, shadow: Shadow, other: Yardstick) -> PairRows:
         """Read requests that both arms answered: (champion's loss, challenger's by `other`, unit, requests)."""
 
@@ -57,6 +65,10 @@ class WrongShare(Yardstick):
     @override
     def arm(self, arm: Arm) -> Rows:
         return [(share, 1.0, n) for share, n in zip(WRONG_SHARES, arm.judged, strict=True)]
+
+    @override
+    def buckets(self, buckets: Buckets) -> tuple[Counts, Counts]:
+        return buckets.labelled, buckets.wrong
 
     @override
     def pair(self, shadow: Shadow, other: Yardstick) -> PairRows:
@@ -73,6 +85,15 @@ class ByClass(Yardstick):
     @override
     def arm(self, arm: Arm) -> Rows:
         return [(*self.loss(cell), n) for cell, n in arm.classes.items()]
+
+    @override
+    def buckets(self, buckets: Buckets) -> tuple[Counts, Counts]:
+        # By bucket the cells of a score are not counted, as they are not of pairs.
+        cells = [(self.loss(ClassCell("", *cell)), n) for cell, n in buckets.classes] if self.paired else []
+        units, losses = np.zeros(BUCKETS), np.zeros(BUCKETS)
+        for (loss, unit), n in cells:
+            units, losses = units + unit * n, losses + loss * n
+        return units, losses
 
     @override
     def pair(self, shadow: Shadow, other: Yardstick) -> PairRows:
@@ -102,6 +123,13 @@ class ByError(Yardstick):
     @override
     def arm(self, arm: Arm) -> Rows:
         return [(self.loss(cell.error), 1.0, n) for cell, n in arm.losses.items()]
+
+    @override
+    def buckets(self, buckets: Buckets) -> tuple[Counts, Counts]:
+        units, losses = np.zeros(BUCKETS), np.zeros(BUCKETS)
+        for cell, n in buckets.errors:
+            units, losses = units + n, losses + self.loss(cell) * n
+        return units, losses
 
     @override
     def pair(self, shadow: Shadow, other: Yardstick) -> PairRows:
@@ -136,6 +164,11 @@ class Measure(ABC):
     def below(self, stretches: Sequence[Stretch], limit: float) -> float:
         """Weigh that the challenger loses less than `limit`."""
 
+    def units(self, buckets: Buckets) -> tuple[Counts, Counts]:
+        """Give the challenger's units by bucket, and what was lost in them; none where buckets do not tell."""
+        del buckets
+        return np.zeros(BUCKETS), np.zeros(BUCKETS)
+
     def shown(self, loss: float | None) -> float | None:
         """Give a mean loss as people read it."""
         if loss is None:
@@ -164,24 +197,40 @@ class MeanMeasure(Measure):
         splits, pairs = self._splits(stretches), self._pairs(stretches)
         mine = [s.challenger for s in splits] + [p.sides[1] for p in pairs]
         theirs = [s.champion for s in splits] + [p.sides[0] for p in pairs]
-        return sum(s.n for s in mine), _mean(mine), _mean(theirs)
+        n, entities = sum(s.n for s in mine), entities_of(stretches)
+        if entities:
+            n += units_seen(entities, "labels", self.challenger.buckets)[0]
+            theirs += [_all_of(self.champion, run.champion.labels.buckets) for run in entities]
+            mine += [_all_of(self.challenger, run.challenger.labels.buckets) for run in entities]
+        return n, _mean(mine), _mean(theirs)
 
     @override
     def no_worse(self, stretches: Sequence[Stretch], ratio: float, margin: float) -> float:
         splits, pairs = self._splits(stretches), self._pairs(stretches)
         live = log_e_no_worse(splits, ratio=ratio, margin=margin) if splits else 0.0
+        live += self._by_entity(stretches, lambda units: log_e_units_superior(units, ratio=ratio, surplus=margin))
         return live + (log_e_paired_no_worse(pairs, ratio=ratio, margin=margin) if pairs else 0.0)
 
     @override
     def worse(self, stretches: Sequence[Stretch], ratio: float, margin: float) -> float:
         splits, pairs = self._splits(stretches), self._pairs(stretches)
         live = log_e_worse(splits, ratio=ratio, margin=margin) if splits else 0.0
+        live += self._by_entity(stretches, lambda units: log_e_units_harm(units, ratio=ratio, surplus=margin))
         return live + (log_e_paired_worse(pairs, ratio=ratio, margin=margin) if pairs else 0.0)
 
     @override
     def below(self, stretches: Sequence[Stretch], limit: float) -> float:
         pairs = [p.sides[1] for p in self._pairs(stretches)]
-        return log_e_below([s.challenger for s in self._splits(stretches)] + pairs, limit)
+        by_entity = self._by_entity(stretches, lambda units: log_e_units_below(units, limit))
+        return by_entity + log_e_below([s.challenger for s in self._splits(stretches)] + pairs, limit)
+
+    @override
+    def units(self, buckets: Buckets) -> tuple[Counts, Counts]:
+        return self.challenger.buckets(buckets)
+
+    def _by_entity(self, stretches: Sequence[Stretch], test: Callable[[Units], float]) -> float:
+        yardsticks = self.champion.buckets, self.challenger.buckets
+        return entity_log_e(entities_of(stretches), "labels", *yardsticks, test)
 
     def _splits(self, stretches: Sequence[Stretch]) -> list[ScoredSplit]:
         return [
@@ -198,8 +247,14 @@ class MeanMeasure(Measure):
 def _compared(stretches: Sequence[Stretch]) -> Iterator[tuple[Stretch, float]]:
     """Those of which both arms' labels can be compared, with their share."""
     for stretch in stretches:
-        if stretch.run.is_live and not stretch.labels_broken:
+        if stretch.run.is_live and not stretch.labels_broken and not stretch.entities:
             yield stretch, stretch.run.share
+
+
+def _all_of(yardstick: Yardstick, buckets: Buckets) -> Scores:
+    """Give what an arm lost in all its buckets as one cell, for its mean."""
+    units, losses = (float(counts.sum()) for counts in yardstick.buckets(buckets))
+    return Scores(np.array([losses / units if units else 0.0]), np.ones(1), np.array([units]))
 
 
 def _mean(scores: Sequence[Scores]) -> float | None:
@@ -230,7 +285,11 @@ class PrecisionMeasure(Measure):
     @override
     def figures(self, stretches: Sequence[Stretch]) -> tuple[int, float | None, float | None]:
         champion, challenger = _added(self._hits(stretches) + self._paired_hits(stretches))
-        return challenger.trials, _rate(challenger), _rate(champion)
+        entities = entities_of(stretches)
+        if not entities:
+            return challenger.trials, _rate(challenger), _rate(champion)
+        n = challenger.trials + units_seen(entities, "labels", self.units)[0]
+        return n, *entity_rates(entities, "labels", self.units)
 
     @override
     def no_worse(self, stretches: Sequence[Stretch], ratio: float, margin: float) -> float:
@@ -240,6 +299,7 @@ class PrecisionMeasure(Measure):
         return (
             log_e_rate_no_worse(*live, ratio=ratio, margin=margin)
             + log_e_rate_no_worse(*paired, ratio=ratio, margin=margin) / 2
+            + self._by_entity(stretches, lambda units: log_e_units_superior(units, ratio=ratio, surplus=margin))
         )
 
     @override
@@ -248,12 +308,23 @@ class PrecisionMeasure(Measure):
         return (
             log_e_rate_worse(*live, ratio=ratio, margin=margin)
             + log_e_rate_worse(*paired, ratio=ratio, margin=margin) / 2
+            + self._by_entity(stretches, lambda units: log_e_units_harm(units, ratio=ratio, surplus=margin))
         )
 
     @override
     def below(self, stretches: Sequence[Stretch], limit: float) -> float:
         _, challenger = _added(self._hits(stretches) + self._paired_hits(stretches))
-        return log_e_rate_below(challenger.events, challenger.trials, limit)
+        by_entity = self._by_entity(stretches, lambda units: log_e_units_below(units, limit))
+        return by_entity + log_e_rate_below(challenger.events, challenger.trials, limit)
+
+    def _by_entity(self, stretches: Sequence[Stretch], test: Callable[[Units], float]) -> float:
+        return entity_log_e(entities_of(stretches), "labels", self.units, self.units, test)
+
+    @override
+    def units(self, buckets: Buckets) -> tuple[Counts, Counts]:
+        said = [(cell.wrong, n) for cell, n in buckets.classes if cell.predicted == self.of_class]
+        none = np.zeros(BUCKETS)
+        return sum((n for _, n in said), none), sum((n for is_wrong, n in said if is_wrong), none)
 
     def _hits(self, stretches: Sequence[Stretch]) -> list[tuple[Hits, Hits]]:
         return [

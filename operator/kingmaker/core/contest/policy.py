@@ -22,7 +22,7 @@ def verdict_policy(mdep: ModelDeployment) -> VerdictPolicy:
         false_promotion=float(verdict.false_promotion),
         false_rollback=float(verdict.false_rollback),
         guardrails=verdict.guardrails,
-        shares=affinity_header(mdep) is None,
+        by_entity=affinity_header(mdep) is not None,
         absolute_margin=float(verdict.absolute_margin),
         reference=_reference(verdict.reference),
         stages=len(mdep.spec.contest.stages),

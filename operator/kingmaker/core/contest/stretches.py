@@ -9,7 +9,8 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Final
 
-from kingmaker.core.contest.evidence import NO_ARM, Arm, Shadow, Totals, read_arm, read_shadow
+from kingmaker.core.contest.entities import Entities, label_share_log_e, request_share_log_e
+from kingmaker.core.contest.evidence import NO_ARM, Arm, Shadow, Totals, read_arm, read_looks, read_shadow
 from kingmaker.core.state import Contest, StageRun
 from kingmaker.core.statistics.sequential import log_e_share
 
@@ -23,7 +24,8 @@ class Stretch:
     """A run of the contest with its counts; arms that the run did not have are empty.
 
     `request_log_e` and `label_log_e` weigh that requests, or labelled ones, did not arrive in the designed share; 0
-    where that was not tested.
+    where that was not tested. `entities` are the units of a live run in which entities keep their model: then requests
+    are no independent draws, and nothing is weighed by the counts of the arms.
     """
 
     run: StageRun
@@ -32,6 +34,7 @@ class Stretch:
     shadow: Shadow
     request_log_e: float = 0.0
     label_log_e: float = 0.0
+    entities: Entities | None = None
 
     @property
     def requests_broken(self) -> bool:
@@ -50,25 +53,32 @@ class Stretch:
         return round(rows * champion.answered / champion.rows) if champion.rows else rows
 
 
-def read_stretches(contest: Contest, champion_digest: str, totals: Totals, *, shares: bool) -> tuple[Stretch, ...]:
+def read_stretches(
+    contest: Contest, champion_digest: str, totals: Totals, *, by_entity: bool = False
+) -> tuple[Stretch, ...]:
     """Read what was counted about a contest.
 
     Args:
         contest: The challenger's runs so far.
         champion_digest: Digest of the model it competes with.
         totals: Counts per model digest.
-        shares: Whether to test that requests and labels arrived in their shares.
+        by_entity: Whether routers keep the requests of an entity together.
     """
-    return tuple(_read(run, contest, champion_digest, totals, shares) for run in contest.runs)
+    return tuple(_read(run, contest, champion_digest, totals, by_entity) for run in contest.runs)
 
 
-def _read(run: StageRun, contest: Contest, champion_digest: str, totals: Totals, shares: bool) -> Stretch:
+def _read(run: StageRun, contest: Contest, champion_digest: str, totals: Totals, by_entity: bool) -> Stretch:
     decisions = (run.decision,)
     champion = read_arm(totals, champion_digest, decisions)
     challenger = read_arm(totals, contest.digest, decisions) if run.is_live else NO_ARM
     shadow = read_shadow(totals, champion_digest, contest.model, decisions) if run.shadow_percent else _NO_SHADOW
-    if not shares or not run.is_live:
+    if not run.is_live:
         return Stretch(run, champion, challenger, shadow)
+    if by_entity:
+        looks = (read_looks(totals, digest, run.decision) for digest in (champion_digest, contest.digest))
+        entities = Entities(run, *looks)
+        shares = request_share_log_e(entities), label_share_log_e(entities)
+        return Stretch(run, champion, challenger, shadow, *shares, entities)
     requests = _share_log_e(challenger.requests, champion.requests, run.share)
     labels = _share_log_e(challenger.labelled_requests, champion.labelled_requests, run.share)
     return Stretch(run, champion, challenger, shadow, requests, labels)
@@ -82,6 +92,11 @@ def _share_log_e(challenger: int, champion: int, share: float) -> float:
 def live(stretches: Sequence[Stretch]) -> list[Stretch]:
     """Those during which both arms answered."""
     return [s for s in stretches if s.run.is_live]
+
+
+def entities_of(stretches: Sequence[Stretch]) -> list[Entities]:
+    """The units of those whose labels can be compared by entity."""
+    return [s.entities for s in stretches if s.entities and not s.labels_broken]
 
 
 def by_stage(stretches: Sequence[Stretch]) -> list[list[Stretch]]:

@@ -23,7 +23,7 @@ Hájek 1960 (draws without replacement).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -102,6 +102,16 @@ def log_e_units_differ(units: Units) -> float:
     """Weigh the evidence that arms score differently, in either direction."""
     less, more = (_log_e(units, 1.0, 0.0, sign=sign) for sign in (1.0, -1.0))
     return float(np.logaddexp(less, more)) - math.log(2)
+
+
+def log_e_units_below(units: Units, limit: float) -> float:
+    """Weigh the evidence that the challenger's units score less than `limit` per size, whatever the champion's do.
+
+    Nothing was drawn here that could be right or wrong, so this holds for many units, as their means are near normal:
+    the challenger's are held against units that score the limit.
+    """
+    score = np.where(units.is_challenger, units.score, limit * units.size)
+    return _log_e(replace(units, score=score), 1.0, 0.0, sign=1.0)
 
 
 def _log_e(units: Units, ratio: float, surplus: float, *, sign: float) -> float:

@@ -60,24 +60,24 @@ def contest(
 
 def test_better_and_worse_challengers_are_told_apart_by_their_buckets() -> None:
     better, worse = contest(rates=(0.2, 0.1)), contest(rates=(0.1, 0.2))
-    assert entity_log_e([better], "labels", read, log_e_units_superior) > math.log(100)
-    assert entity_log_e([worse], "labels", read, log_e_units_harm) > math.log(100)
-    assert entity_log_e([worse], "labels", read, log_e_units_superior) < 0
+    assert entity_log_e([better], "labels", read, read, log_e_units_superior) > math.log(100)
+    assert entity_log_e([worse], "labels", read, read, log_e_units_harm) > math.log(100)
+    assert entity_log_e([worse], "labels", read, read, log_e_units_superior) < 0
     assert entity_rates([worse], "labels", read) == (pytest.approx(0.2, abs=0.01), pytest.approx(0.1, abs=0.01))
 
 
 def test_every_look_costs_its_part_of_the_budget_before_anything_is_seen() -> None:
     alike = contest()
-    assert entity_log_e([alike], "labels", read, lambda _: 0.0) == pytest.approx(-math.log(PLANNED_LOOKS + 1))
-    assert entity_log_e([], "labels", read, lambda _: 9.0) == 0
-    assert entity_log_e([Entities(a_run())], "labels", read, lambda _: 9.0) == 0
+    assert entity_log_e([alike], "labels", read, read, lambda _: 0.0) == pytest.approx(-math.log(PLANNED_LOOKS + 1))
+    assert entity_log_e([], "labels", read, read, lambda _: 9.0) == 0
+    assert entity_log_e([Entities(a_run())], "labels", read, read, lambda _: 9.0) == 0
 
 
 def test_runs_of_a_stage_that_share_their_draw_are_averaged() -> None:
     one = contest(rates=(0.2, 0.1))
-    alone = entity_log_e([one], "labels", read, log_e_units_superior)
-    assert entity_log_e([one, one], "labels", read, log_e_units_superior) == pytest.approx(alone)
-    half = entity_log_e([one, Entities(a_run())], "labels", read, log_e_units_superior)
+    alone = entity_log_e([one], "labels", read, read, log_e_units_superior)
+    assert entity_log_e([one, one], "labels", read, read, log_e_units_superior) == pytest.approx(alone)
+    half = entity_log_e([one, Entities(a_run())], "labels", read, read, log_e_units_superior)
     assert half == pytest.approx(alone - math.log(2))
 
 
@@ -111,7 +111,7 @@ def test_a_single_request_out_of_place_breaks_nothing() -> None:
     odd = Entities(sound.run, an_arm(theirs > 0, theirs, wrong=0.2), an_arm(mine > 0, mine))
     assert odd.misplaced("requests") == pytest.approx(1 / (theirs.sum() + mine.sum()))
     assert request_share_log_e(odd) < math.log(20)
-    assert entity_log_e([odd], "labels", read, log_e_units_superior) > math.log(100)
+    assert entity_log_e([odd], "labels", read, read, log_e_units_superior) > math.log(100)
 
 
 def test_labels_that_one_arm_lost_are_found() -> None:
