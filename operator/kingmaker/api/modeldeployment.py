@@ -143,7 +143,8 @@ class Affinity(ApiModel):
     """Which requests belong together."""
 
     header: HeaderName
-    """Requests with the same value of this header are answered by the same model."""
+    """Requests with the same value of this header are answered by the same model, until the next contest draws anew.
+    Contests are judged by such entities then, not by requests: 50 tenants say as much as 50 units do."""
 
 
 class Routing(ApiModel):

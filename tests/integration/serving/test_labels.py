@@ -65,6 +65,23 @@ def judged(server: Server) -> dict[tuple[str, str, str], int]:
     return found
 
 
+def test_labels_are_counted_by_the_bucket_that_the_request_had(
+    serve: Any, packages: dict[str, Path], keys: Path, rows: np.ndarray
+) -> None:
+    first = serve(packages["churn-1"], keys=keys)
+    stamps = {"kingmaker-bucket": "117"}
+    answer = first.infer(a_request(rows), decision=3, headers=stamps)
+    assert first.total('bucket_latency_total{decision="3",bucket="117"') == 1
+    first.end()
+    second = serve(packages["churn-2"], version="churn-2", keys=keys)
+    assert second.feedback({"id": answer.id, "labels": [1, 1, 1]}).json == {"matched": 3}
+    digest = sha256((packages["churn-1"] / "model.onnx").read_bytes())[7:23]
+    about = f'model="churn-1",digest="{digest}",decision="3",bucket="117"'
+    counts = second.counts()
+    assert counts[f'bucket_feedback_total{{{about},count="requests"}}'] == 1
+    assert second.total(f"bucket_classes_total{{{about}") == 1
+
+
 def test_labels_judge_the_rows_once(serve: Any, packages: dict[str, Path], rows: np.ndarray) -> None:
     server = serve(packages["churn-1"])
     answer = server.infer(a_request(rows), decision=3)

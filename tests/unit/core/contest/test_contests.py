@@ -27,6 +27,20 @@ def through_canary(world: World) -> World:
     return world.wait(11)
 
 
+def test_entities_are_drawn_anew_for_every_contest_and_stay_while_a_challenger_grows() -> None:
+    world = a_contest(routing={"affinity": {"header": "x-user"}})
+    assert world.route.affinity_header == "x-user"
+    alone = world.route.draw
+    through_shadow(world)
+    assert (world.weights, world.route.draw) == ({"a": 95, "b": 5}, world.state.sequence)
+    assert world.route.draw > alone
+    canary = world.route.draw
+    world.answer("a", 1900, wrong=190)
+    world.answer("b", 100, wrong=2)
+    world.wait(11)
+    assert (world.weights, world.route.draw) == ({"a": 50, "b": 50}, canary)
+
+
 def test_the_first_champion_serves_alone() -> None:
     world = a_world().settle()
     assert world.actions == ["Deploy"]
