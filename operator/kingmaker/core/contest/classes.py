@@ -116,8 +116,13 @@ def _by_entity(
     entities = entities_of(stretches)
     if not entities:
         return np.zeros(len(classes))
-    reads = [ByClass(Missed(name)).buckets for name in classes]
+    reads = [_missed_of(name).buckets for name in classes]
     return np.array([entity_log_e(entities, "labels", read, read, partial(test, surplus=margin)) for read in reads])
+
+
+@lru_cache(maxsize=2048)
+def _missed_of(name: str) -> ByClass:
+    return ByClass(Missed(name))
 
 
 def _splits(stretches: Sequence[Stretch], classes: Sequence[str]) -> list[ScoredSplit]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from kingmaker.core.counts.buckets import BUCKETS, Buckets
 from kingmaker.core.counts.looks import NO_LOOKS, Look, Looks
+from kingmaker.core.identity import Same
 from kingmaker.core.state import StageRun
 from kingmaker.core.statistics.units import Units, Vector, equal_units, log_e_units_differ, look_log_budget
 
@@ -69,15 +71,26 @@ class Entities:
             read: What is compared, of the champion.
             challenger_read: The same of the challenger.
         """
-        champion, challenger = self.look(kind)
         if not self.number(kind):
             return None
+        return _units(Same(self.champion), Same(self.challenger), self.run, kind, read, challenger_read)
+
+    def make_units(self, kind: Kind, read: Read, challenger_read: Read) -> Units:
+        """Make them, for `units`, which remembers them."""
+        champion, challenger = self.look(kind)
         theirs, mine = self.places(kind)
         arms = ((read(champion.buckets), theirs), (challenger_read(challenger.buckets), mine))
         size = np.concatenate([s[places].astype(float) for (s, _), places in arms])
         score = np.concatenate([s[places].astype(float) for (_, s), places in arms])
         is_challenger, used = np.arange(len(size)) >= len(theirs), size > 0
         return Units(is_challenger[used], size[used], score[used], self.run.share, sum(self.owned()))
+
+
+@lru_cache(maxsize=2048)
+def _units(
+    champion: Same[Looks], challenger: Same[Looks], run: StageRun, kind: Kind, read: Read, challenger_read: Read
+) -> Units:
+    return Entities(run, champion.value, challenger.value).make_units(kind, read, challenger_read)
 
 
 def entity_log_e(

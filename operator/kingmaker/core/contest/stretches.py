@@ -11,6 +11,8 @@ from typing import Final
 
 from kingmaker.core.contest.entities import Entities, label_share_log_e, request_share_log_e
 from kingmaker.core.contest.evidence import NO_ARM, Arm, Shadow, Totals, read_arm, read_looks, read_shadow
+from kingmaker.core.counts.looks import Looks
+from kingmaker.core.identity import Same
 from kingmaker.core.state import Contest, StageRun
 from kingmaker.core.statistics.sequential import log_e_share
 
@@ -75,13 +77,18 @@ def _read(run: StageRun, contest: Contest, champion_digest: str, totals: Totals,
     if not run.is_live:
         return Stretch(run, champion, challenger, shadow)
     if by_entity:
-        looks = (read_looks(totals, digest, run.decision) for digest in (champion_digest, contest.digest))
+        looks = tuple(read_looks(totals, digest, run.decision) for digest in (champion_digest, contest.digest))
         entities = Entities(run, *looks)
-        shares = request_share_log_e(entities), label_share_log_e(entities)
-        return Stretch(run, champion, challenger, shadow, *shares, entities)
+        return Stretch(run, champion, challenger, shadow, *_entity_shares(run, *map(Same, looks)), entities)
     requests = _share_log_e(challenger.requests, champion.requests, run.share)
     labels = _share_log_e(challenger.labelled_requests, champion.labelled_requests, run.share)
     return Stretch(run, champion, challenger, shadow, requests, labels)
+
+
+@lru_cache(maxsize=2048)
+def _entity_shares(run: StageRun, champion: Same[Looks], challenger: Same[Looks]) -> tuple[float, float]:
+    entities = Entities(run, champion.value, challenger.value)
+    return request_share_log_e(entities), label_share_log_e(entities)
 
 
 @lru_cache(maxsize=2048)

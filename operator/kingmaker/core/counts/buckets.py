@@ -107,6 +107,17 @@ class Buckets:
                 found = found + counts.vector
         return found
 
+    @property
+    def about_requests(self) -> Buckets:
+        """What is known without labels."""
+        return Buckets({name: c for name, c in self.counts.items() if name.startswith(_LATENCY) or name == FAILURES})
+
+    @property
+    def about_labels(self) -> Buckets:
+        """What labels said, and how many requests there were."""
+        said = {n: c.vector for n, c in self.counts.items() if not n.startswith(_LATENCY)}
+        return bounded(said | {latency_name(0): self.slower_than(-1)})
+
     def __add__(self, other: Buckets) -> Buckets:
         """Add counts of the same model and decision."""
         return self._with(other, np.add)

@@ -24,6 +24,7 @@ Totals = Mapping[str, ByDecision]
 """Buckets by the start of a model's digest, and by decision."""
 
 _EMPTY: Final = Buckets()
+_NOTHING: Final[Totals] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,11 @@ class SeenBuckets:
     """What was counted by bucket since this operator began to look. It is in memory alone: of processes that ended
     before, an operator that is started anew does not know their counts, which are those of all arms alike.
 
-    `known` is by pod uid: start, and what the process said last.
+    `known` is by pod uid: start, what the process said last, and the highest that it ever said.
     """
 
     sums: Totals = field(default_factory=dict)
-    known: Mapping[str, tuple[str, Totals]] = field(default_factory=dict)
+    known: Mapping[str, tuple[str, Totals, Totals]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,9 @@ def fold_buckets(
     sums = {model: dict(_only(by, wanted.get(model, frozenset()))) for model, by in before.sums.items()}
     known = {uid: last for uid, last in before.known.items() if uid in pods}
     for look in looks:
-        start, last = known.get(look.pod_uid, ("", {}))
-        last = last if start == look.start else {}
-        if not look.buckets and not last:
+        start, said, last = known.get(look.pod_uid, ("", _NOTHING, _NOTHING))
+        last = last if start == look.start else _NOTHING
+        if start == look.start and look.buckets is said:
             continue
         highest: dict[str, ByDecision] = {}
         for model, by_decision in look.buckets.items():
@@ -98,7 +99,7 @@ def fold_buckets(
                 mine[decision] = mine.get(decision, _EMPTY) + new
             # The highest that was ever said: a count that falls and rises again is not counted a second time.
             highest[model] = {d: then.get(d, _EMPTY) + new for d, new in grown.items()}
-        known[look.pod_uid] = (look.start, highest)
+        known[look.pod_uid] = (look.start, look.buckets, highest)
     return SeenBuckets({model: by for model, by in sums.items() if by}, known)
 
 
@@ -120,8 +121,12 @@ def take_looks(sums: Totals, decision: int, before: Mapping[str, Looks]) -> Mapp
         seen = sum(_size(look.buckets, kind) for look in last)
         if sum(_size(buckets, kind) for buckets in now.values()) >= (GROWTH * seen if seen else FIRST_LOOK):
             number = 1 + max(look.number for look in last)
-            after = {m: replace(x, **{kind: Look(number, now.get(m, _EMPTY))}) for m, x in after.items()}
+            after = {m: replace(x, **{kind: Look(number, _about(kind, now.get(m, _EMPTY)))}) for m, x in after.items()}
     return after
+
+
+def _about(kind: str, buckets: Buckets) -> Buckets:
+    return buckets.about_requests if kind == "requests" else buckets.about_labels
 
 
 def _size(buckets: Buckets, kind: str) -> int:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from kingmaker.core.counts.earlier_ledger import read_earlier
 from kingmaker.core.counts.ledger import Ledger
-from kingmaker.core.counts.looks import SeenBuckets
+from kingmaker.core.counts.looks import NO_LOOKS, Look, Looks, SeenBuckets
 from kingmaker.core.counts.process import DecisionCounts
 from kingmaker.core.counts.windows import Scale, Windows
 
@@ -36,9 +36,10 @@ def dump_ledger(ledger: Ledger) -> str:
     """Give the text of a ledger, at most `LIMIT` bytes.
 
     Where it would be longer, windows are left out, the shortest first, then the sum of the cells: who reads the text
-    after a crash begins them anew, and the shortest is full again soonest. Last, and only with thousands of cells of
-    labels per pod, these are left out: after a crash they begin with what the processes that still run say. The other
-    sums of decisions are never left out.
+    after a crash begins them anew, and the shortest is full again soonest. Then go the looks at buckets of all but the
+    newest decisions. Last, and only with thousands of cells of labels per pod, these are left out: after a crash they
+    begin with what the processes that still run say; so do the last looks, of which the number is kept. The other sums
+    of decisions are never left out.
     """
     text = ""
     for candidate in _ever_less(ledger):
@@ -60,6 +61,8 @@ def _ever_less(ledger: Ledger) -> Iterator[Ledger]:
         yield ledger
     ledger = replace(ledger, cells=None)
     yield ledger
+    ledger = _newest_looks(ledger)
+    yield ledger
     totals = {digest: _without_cells(counts) for digest, counts in ledger.totals.items()}
     # What was seen must go with the sums: the next look then counts each process from its start, and nothing twice.
     seen = {
@@ -70,7 +73,31 @@ def _ever_less(ledger: Ledger) -> Iterator[Ledger]:
         )
         for uid, process in ledger.seen.items()
     }
-    yield replace(ledger, totals=totals, seen=seen)
+    ledger = replace(ledger, totals=totals, seen=seen)
+    yield ledger
+    yield _look_numbers(ledger)
+
+
+def _newest_looks(ledger: Ledger) -> Ledger:
+    """Keep the looks at buckets of every model's newest decision alone."""
+    totals = {
+        digest: {d: c if d == max(counts) else replace(c, looks=NO_LOOKS) for d, c in counts.items()}
+        for digest, counts in ledger.totals.items()
+    }
+    return replace(ledger, totals=totals)
+
+
+def _look_numbers(ledger: Ledger) -> Ledger:
+    """Keep of looks at buckets how many there were: what they had of the budget stays spent."""
+
+    def bare(looks: Looks) -> Looks:
+        return Looks(Look(looks.requests.number), Look(looks.labels.number))
+
+    totals = {
+        digest: {d: replace(c, looks=bare(c.looks)) for d, c in counts.items()}
+        for digest, counts in ledger.totals.items()
+    }
+    return replace(ledger, totals=totals)
 
 
 def _without_cells(counts: Mapping[int, DecisionCounts]) -> Mapping[int, DecisionCounts]:

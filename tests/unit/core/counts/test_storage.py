@@ -4,16 +4,28 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from kingmaker.api import ConditionStatus, DriftState, Reason
+from kingmaker.core.counts.buckets import (
+    BUCKETS,
+    EIGHTHS,
+    FAILURES,
+    LABELLED,
+    BucketClass,
+    bounded,
+    class_name,
+    latency_name,
+)
 from kingmaker.core.counts.cells import CellCounts
 from kingmaker.core.counts.labelled import ClassCell
 from kingmaker.core.counts.ledger import Ledger, Seen, fold
+from kingmaker.core.counts.looks import Looks, take_looks
 from kingmaker.core.counts.process import LATENCY_EDGES, Arm, DecisionCounts, ProcessCounts, Shadow
 from kingmaker.core.counts.storage import LIMIT, dump_ledger, load_ledger
 from kingmaker.core.counts.windows import Scale, Slot
-from support.busy import MODEL, REFERENCE, a_busy_ledger
+from support.busy import CHALLENGER, MODEL, REFERENCE, a_busy_ledger
 
 
 def test_a_ledger_survives_its_text() -> None:
@@ -54,6 +66,38 @@ def test_what_would_be_too_large_is_left_out_shortest_windows_first() -> None:
     assert shortest == Scale(timedelta(hours=1), windows.last)
     assert longest == windows.scales[-1]
     assert read.totals == ledger.totals
+
+
+def looks_of(classes: int) -> Looks:
+    """Looks at an arm of a busy deployment with as many classes."""
+    random = np.random.default_rng(3)
+    pairs = [(str(p), str(t)) for p in range(classes) for t in range(classes)]
+    names = [latency_name(cell) for cell in range(22)] + [FAILURES, LABELLED, EIGHTHS]
+    names += [class_name(BucketClass(p, t, wrong=p != t)) for p, t in pairs]
+    buckets = bounded({name: random.integers(0, 100_000, BUCKETS) for name in names})
+    return take_looks({"aa": {7: buckets}}, 7, {})["aa"]
+
+
+def with_looks(ledger: Ledger, looks: Looks, decisions: range) -> Ledger:
+    counts = {d: DecisionCounts(Arm(answered=9), looks=looks) for d in decisions}
+    return replace(ledger, totals={MODEL: dict(counts), CHALLENGER: dict(counts)})
+
+
+def test_looks_at_buckets_survive_their_text() -> None:
+    ledger = with_looks(Ledger(), looks_of(2), range(1, 5))
+    text = dump_ledger(ledger)
+    assert load_ledger(text) == ledger
+    assert len(text) < 200 * 1024
+
+
+def test_looks_of_thirty_classes_beside_a_thousand_features_are_bounded_and_never_taken_again() -> None:
+    busy = a_busy_ledger(features=1000, pods=20, restarts=12, rows=1_000_000)
+    ledger = with_looks(busy, looks_of(32), range(1, 5))
+    read = load_ledger(dump_ledger(ledger))
+    assert len(dump_ledger(ledger)) <= LIMIT
+    for counts in read.totals.values():
+        assert counts[4].looks.labels.number == 1
+        assert counts[4].looks.labels.buckets.labelled.sum() > 0
 
 
 EARLIER = {
