@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.decisions.pods import Pod, digest_of
 from kingmaker.api import Model, ModelDeployment
+from kingmaker.cli.scenario import parse
 from kingmaker.core.contest.assessment import ContestAssessment, assess_contests
 from kingmaker.core.contest.evidence import wanted_counts
 from kingmaker.core.contest.lifecycle import admit, advance_contests
@@ -48,19 +50,15 @@ def deployment(
         spec: Its other blocks.
     """
     contest = {"stages": [*stages], "verdict": {"goal": "Superior", **(verdict or {})}, "deadline": "365d"}
-    return ModelDeployment.parse(
-        {
-            "apiVersion": "kingmaker.dev/v1alpha1",
-            "kind": "ModelDeployment",
-            "metadata": {"name": "bench", "namespace": "bench", "uid": "bench", "generation": 1},
-            "spec": {
-                "championRef": {"name": CHAMPION},
-                "challengers": [{"name": "b", "modelRef": {"name": CHALLENGER}}],
-                "contest": contest,
-                **spec,
-            },
-        }
-    )
+    challengers = [{"name": "b", "modelRef": {"name": CHALLENGER}}]
+    body = {
+        "apiVersion": "kingmaker.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": "bench", "namespace": "bench", "uid": "bench", "generation": 1},
+        "spec": {"championRef": {"name": CHAMPION}, "challengers": challengers, "contest": contest, **spec},
+    }
+    # A setting that there is not would be measured as if it did something.
+    return parse(body, Path("benchmark"))
 
 
 @dataclass

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from kingmaker.api import Model, ModelDeployment
+from kingmaker.api.crdgen import build_schema
 from kingmaker.core.counts.baseline import Baseline, read_baseline
 from kingmaker_laptop.errors import LocalError
 
@@ -82,14 +84,42 @@ def parse(deployment: Manifest, path: Path) -> ModelDeployment:
     """Read a ModelDeployment.
 
     Raises:
-        LocalError: Its spec does not fit; the message names the first place.
+        LocalError: Its spec does not fit, or has a field that there is not; the message names the first place.
     """
+    for unknown in unknown_fields(deployment.get("spec"), _schema()["properties"]["spec"], "spec"):
+        raise LocalError(f"{path}: there is no field {unknown}; kingmaker.dev/v1alpha1 has those of docs/spec")
     try:
         return ModelDeployment.parse(deployment)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise LocalError(f"{path}: {place}: {first['msg']}") from error
+
+
+@lru_cache(maxsize=1)
+def _schema() -> Mapping[str, Any]:
+    return build_schema(ModelDeployment)
+
+
+def unknown_fields(value: object, schema: Mapping[str, Any], place: str) -> Iterator[str]:
+    """Name the fields that a schema does not have: an API server would drop them, and nobody would be told.
+
+    Args:
+        value: Any JSON.
+        schema: Its structural schema.
+        place: Where the value is, such as `spec.contest`.
+    """
+    if isinstance(value, list):
+        for number, entry in enumerate(value):
+            yield from unknown_fields(entry, schema.get("items", {}), f"{place}[{number}]")
+    known = schema.get("properties")
+    if not isinstance(value, dict) or known is None:
+        return
+    for name, part in value.items():
+        if name in known:
+            yield from unknown_fields(part, known[name], f"{place}.{name}")
+        elif "additionalProperties" not in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+            yield f"{place}.{name}"
 
 
 def scenarios(files: Files, what_if: Sequence[Sequence[str]], path: Path) -> list[Scenario]:

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.common.figures import Figure
 from benchmarks.decisions import __main__ as frame
+from benchmarks.decisions.measuring import measure, modules
 from benchmarks.decisions.options import Options
 from benchmarks.decisions.plots import plot
 from benchmarks.decisions.report import write_report
@@ -29,7 +30,7 @@ def test_the_table_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_figure_can_be_asked_for() -> None:
-    names = {name.partition("_")[0] for name in frame.modules()}
+    names = {name.partition("_")[0] for name in modules()}
     assert set(frame.parse([]).only) == names
     for name in names:
         assert frame.parse(["--only", name.upper()]).only == [name]
@@ -47,3 +48,10 @@ def test_the_report_says_what_it_could_not_draw(tmp_path: Path, monkeypatch: pyt
     assert "Plots are not drawn: not installed" in text
     assert "evidently 0.7.23, any column" in text
     assert "<svg" not in text
+
+
+def test_figures_come_from_processes_and_others_stand_beside_them() -> None:
+    ((name, figures, seconds),) = measure(["b7"], Options(is_quick=True), 1)
+    assert name == "b7"
+    assert seconds > 0
+    assert [figure.value for figure in figures] == [0] * 6

@@ -203,6 +203,8 @@ def test_files_that_can_not_be_used_say_what_was_expected(
     assert "expected key.path=value" in refusal(capsys, deployment, "--counts", classes, "--what-if", "margin")
     wrong = ("--what-if", "contest.verdict.margin=2")
     assert "margin" in refusal(capsys, deployment, "--counts", classes, *wrong)
+    unknown = ("--what-if", "contest.verdict.margn=0.1")
+    assert "no field spec.contest.verdict.margn" in refusal(capsys, deployment, "--counts", classes, *unknown)
     stage = ("--what-if", "contest.stages.third.weight=3")
     assert "there are canary, half" in refusal(capsys, deployment, "--counts", classes, *stage)
     assert "ends in .svg or .html" in refusal(capsys, deployment, "--counts", classes, "--plot", "a.png")
