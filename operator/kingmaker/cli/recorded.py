@@ -29,7 +29,7 @@ class _Bin:
     """What is known of one interval while files are read."""
 
     models: dict[str, ModelRecord] = field(default_factory=dict)
-    cells: np.ndarray | None = None
+    cells: dict[str, np.ndarray] = field(default_factory=dict)
     rows: int = 0
     pairs: dict[tuple[str, str], dict[tuple[str, str, str], int]] = field(default_factory=dict)
 
@@ -59,7 +59,7 @@ def _history(bins: Mapping[datetime, _Bin]) -> History:
 # Counts
 
 
-def read_counts(paths: Iterable[Path], champion: str, baseline: Document | None) -> History:
+def read_counts(paths: Iterable[Path], champion: str, digest: str, baseline: Document | None) -> History:
     """Read files of counts per interval, in three kinds, told apart by their columns.
 
     | columns | a line says |
@@ -71,7 +71,8 @@ def read_counts(paths: Iterable[Path], champion: str, baseline: Document | None)
     Args:
         paths: The files.
         champion: Whose lines those without a model are.
-        baseline: Of the champion; needed for cells.
+        digest: Of the champion's baseline.
+        baseline: That document; needed for cells.
 
     Raises:
         LocalError: A file can't be understood; the message says where and what was expected.
@@ -82,7 +83,7 @@ def read_counts(paths: Iterable[Path], champion: str, baseline: Document | None)
         ends = times(wanted(columns, "time", path), path)
         models = [str(name) or champion for name in columns.get("model", [champion] * len(ends))]
         if "feature" in columns:
-            _add_cells(bins, columns, ends, path, baseline)
+            _add_cells(bins, columns, ends, path, digest, baseline)
         elif "predicted" in columns:
             _add_classes(bins, columns, ends, models, path)
         elif "requests" in columns:
@@ -126,7 +127,12 @@ def _add_classes(
 
 
 def _add_cells(
-    bins: _Bins, columns: Mapping[str, Any], ends: Sequence[datetime], path: Path, baseline: Document | None
+    bins: _Bins,
+    columns: Mapping[str, Any],
+    ends: Sequence[datetime],
+    path: Path,
+    digest: str,
+    baseline: Document | None,
 ) -> None:
     if baseline is None:
         raise LocalError(f"{path} counts cells, which a baseline names: give the champion's with --baseline FILE")
@@ -137,9 +143,8 @@ def _add_cells(
         key = (str(features[i]), str(cells[i]))
         if key not in at:
             raise LocalError(f"{path}: the baseline has no cell {key[1]!r} of {key[0]!r}; is it the champion's?")
-        found = bins[until]
-        found.cells = np.zeros(len(at), dtype=np.int64) if found.cells is None else found.cells
-        found.cells[at[key]] += whole(counts[i], "count", path)
+        cells = bins[until].cells.setdefault(digest, np.zeros(len(at), dtype=np.int64))
+        cells[at[key]] += whole(counts[i], "count", path)
 
 
 def _columns_of(baseline: Document) -> list[tuple[str, Document]]:
@@ -165,15 +170,14 @@ class RowColumns:
     score: str = ""
 
 
-def read_rows(path: Path, names: RowColumns, baseline: Document | None, step: timedelta, champion: str) -> History:
+def read_rows(path: Path, names: RowColumns, baselines: Mapping[str, tuple[str, Document]], step: timedelta) -> History:
     """Read rows as the model got them: features, and where they are known predictions and the truth.
 
     Args:
         path: CSV, Parquet or npz. Features are columns of their names, or of an npz arrays of their input's name.
         names: Which columns mean what.
-        baseline: Of the champion: rows are counted into its cells; None counts no cells.
+        baselines: Into whose cells rows are counted, by digest: whose prediction it is about, and the document.
         step: Length of an interval.
-        champion: Whose prediction and score the baseline is about.
 
     Raises:
         LocalError: A column is not there, or does not fit the baseline.
@@ -186,26 +190,27 @@ def read_rows(path: Path, names: RowColumns, baseline: Document | None, step: ti
     bins: _Bins = defaultdict(_Bin, {until: _Bin() for until in order})
     for until, rows in zip(order, np.bincount(which, minlength=len(order)).tolist(), strict=True):
         bins[until].rows = rows
-    if baseline is not None:
-        _count_rows(bins, order, which, columns, names, baseline, path, champion)
+    for digest, (model, baseline) in baselines.items():
+        for until, cells in zip(order, _count_rows(order, which, columns, names, baseline, path, model), strict=True):
+            bins[until].cells[digest] = cells
     _judge_rows(bins, order, which, columns, names, path)
     return _history(bins)
 
 
 def _count_rows(
-    bins: _Bins,
     order: list[datetime],
     which: np.ndarray,
     columns: Mapping[str, Any],
     names: RowColumns,
     baseline: Document,
     path: Path,
-    champion: str,
-) -> None:
+    model: str,
+) -> np.ndarray:
+    """Count rows per interval and cell, shape (intervals, cells)."""
     parts = []
     for name, column in _columns_of(baseline):
         width = len(column["cells"])
-        values = _values(columns, name, column, names, champion, path)
+        values = _values(columns, name, column, names, model, path)
         if values is None:
             parts.append(np.zeros((len(order), width), dtype=np.int64))
             continue
@@ -215,15 +220,14 @@ def _count_rows(
             raise LocalError(f"{path}: {error}") from error
         flat = np.bincount(which * width + places, minlength=len(order) * width)
         parts.append(flat.reshape(len(order), width))
-    for until, cells in zip(order, np.hstack(parts), strict=True):
-        bins[until].cells = cells.astype(np.int64)
+    return np.hstack(parts).astype(np.int64)
 
 
 def _values(
-    columns: Mapping[str, Any], name: str, column: Document, names: RowColumns, champion: str, path: Path
+    columns: Mapping[str, Any], name: str, column: Document, names: RowColumns, model: str, path: Path
 ) -> Any | None:  # noqa: ANN401  # a list or an array
     if "name" not in column:
-        given = names.predictions.get(champion, "") if name == "prediction" else names.score
+        given = names.predictions.get(model, "") if name == "prediction" else names.score
         return wanted(columns, given, path) if given else None
     if name in columns:
         return columns[name]
@@ -304,7 +308,8 @@ def read_exported(path: Path, champion_digest: str, names: Mapping[str, str]) ->
         until = min(windows.moment((slot.index + 1) * scale.slot_length), windows.moment(windows.last))
         # A slot that has only just begun ends with the last look, as the one before it does.
         found = bins[until]
-        found.cells = slot.counts.vector if found.cells is None else found.cells + slot.counts.vector
+        counts = slot.counts.vector
+        found.cells[windows.baseline] = found.cells.get(windows.baseline, np.zeros_like(counts)) + counts
         found.rows += slot.counts.rows
     for digest, decisions in ledger.totals.items():
         record = ModelRecord()

@@ -33,12 +33,18 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What was read: the deployment's manifest, Models by name, baselines by digest and as documents by model."""
+    """What was read: the deployment's manifest, Models by name, baselines by digest, and by digest as documents."""
 
     deployment: Manifest
     models: Mapping[str, Model]
     baselines: Mapping[str, Baseline]
     documents: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def champion_baseline(self) -> str:
+        """Digest of the champion's baseline; empty without one."""
+        file = self.models[self.champion].spec.baseline
+        return str(file.digest) if file else ""
 
     @property
     def champion(self) -> str:
@@ -71,7 +77,7 @@ def read_files(path: Path, baselines: Mapping[str, Path]) -> Files:
     found, texts = {}, {}
     for model, file in baselines.items():
         baseline, document = _baseline(file)
-        found[model or champion], texts[model or champion] = baseline, document
+        found[model or champion], texts[baseline.digest] = baseline, document
     given = {str(d["metadata"]["name"]): d for d in documents if d.get("kind") == "Model"}
     names = [champion, *(str(c.model_ref.name) for c in mdep.spec.challengers), *given]
     family = given.get(champion, {}).get("spec", {}).get("family", "simulated")

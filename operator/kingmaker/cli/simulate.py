@@ -161,13 +161,16 @@ def run(options: argparse.Namespace) -> int:
 def _read(options: argparse.Namespace, files: Files) -> History:
     champion, documents = files.champion, files.documents
     if options.counts:
-        return read_counts(options.counts, champion, documents.get(champion))
+        digest = files.champion_baseline
+        return read_counts(options.counts, champion, digest, documents.get(digest))
     if options.rows:
         predictions = {model or champion: column for model, column in map(_named, options.prediction)}
         names = RowColumns(options.time, options.label, predictions, options.score)
-        return read_rows(
-            options.rows, names, documents.get(champion), _length(options.interval, "--interval"), champion
-        )
+        whose = {str(m.spec.baseline.digest): name for name, m in files.models.items() if m.spec.baseline}
+        # Where several models share a baseline it is about the champion's predictions.
+        whose[files.champion_baseline] = champion
+        baselines = {digest: (whose[digest], document) for digest, document in documents.items()}
+        return read_rows(options.rows, names, baselines, _length(options.interval, "--interval"))
     digests = {str(model.spec.artifact.digest): name for name, model in files.models.items()}
     return read_exported(options.ledger, str(files.models[champion].spec.artifact.digest), digests)
 

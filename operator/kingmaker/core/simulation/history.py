@@ -48,14 +48,14 @@ class ModelRecord:
 class Interval:
     """What happened until `until`, since the interval before it.
 
-    `requests` were sent to the deployment, whoever answered. `cells` counts rows of its input per cell of the first
-    champion's baseline. `pairs` counts requests of which two models' answers are known, by (one, other).
+    `requests` were sent to the deployment, whoever answered. `cells` counts rows per cell of a baseline, by its
+    digest. `pairs` counts requests of which two models' answers are known, by (one, other).
     """
 
     until: datetime
     requests: int
     models: Mapping[str, ModelRecord] = field(default_factory=dict)
-    cells: CellVector | None = None
+    cells: Mapping[str, CellVector] = field(default_factory=dict)
     pairs: Mapping[tuple[str, str], Mapping[PairCell, int]] = field(default_factory=dict)
 
 

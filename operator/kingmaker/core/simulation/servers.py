@@ -9,7 +9,6 @@ from typing import Final
 
 import numpy as np
 
-from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.process import ProcessCounts, start_of
 from kingmaker.core.counts.samples import read_samples
 from kingmaker.core.simulation.history import RIGHT, Interval, ModelRecord, PairCell
@@ -27,7 +26,10 @@ class Server:
 
     model: str
     digest: str
-    baseline: Baseline | None = None
+    baseline: str = ""
+    """Digest of its baseline."""
+    counted_as: str = ""
+    """Digest of the recorded baseline into whose cells its rows are counted; empty where none was recorded."""
     samples: dict[int, Counter[str]] = field(default_factory=dict)
     cells: np.ndarray | None = None
 
@@ -42,8 +44,7 @@ class Server:
         """Give what a scrape says now."""
         every = (sample for counter in self.samples.values() for sample in counter.items())
         counted = read_samples(every, own=start_of(self.digest))[0]
-        digest = self.baseline.digest if self.baseline else ""
-        about = ProcessCounts(f"simulated-{self.model}", self.model, self.digest, digest, "1", cells=self.cells)
+        about = ProcessCounts(f"simulated-{self.model}", self.model, self.digest, self.baseline, "1", cells=self.cells)
         return replace(about, by_decision=counted.own, others=counted.others)
 
 
@@ -72,11 +73,10 @@ class Servers:
             if share.shadow_percent and state.champion:
                 copies = int(self.random.binomial(counts[0] if counts else 0, share.shadow_percent / 100))
                 self._compare(state, share.model, copies, interval, record_of)
-        if state.champion and interval.cells is not None:
+        server = self.by_model[state.champion.name] if state.champion else None
+        if server and server.counted_as in interval.cells:
             # Whoever answers reads the same kind of rows; the champion's are watched.
-            server = self.by_model[state.champion.name]
-            if server.baseline:
-                server.cells = interval.cells + (0 if server.cells is None else server.cells)
+            server.cells = interval.cells[server.counted_as] + (0 if server.cells is None else server.cells)
         return done
 
     def _answer(self, model: str, decision: int, count: int, record: ModelRecord | None) -> ModelRecord:

@@ -17,7 +17,6 @@ import numpy as np
 
 from kingmaker.api import Model, ModelDeployment
 from kingmaker.core.counts.baseline import Baseline, Feature
-from kingmaker.core.counts.cells import widths_of
 from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.decide import Rules, decide
 from kingmaker.core.manifests.retraining import run_output_uri
@@ -89,7 +88,7 @@ class World:
         self._jobs: dict[str, tuple[ObservedJob, datetime, int]] = {}
         self._route: RoutePlan | None = None
         self._place = 0
-        self._widths = self._first_widths()
+        self._counted_as = {digest: digest for interval in self.history.intervals for digest in interval.cells}
         for name in self.models:
             self._serve(name)
 
@@ -156,19 +155,10 @@ class World:
         )
 
     def _serve(self, name: str) -> None:
-        """Start a model's server; it counts cells where its baseline has those that were recorded."""
+        """Start a model's server."""
         spec = self.models[name].spec
-        baseline = self.baselines.get(spec.baseline.digest) if spec.baseline else None
-        if baseline is not None and widths_of(baseline) != self._widths:
-            baseline = None
-        self._servers.by_model[name] = Server(name, spec.artifact.digest, baseline)
-
-    def _first_widths(self) -> tuple[int, ...]:
-        """The shape of the recorded cells: that of the first champion's baseline."""
-        champion = self.models.get(self.mdep.spec.champion_ref.name)
-        file = champion.spec.baseline if champion else None
-        baseline = self.baselines.get(file.digest) if file else None
-        return widths_of(baseline) if baseline else ()
+        baseline = spec.baseline.digest if spec.baseline else ""
+        self._servers.by_model[name] = Server(name, spec.artifact.digest, baseline, self._counted_as.get(baseline, ""))
 
     def _record_of(self, model: str) -> ModelRecord | None:
         """Say what a model is known to do about now; a retrained one what is assumed of it."""
@@ -205,11 +195,15 @@ class World:
         champion = self.models.get(self.state.champion.name) if self.state.champion else None
         file = champion.spec.baseline if champion else None
         parent = self.baselines.get(file.digest) if file else None
-        since = self.now - self.assumed.training_data
-        rows = [i.cells for i in self._until_now() if i.cells is not None and i.until > since]
-        if parent is None or not rows or widths_of(parent) != self._widths:
+        if parent is None:
             return None
-        return _counted(parent, np.sum(rows, axis=0), _digest(f"baseline of run {number}"))
+        since, cells = self.now - self.assumed.training_data, self._counted_as.get(parent.digest, "")
+        rows = [i.cells[cells] for i in self._until_now() if cells in i.cells and i.until > since]
+        if not rows:
+            return None
+        made = _counted(parent, np.sum(rows, axis=0), _digest(f"baseline of run {number}"))
+        self._counted_as[made.digest] = cells
+        return made
 
     def _until_now(self) -> Iterator[Interval]:
         return (interval for interval in self.history.intervals if interval.until <= self.now)

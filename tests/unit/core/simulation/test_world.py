@@ -45,7 +45,9 @@ def a_history(hours: int, wrong: dict[str, int], *, shifted_from: int | None = N
     found = []
     for hour in range(hours):
         is_shifted = shifted_from is not None and hour >= shifted_from
-        found.append(Interval(START + (hour + 1) * HOUR, 1000, models, SHIFTED if is_shifted else AS_EVER))
+        found.append(
+            Interval(START + (hour + 1) * HOUR, 1000, models, {BASELINE.digest: SHIFTED if is_shifted else AS_EVER})
+        )
     return History(tuple(found))
 
 
