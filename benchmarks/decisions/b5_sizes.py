@@ -29,23 +29,27 @@ _MOST: Final = 8
 """How many times the size of the fixed test a trial goes on before it counts as undecided."""
 
 
+_VERDICT: Final = {"measure": "ErrorRate", "guardrails": {"classes": {"margin": "1"}}}
+"""The very hypothesis that the test of fixed size is about: the error rate alone, whatever it is made of."""
+
+
 def run(options: Options) -> Iterator[Figure]:
     """Compare the requests that it takes with those of a test of fixed size at 80 % power."""
-    runs = options.amount(101, 5)
+    runs = options.amount(201, 5)
     for place, (name, weight, a, b) in enumerate(_SPLITS):
         share = weight / 100
         fixed = _NORMAL * (a * (1 - a) / (1 - share) + b * (1 - b) / share) / (a - b) ** 2
         stages = ({"name": "live", "weight": weight, "minDuration": "0s", "minRequests": 1},)
 
         def split(random: np.random.Generator, look: int, a: float = a, b: float = b, stages: Any = stages) -> Any:
-            return Trial(deployment(stages=stages)), Split(random, look, one_row(a), one_row(b))
+            return Trial(deployment(stages=stages, verdict=_VERDICT)), Split(random, look, one_row(a), one_row(b))
 
         yield _size(f"B5 median n ÷ fixed n, split {name}", fixed, 1.5, split, runs, place)
     for place, (name, better, worse) in enumerate(_SHADOWS):
         fixed = _NORMAL * (better + worse - (worse - better) ** 2) / (worse - better) ** 2
 
         def copied(random: np.random.Generator, look: int, better: float = better, worse: float = worse) -> Any:
-            return Trial(deployment(stages=SHADOW)), Copies(random, look, worse, better)
+            return Trial(deployment(stages=SHADOW, verdict=_VERDICT)), Copies(random, look, worse, better)
 
         yield _size(f"B5 median n ÷ fixed n, shadow {name}", fixed, 1.2, copied, runs, 100 + place)
 

@@ -308,8 +308,8 @@ def read_exported(path: Path, champion_digest: str, names: Mapping[str, str]) ->
         until = min(windows.moment((slot.index + 1) * scale.slot_length), windows.moment(windows.last))
         # A slot that has only just begun ends with the last look, as the one before it does.
         found = bins[until]
-        counts = slot.counts.vector
-        found.cells[windows.baseline] = found.cells.get(windows.baseline, np.zeros_like(counts)) + counts
+        vector = slot.counts.vector
+        found.cells[windows.baseline] = found.cells.get(windows.baseline, np.zeros_like(vector)) + vector
         found.rows += slot.counts.rows
     for digest, decisions in ledger.totals.items():
         record = ModelRecord()
