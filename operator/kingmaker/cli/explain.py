@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from kingmaker.adapters.clock import SystemClock
+from kingmaker.cli.advice import advice_of
 from kingmaker.cli.history import CHECK_HEADER, check_row, describe
 from kingmaker.cli.reading import Target, add_target, connected, read_deployment, target_of
 from kingmaker.cli.tables import WIDTH, render, wrap
@@ -83,6 +84,8 @@ def explain(observed: Observed) -> Iterator[str]:
     for condition in deployment.status.conditions:
         if condition.message:
             yield from wrap(f"{condition.type}: {condition.message}", indent="  ")
+        if advice := advice_of(condition.reason):
+            yield from wrap(f"next: {advice}", indent="    ")
     contests = assess_contests(observed, state, observed.ledger.totals)
     for judged in contests.judged:
         yield ""
