@@ -22,6 +22,7 @@ from kingmaker.adapters.lease import Elector, LeaseStore
 from kingmaker.adapters.management import Management
 from kingmaker.adapters.metrics import OperatorMetrics
 from kingmaker.adapters.profiles import PodProfiles, pod_session
+from kingmaker.adapters.prometheus import PrometheusQueries
 from kingmaker.adapters.storedcluster import StoredCluster
 from kingmaker.core.decide import Rules
 from kingmaker.core.manifests.addresses import host_port
@@ -111,7 +112,8 @@ async def _assemble(
 
     routers = AdsRouters(on_router_change, permit=permit)
     profiles = PodProfiles(session)
-    reconciler = Reconciler(cluster, profiles, routers, clock, rules_of(options))
+    queries = PrometheusQueries(session, options.prometheus_addresses)
+    reconciler = Reconciler(cluster, profiles, routers, clock, rules_of(options), queries=queries)
     metrics = OperatorMetrics(
         gauges=lambda: reconciler.gauges,
         depth=lambda: loop.depth,

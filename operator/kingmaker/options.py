@@ -33,6 +33,14 @@ def _split(value: object) -> object:
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Names separated by commas; an empty text is none."""
 
+_ADDRESS: Final = "https?://[A-Za-z0-9.:_-]+|https?://\\[[0-9A-Fa-f:]+\\](:[0-9]+)?"
+_URL: Final = f"({_ADDRESS})(/[A-Za-z0-9._~/-]*)?"
+Address = Annotated[str, Field(pattern=f"^{_URL}$", max_length=512)]
+"""A base URL without credentials, query and fragment."""
+Source = Annotated[str, Field(pattern=f"^[a-z0-9]([-a-z0-9]{{0,61}}[a-z0-9])?={_URL}$", max_length=600)]
+Sources = Annotated[tuple[Source, ...], NoDecode, BeforeValidator(_split)]
+"""Base URLs with a name for each, separated by commas."""
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -74,6 +82,12 @@ class Options(BaseSettings):
     ledger_interval: float = Field(
         300, gt=0, description="seconds for which new counts are in memory alone, at most; a crash may lose them"
     )
+    prometheus_url: Address | Literal[""] = Field(
+        "", description="base URL of the Prometheus that queries of contests are sent to by default; empty: none"
+    )
+    prometheus_sources: Sources = Field(
+        (), description="other ones that specs may name, as NAME=URL, separated by commas; no other address is asked"
+    )
     leader_elect: bool = Field(False, description="true: of several processes only the one that holds the lease works")
     lease_name: str = Field("kingmaker", description="name of that Lease, in the operator's namespace")
     identity: str = Field(
@@ -82,6 +96,11 @@ class Options(BaseSettings):
     )
     lease_seconds: int = Field(15, ge=3, description="seconds after which a silent leader is succeeded, at least 3")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+
+    @property
+    def prometheus_addresses(self) -> dict[str, str]:
+        """Base URLs by name; that of the default one is empty."""
+        return {"": self.prometheus_url} | dict(source.split("=", 1) for source in self.prometheus_sources)
 
 
 class _Command(BaseSettings):

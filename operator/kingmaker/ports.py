@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.process import ProcessCounts
-from kingmaker.core.observed import ObservedRouter, RouterPod
+from kingmaker.core.observed import Answer, ObservedRouter, Question, RouterPod
 from kingmaker.core.plan import RoutePlan
 from kingmaker.kube import errors
 
@@ -128,6 +128,13 @@ class Profiles(Protocol):
 
     async def baseline(self, pods: Iterable[PodAddress], digest: str) -> Baseline | None:
         """Read the baseline with this digest from any of these pods; None when none gives it."""
+
+
+class Queries(Protocol):
+    """The Prometheus servers that the operator was started with."""
+
+    async def ask(self, question: Question) -> Answer:
+        """Ask one question; it takes seconds at most, and whatever is wrong the answer says so."""
 
 
 class Routing(Protocol):

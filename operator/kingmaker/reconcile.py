@@ -23,6 +23,7 @@ from typing import Final
 
 from kingmaker.api import ModelDeployment, Reason
 from kingmaker.core.contest.policy import affinity_header
+from kingmaker.core.contest.queries import questions
 from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.decide import Rules, decide
 from kingmaker.core.observed import Observed
@@ -33,7 +34,8 @@ from kingmaker.core.serving.remembered import remembered_route
 from kingmaker.core.serving.verification import decide_model
 from kingmaker.counting import Counting
 from kingmaker.namespaces import Namespaces
-from kingmaker.ports import Body, Clock, Cluster, ClusterError, Key, Profiles, Routers
+from kingmaker.ports import Body, Clock, Cluster, ClusterError, Key, Profiles, Queries, Routers
+from kingmaker.questions import Questions
 from kingmaker.snapshots.deployment import DeploymentSnapshots
 from kingmaker.snapshots.model import observe_model
 from kingmaker.writes import REFUSED_RETRY, Writer, is_final
@@ -53,8 +55,17 @@ _STORED_AT_ONCE: Final = 16
 class Reconciler:
     """Reconciles namespaces, Models and ModelDeployments, one pass at a time per key."""
 
-    def __init__(self, cluster: Cluster, profiles: Profiles, routers: Routers, clock: Clock, rules: Rules) -> None:
-        """Take the ports and how the operator was started."""
+    def __init__(
+        self,
+        cluster: Cluster,
+        profiles: Profiles,
+        routers: Routers,
+        clock: Clock,
+        rules: Rules,
+        *,
+        queries: Queries | None = None,
+    ) -> None:
+        """Take the ports and how the operator was started; without `queries` no Prometheus is asked."""
         self._cluster = cluster
         self._routers = routers
         self._clock = clock
@@ -63,6 +74,7 @@ class Reconciler:
         self._namespaces = Namespaces(cluster, self._writer, routers, clock, rules)
         self._snapshots = DeploymentSnapshots(cluster, clock, routers)
         self._counting = Counting(profiles, clock, rules.time_between_looks)
+        self._questions = Questions(queries, clock, rules.evaluation)
         self.records = self._snapshots.records
         """Told by a watch what became of Decisions."""
         self.gauges: dict[Key, Gauges] = {}
@@ -162,6 +174,7 @@ class Reconciler:
             scraped=look.scraped,
             scraped_at=look.scraped_at,
             baselines=look.baselines,
+            answers=self._questions.look(key, questions(snapshot.observed.mdep, snapshot.observed.state)),
             keys_made=self._made_keys(key, seen.uid),
         )
         return observed, snapshot.body
@@ -223,6 +236,7 @@ class Reconciler:
         self._routers.drop_route(key.namespace, key.name)
         self._snapshots.forget(key)
         self._counting.forget(key)
+        self._questions.forget(key)
         self.gauges.pop(key, None)
         self._quiet.pop(key, None)
         self._keys_made.pop(key, None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kingmaker.api import Model, ModelDeployment
+from kingmaker.api import Model, ModelDeployment, Reason
 from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.data_monitor import DataMonitor
 from kingmaker.core.counts.ledger import Ledger
@@ -24,7 +24,7 @@ from kingmaker.core.counts.windows import Windows
 from kingmaker.core.decide import Rules, decide
 from kingmaker.core.manifests.router import RouterContainer
 from kingmaker.core.manifests.settings import Settings
-from kingmaker.core.observed import Observed, ObservedJob, ObservedRouter, ObservedVariant
+from kingmaker.core.observed import Answers, Observed, ObservedJob, ObservedRouter, ObservedVariant, Trouble
 from kingmaker.core.plan import Action, Create, CreateKeys, Delete, HandOver, Plan, RoutePlan, Scale
 from kingmaker.core.serving.ownership import FIELD_MANAGER, scaled
 from kingmaker.core.state import State, load_state
@@ -76,8 +76,9 @@ def a_spec(champion: str = "a", **extra: Any) -> dict[str, Any]:
 class World:
     """One deployment and its surroundings.
 
-    `broken` models never get ready pods; `frozen` routers acknowledge nothing. Without `load`, the pods that a model
-    needs, its autoscaler keeps to its bounds alone; without `ready` all wanted pods are.
+    `broken` models never get ready pods, `crashing` ones because their servers end; `frozen` routers acknowledge
+    nothing. Without `load`, the pods that a model needs, its autoscaler keeps to its bounds alone; without `ready` all
+    wanted pods are.
     """
 
     spec: dict[str, Any]
@@ -95,6 +96,7 @@ class World:
     jobs: dict[str, ObservedJob] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     stalled: dict[str, str] = field(default_factory=dict)
+    crashing: set[str] = field(default_factory=set)
     ready: dict[str, int] = field(default_factory=dict)
     load: dict[str, int] = field(default_factory=dict)
     frozen: bool = False
@@ -105,6 +107,8 @@ class World:
     keys_made: datetime | None = None
     """When the operator saw to the keys of the request ids; forgotten by a crash."""
     secrets: set[str] = field(default_factory=set)
+    answers: Answers = field(default_factory=dict)
+    """What Prometheus servers answered."""
     watch: DataMonitor | None = None
     """What monitoring says; None lets it look at the counts."""
 
@@ -133,8 +137,10 @@ class World:
                 wanted = body["spec"]["replicas"]
                 ready = 0 if model in self.broken else self.ready.get(model, wanted)
                 endpoints = tuple(f"10.0.{ord(model[0])}.{i}" for i in range(ready))
+                crash = Trouble(Reason.PODS_FAILING, "container serve: keeps failing: exit code 1", crashes=True)
                 variants[model] = ObservedVariant(
-                    model, wanted, ready, endpoints, "10.96.0.1", self.stalled.get(model, "")
+                    *(model, wanted, ready, endpoints, "10.96.0.1", self.stalled.get(model, "")),
+                    trouble=crash if model in self.crashing else None,
                 )
         weights = {b.model: b.weight for b in self.route.backends if b.weight} if self.route else {}
         router = ObservedRouter("router-1", ready=True, settling=self.settling)
@@ -166,6 +172,7 @@ class World:
             scraped=self.watch is None,
             pod_uids=frozenset(p.pod_uid for p in profiles),
             keys_made=self.keys_made,
+            answers=self.answers,
         )
 
     def _watched(self, watch: DataMonitor) -> DataMonitor:

@@ -27,7 +27,7 @@ def decision_line(spec: Document) -> str:
     """Give one line: what was decided, about whom, and the traffic that follows."""
     action = str(spec["action"])
     about = _name(spec, "to") or _name(spec, "from")
-    if action == "Rollback":
+    if action in ("Rollback", "Retire"):
         about = _name(spec, "from")
     text = f"{action} {about}".strip()
     return f"{text} ({spec['reason']}): {traffic(spec.get('weights', ()))}"

@@ -70,6 +70,7 @@ from kingmaker.api.modeldeployment import (
     Serving,
 )
 from kingmaker.api.monitoring import DataQualityMonitoring, DriftMonitoring, Monitoring
+from kingmaker.api.queries import QueryGuardrail
 from kingmaker.api.resources import Amounts, Resources
 from kingmaker.api.retraining import (
     Budget,
@@ -172,6 +173,7 @@ __all__ = [
     "PreviousChampion",
     "Probability",
     "Promotion",
+    "QueryGuardrail",
     "Reason",
     "ReferenceBound",
     "RejectedModel",

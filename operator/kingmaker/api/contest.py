@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from kingmaker.api.common import ApiModel, ClassName, map_of, rules, set_of
+from kingmaker.api.queries import QueryGuardrail
 from kingmaker.api.text import (
     Digest,
     Duration,
@@ -15,6 +16,7 @@ from kingmaker.api.text import (
     PositiveDuration,
     PositiveMagnitude,
     Probability,
+    Quantile,
     Share,
 )
 
@@ -125,6 +127,13 @@ class LatencyGuardrail(ApiModel):
 
     tolerance: Factor = Factor("1.25")
     """How many times as often as the champion the challenger may be slow."""
+    quantiles: tuple[Quantile, ...] = Field(
+        default=(Quantile("0.5"), Quantile("0.9"), Quantile("0.95"), Quantile("0.99")),
+        min_length=1,
+        max_length=8,
+        json_schema_extra=set_of(),
+    )
+    """Quantiles of the champion's latencies that are slow's limits; "0.99": what a hundredth of its requests exceed."""
 
 
 class DisagreementGuardrail(ApiModel):
@@ -154,6 +163,14 @@ class Guardrails(ApiModel):
     """Pause when the challenger's answers differ from the champion's too often."""
     classes: ClassesGuardrail | None = None
     """Roll back when more of one class is missed than the champion misses, by more than the margin."""
+    queries: tuple[QueryGuardrail, ...] = Field(default=(), max_length=8, json_schema_extra=map_of("name"))
+    """Roll back when what a Prometheus says of the challenger is beyond a bound. Alone they switch nothing off."""
+
+    @property
+    def in_force(self) -> "Guardrails":
+        """Those that are on: where only queries are named, the others are, too."""
+        named = self.errors or self.latency or self.disagreement or self.classes
+        return self if named or not self.queries else ALL_GUARDRAILS.model_copy(update={"queries": self.queries})
 
 
 ALL_GUARDRAILS = Guardrails(
@@ -316,3 +333,6 @@ class Contest(ApiModel):
     """KeepChampion: the challenger is out. Pause: traffic stays as it is until a person decides."""
     rollback_window: Duration = Duration("1h")
     """After a promotion the old champion stays warm this long, to go back to it at once."""
+    rollback_weight: Annotated[int, Field(ge=0, le=50)] = 5
+    """Percent of the requests that the old champion goes on answering meanwhile, so that both are compared at the same
+    time: what got harder for both is not held against the new one. 0: nothing is compared, nothing is rolled back."""

@@ -26,6 +26,8 @@ class Action(StrEnum):
     """Give the seat, or the traffic, back."""
     REJECT = "Reject"
     """End a contest without promotion."""
+    RETIRE = "Retire"
+    """Take its last requests from the old champion: its rollback window is over."""
     RETRAIN = "Retrain"
     """Start a retraining Job."""
     SKIP_RETRAINING = "SkipRetraining"

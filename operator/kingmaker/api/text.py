@@ -181,6 +181,13 @@ class Probability(BoundedNumber):
     LOW, HIGH = "0.0001", "0.5"
 
 
+class Quantile(BoundedNumber):
+    """A part of all requests; "0.95": all but a twentieth."""
+
+    __slots__ = ()
+    LOW, HIGH = "0.5", "0.999"
+
+
 class Share(BoundedNumber):
     """A relative size: 0.1 is ten percent."""
 

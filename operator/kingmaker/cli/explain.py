@@ -110,3 +110,6 @@ def explain_contest(contests: ContestAssessment, judged: JudgedContest) -> Itera
         yield f"  evidence as it was stored at {stored:%H:%M:%S}Z; the operator may have newer counts"
     rows = [check_row(evidence_of(check).manifest()) for check in judgement.checks]
     yield from ("  " + line for line in render(CHECK_HEADER, rows, width=WIDTH - 2).splitlines())
+    for check in judgement.checks:
+        if check.note:
+            yield from wrap(f"{check.name} is inconclusive: {check.note}", indent="  ")

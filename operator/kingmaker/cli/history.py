@@ -26,6 +26,9 @@ Spec = Mapping[str, Any]
 
 CHECK_HEADER = ("CHECK", "VERDICT", "N", "CHALLENGER", "CHAMPION", "E/NEEDED")
 
+_ABOUT_FROM = ("Rollback", "Reject", "Retire", "Retrain", "SkipRetraining")
+"""Actions that are about the model that something is taken from."""
+
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     """Declare the verb."""
@@ -68,7 +71,7 @@ def row_of(spec: Spec) -> tuple[str, ...]:
 
 def about(spec: Spec) -> str:
     """Name the model that a decision is about."""
-    side = spec.get("from") if spec["action"] in ("Rollback", "Reject", "Retrain", "SkipRetraining") else spec.get("to")
+    side = spec.get("from") if spec["action"] in _ABOUT_FROM else spec.get("to")
     return str((side or spec.get("to") or spec.get("from") or {}).get("name", ""))
 
 

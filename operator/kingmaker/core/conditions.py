@@ -150,8 +150,10 @@ def _autoscaling_active(assessed: Assessment) -> Statement | None:
 def _contest_in_progress(assessed: Assessment) -> Statement:
     shown, why = assessed.contests.shown, holding(assessed)
     if shown and why:
-        return Statement(_YES, why, f"{shown.contest.model} in stage {shown.contest.stage}")
-    waiting = _waiting_challenger(assessed.observed)
+        said = f"{shown.contest.model} in stage {shown.contest.stage}"
+        broken = shown.judgement.shares.broken
+        return Statement(_YES, why, f"{said}: {broken.complaint}" if broken else said)
+    waiting = _waiting_challenger(assessed)
     return waiting or Statement(_NO, Reason.NO_CHALLENGER, "nobody contests the seat")
 
 
@@ -255,7 +257,9 @@ def _trouble_of(observed: Observed, model: str) -> Statement | None:
     return Statement(_NO, pods.trouble.reason, f"{model}, {pods.ready} pods ready: {pods.trouble.message}")
 
 
-def _waiting_challenger(observed: Observed) -> Statement | None:
+def _waiting_challenger(assessed: Assessment) -> Statement | None:
+    """Say what keeps those from their contest who would get one next."""
+    observed = assessed.observed
     for entry in observed.mdep.spec.challengers:
         name = entry.model_ref.name
         model = observed.models.get(name)
@@ -264,6 +268,10 @@ def _waiting_challenger(observed: Observed) -> Statement | None:
             return Statement(_NO, reason, unready_message(observed, name))
         if not is_ready(model):
             return Statement(_NO, Reason.CHALLENGER_NOT_READY, unready_message(observed, name))
-        if found := _trouble_of(observed, name):
+    for entrant in assessed.contests.entrants:
+        stalled = observed.variant(entrant).stalled
+        if stalled:
+            return Statement(_NO, Reason.CHALLENGER_UNAVAILABLE, f"{entrant} waits, its pods do not come up: {stalled}")
+        if found := _trouble_of(observed, entrant):
             return found
     return None

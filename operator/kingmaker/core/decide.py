@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from kingmaker.core.assess import Assessment, assess
-from kingmaker.core.contest.champion import follow_champion_ref, return_to_previous
+from kingmaker.core.contest.champion import follow_champion_ref, retire_previous, return_to_previous
 from kingmaker.core.contest.evidence import wanted_counts
 from kingmaker.core.contest.lifecycle import admit, advance_contests, resplit, withdraw
 from kingmaker.core.contest.record import Record, record_body, settle
 from kingmaker.core.contest.steps import Hold
+from kingmaker.core.counts.bursts import slot_at
 from kingmaker.core.counts.ledger import Ledger, fold, is_due, note_news
 from kingmaker.core.manifests.router import RouterContainer
 from kingmaker.core.manifests.settings import Settings
@@ -93,6 +94,7 @@ def _look(observed: Observed) -> Ledger:
         pods=observed.pod_uids,
         wanted=wanted_counts(state),
         watched=watched_cells(observed, state),
+        slot=slot_at(observed.now),
     )
     kept = folded.ledger.watch
     watch = watch_data(observed, state, kept, folded.cells) if observed.scraped else kept
@@ -106,6 +108,7 @@ def _first_record(before: Assessment) -> Record | None:
         lambda: follow_champion_ref(contests),
         lambda: withdraw(contests),
         lambda: return_to_previous(contests),
+        lambda: retire_previous(contests),
         lambda: resplit(contests),
         lambda: advance_contests(contests),
         lambda: conclude_run(observed, state, retraining.open),

@@ -26,6 +26,8 @@ class Trouble:
 
     reason: Reason
     message: str
+    crashes: bool = False
+    """Whether a server itself was run and ended again and again: it is the model's own doing, or its image's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class ObservedVariant:
     """Since when the longest waiting of its pods has a node, and no container of it began."""
     trouble: Trouble | None = None
     """What keeps pods from coming up now, whether or not there is hope."""
+
+    @property
+    def keeps_crashing(self) -> bool:
+        """Whether none of its pods answers, because servers that were run ended again and again."""
+        return self.ready == 0 and self.trouble is not None and self.trouble.crashes
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -117,6 +124,26 @@ class ObservedJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """A query with its names filled in, and the Prometheus that is asked; an empty `source` is the default one."""
+
+    source: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A number, or why there is none."""
+
+    value: float | None
+    problem: str = ""
+
+
+Answers = Mapping[Question, tuple[Answer, ...]]
+"""What was answered, the newest last."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One snapshot. `children` holds the live objects that the operator owns, by (kind, name)."""
 
@@ -142,6 +169,8 @@ class Observed:
     """When the pods were asked last, or, after a start, from when on their interval counts; None when nobody asks."""
     pod_uids: frozenset[str] = frozenset()
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    answers: Answers = field(default_factory=dict)
+    """What Prometheus servers answered to the contests' queries so far."""
     taken: tuple[tuple[str, str], ...] = ()
     """(kind, name) of somebody else's objects that have a name which this deployment needs: of its Service, of its next
     record."""

@@ -25,23 +25,6 @@ STAGE_RUNS_LIMIT: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Champion:
-    """A model in the champion's seat since `decision`; `until` is how long a dethroned one stays warm.
-
-    `wrong_rate` and `error_rate` are what the seat's holder showed against its last challenger, upper bounds in 0..1:
-    the yardstick for the successor during the rollback window. None when nothing was measured.
-    """
-
-    name: str
-    digest: str
-    since: datetime
-    decision: int = 0
-    until: datetime | None = None
-    wrong_rate: float | None = None
-    error_rate: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Share:
     """One model's part of the traffic: `weight` of the answers, `shadow_percent` of copies; both 0..100."""
 
@@ -71,6 +54,23 @@ class StageRun:
         """The challenger's designed share of the two arms' traffic, 0..1."""
         arms = self.weight + self.champion_weight
         return self.weight / arms if arms else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """A model in the champion's seat since `decision`; `until` is how long a dethroned one stays warm.
+
+    `weight` is the percent of the requests that a dethroned one goes on answering until then, and `runs` are the splits
+    under which it did: its successor is compared with it at the same time, as a challenger with the champion.
+    """
+
+    name: str
+    digest: str
+    since: datetime
+    decision: int = 0
+    until: datetime | None = None
+    weight: int = 0
+    runs: tuple[StageRun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ FLAGS = re.findall(r"^ +- (--[a-z-]+)=", TEMPLATE, flags=re.MULTILINE)
 
 def sample(flag: str) -> str:
     chosen = {"--leader-elect": "true", "--image-pull-policy": "Never", "--verify-memory": "8Gi"}
+    addresses = {"--prometheus-url": "http://prometheus:9090", "--prometheus-sources": "other=https://[::1]:9090/base"}
+    chosen |= addresses
     if flag in chosen:
         return chosen[flag]
     return "5" if flag.endswith(("-port", "-replicas", "-seconds", "-interval")) else "x"

@@ -116,7 +116,8 @@ def test_other_settings_stand_side_by_side(deployment: Path, classes: Path, caps
     assert found[""]["summary"]["promotions"] == 1
     assert found["contest.promotion=Never"]["summary"]["promotions"] == 0
     assert found["contest.stages.half.minRequests=100000"]["champion"] == "one"
-    assert [d["action"] for d in found[""]["decisions"]] == ["Deploy", "StartStage", "StartStage", "Promote"]
+    actions = [d["action"] for d in found[""]["decisions"]]
+    assert actions == ["Deploy", "StartStage", "StartStage", "Promote", "Retire"]
     text = told(capsys, deployment, "--counts", classes, *what_if)
     assert "SETTINGS" in text
     assert max(map(len, text.splitlines())) <= 80

@@ -50,6 +50,7 @@ def play(world: World, crash_at: int | None, writes: int) -> World:
     world.answer("b", 300, wrong=6)
     wait(11)
     wait(100)
+    wait(11)
     return world
 
 
@@ -60,7 +61,7 @@ def undisturbed() -> World:
 
 def test_undisturbed_it_promotes_and_cleans_up() -> None:
     reference = undisturbed()
-    assert reference.actions == ["Deploy", "StartStage", "StartStage", "StartStage", "Promote"]
+    assert reference.actions == ["Deploy", "StartStage", "StartStage", "StartStage", "Promote", "Retire"]
     assert ("Deployment", "churn-a") not in reference.objects
 
 

@@ -31,8 +31,8 @@ def long(letter: str) -> str:
 
 
 def the_largest_state() -> State:
-    seat = Champion(long("m"), digest("a"), NOW, 999_999_999, NOW, 0.123456789012345, 0.123456789012345)
     stretch = StageRun(long("s"), 999_999_999, NOW, 50, 50, 100)
+    seat = Champion(long("m"), digest("a"), NOW, 999_999_999, NOW, 50, (stretch,) * STAGE_RUNS_LIMIT)
     staged = Contest(long("e"), long("m"), digest("b"), NOW, (stretch,) * STAGE_RUNS_LIMIT, paused=True)
     fixed = replace(staged, fixed=True, runs=(replace(stretch, stage=FIXED_STAGE),) * STAGE_RUNS_LIMIT)
     run = Run(9_999, 999_999_999, NOW, "DataQualityBroken", outcome="Promoted")

@@ -13,6 +13,7 @@ from kingmaker.core.contest.choice import Subject, choose, subject_of
 from kingmaker.core.contest.evidence import Totals
 from kingmaker.core.contest.judgement import Judgement, judge
 from kingmaker.core.contest.policy import contest_policy, fixed_shares, verdict_policy
+from kingmaker.core.contest.queries import asked
 from kingmaker.core.contest.steps import ContestPolicy, Step, next_step
 from kingmaker.core.observed import Observed
 from kingmaker.core.state import Contest, Share, State
@@ -33,7 +34,8 @@ class ContestAssessment:
 
     `fixed` are the splits that the spec gives by hand, by model. `candidates` wait for a contest, the next first;
     `entrants` are those of them whose pods have to be warm. `wanted` is the model that a person newly put in the seat,
-    None when they changed nothing. `available` are the models of which enough pods answer for their next step.
+    None when they changed nothing. `available` are the models of which enough pods answer for their next step. `reign`
+    is how the champion compares with whom it dethroned, while that one answers beside it.
     """
 
     observed: Observed
@@ -47,6 +49,7 @@ class ContestAssessment:
     judged: tuple[JudgedContest, ...]
     wanted: str | None
     available: frozenset[str]
+    reign: Judgement | None = None
 
     @property
     def shown(self) -> JudgedContest | None:
@@ -71,7 +74,8 @@ def assess_contests(observed: Observed, state: State, totals: Totals) -> Contest
     champion = state.champion.digest if state.champion else ""
     judged = []
     for contest in state.contests:
-        judgement = judge(contest, champion, totals, contest_rules(observed, state, contest, verdicts))
+        rules = contest_rules(observed, state, contest, verdicts)
+        judgement = judge(contest, champion, totals, rules, asked(observed.mdep, state, contest, observed.answers))
         judged.append(JudgedContest(contest, judgement, next_step(contest, judgement, policy, observed.now)))
     candidates = find_candidates(observed, state)
     target = observed.mdep.spec.champion_ref.name
@@ -87,7 +91,20 @@ def assess_contests(observed: Observed, state: State, totals: Totals) -> Contest
         judged=tuple(judged),
         wanted=target if target != state.observed_champion_ref else None,
         available=frozenset(m for m in observed.variants if is_available(observed, state, policy, m)),
+        reign=_judge_reign(observed, state, totals, verdicts),
     )
+
+
+def _judge_reign(observed: Observed, state: State, totals: Totals, policy: VerdictPolicy) -> Judgement | None:
+    """Judge the champion as if it challenged whom it dethroned; None where that one does not answer beside it."""
+    champion, previous = state.champion, state.previous
+    if champion is None or previous is None or not previous.runs or not previous.until:
+        return None
+    if observed.now >= previous.until:
+        return None
+    reign = Contest("", champion.name, champion.digest, champion.since, previous.runs, fixed=True)
+    before = replace(state, champion=previous)
+    return judge(reign, previous.digest, totals, contest_rules(observed, before, reign, policy))
 
 
 def contest_rules(observed: Observed, state: State, contest: Contest, policy: VerdictPolicy) -> VerdictPolicy:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
-from kingmaker.api import Action, Actor, Reason, Verdict
+from kingmaker.api import Action, Actor, Reason
 from kingmaker.core.contest.assessment import ContestAssessment, JudgedContest
 from kingmaker.core.contest.candidates import is_ready
-from kingmaker.core.contest.checks import Check, VerdictPolicy
-from kingmaker.core.contest.evidence import Arm, read_arm
+from kingmaker.core.contest.checks import describe
+from kingmaker.core.contest.guardrails import OnFail
 from kingmaker.core.contest.policy import rollback_window
 from kingmaker.core.contest.record import Record, Side
 from kingmaker.core.state import Champion, State
-from kingmaker.core.statistics.sequential import log_e_rate_above, rate_upper_bound
 
 
 def follow_champion_ref(assessed: ContestAssessment) -> Record | None:
@@ -54,50 +52,38 @@ def follow_champion_ref(assessed: ContestAssessment) -> Record | None:
 
 
 def promote(assessed: ContestAssessment, judged: JudgedContest) -> State:
-    """Make the challenger the champion; the old champion stays warm, with what it showed as the yardstick.
+    """Make the challenger the champion; the old champion stays warm, and goes on with a few requests to be compared.
 
     Args:
         assessed: The state in which the contest was won.
         judged: The contest, one of the assessed ones.
     """
-    observed, state, policy, contest = assessed.observed, assessed.state, assessed.verdict_policy, judged.contest
+    observed, state, contest = assessed.observed, assessed.state, judged.contest
     now = observed.now
     after = replace(state, champion=Champion(contest.model, contest.digest, now, state.sequence + 1), contests=())
     old = state.champion
     if old is None:
         return after
     until = now + rollback_window(observed.mdep)
-    shown = judged.judgement.champion
-    previous = replace(
-        old,
-        until=until,
-        wrong_rate=_upper(shown.wrong, shown.labelled, policy),
-        error_rate=_upper(shown.errors, shown.requests, policy),
-    )
+    weight = observed.mdep.spec.contest.rollback_weight if until > now else 0
+    previous = replace(old, until=until, weight=weight, runs=())
     return replace(after, previous=previous).remember(old.name, old.digest, Reason.SUPERSEDED)
 
 
-def _upper(events: int, trials: int, policy: VerdictPolicy) -> float | None:
-    return rate_upper_bound(events, trials, policy.false_rollback) if trials else None
-
-
 def return_to_previous(assessed: ContestAssessment) -> Record | None:
-    """Roll back to the warm predecessor when the new champion is worse than what the old one showed.
+    """Roll back to the warm predecessor when the new champion does worse at the same time.
 
-    The two did not answer the same requests, so the yardstick is the upper bound of the old champion's rate, and the
-    evidence must exceed the rollback budget. Nothing measured means nothing to compare with: hold.
+    Both answer requests, so what moves with time moves for both. The new champion is judged by the guardrails of a
+    contest in which it is the challenger.
     """
-    observed, state, policy = assessed.observed, assessed.state, assessed.verdict_policy
+    observed, state, reign = assessed.observed, assessed.state, assessed.reign
     champion, previous = state.champion, state.previous
-    if not champion or not previous or not previous.until or observed.now >= previous.until:
+    if not champion or not previous or reign is None or previous.name not in assessed.available:
         return None
-    if previous.name not in assessed.available:
+    failed = reign.failed(OnFail.ABORT)
+    if failed is None:
         return None
-    arm = read_arm(assessed.totals, champion.digest, range(champion.decision, state.sequence + 1))
-    check = next((c for c in _reign_checks(arm, previous, policy) if c.verdict is Verdict.FAIL), None)
-    if check is None:
-        return None
-    message = f"{champion.name} does worse than {previous.name} did: {check.name} {check.estimate:.2%}"
+    check = failed.check
     after = replace(
         state,
         champion=Champion(previous.name, previous.digest, observed.now, state.sequence + 1),
@@ -108,29 +94,27 @@ def return_to_previous(assessed: ContestAssessment) -> Record | None:
     return Record(
         Action.ROLLBACK,
         Reason.WORSE_THAN_PREDECESSOR,
-        message,
+        f"{champion.name} does worse than {previous.name} beside it: {describe(check)}",
         after,
         check.rule,
         Side(champion.name, champion.digest),
         Side(previous.name, previous.digest),
-        (check,),
+        reign.checks,
     )
 
 
-def _reign_checks(arm: Arm, previous: Champion, policy: VerdictPolicy) -> list[Check]:
-    figures = [("wrongAnswers", arm.wrong, arm.labelled, previous.wrong_rate, 1 + policy.allowance)]
-    if policy.guardrails.errors:
-        figures.append(("errors", arm.errors, arm.requests, previous.error_rate, 1.0))
-    return [
-        _reign_check(name, events, trials, min(rate * factor, 0.999), policy)
-        for name, events, trials, rate, factor in figures
-        if rate is not None and trials
-    ]
-
-
-def _reign_check(name: str, events: int, trials: int, limit: float, policy: VerdictPolicy) -> Check:
-    log_e = log_e_rate_above(events, trials, limit)
-    failed = log_e >= policy.harm_log_e
-    rule = f"{name} not above {limit:.2%}, the predecessor's upper bound (E >= {math.exp(policy.harm_log_e):.0f} fails)"
-    verdict = Verdict.FAIL if failed else Verdict.INCONCLUSIVE
-    return Check(name, verdict, trials, rule, events / trials, limit, log_e, policy.harm_log_e)
+def retire_previous(assessed: ContestAssessment) -> Record | None:
+    """Take its last requests from a dethroned champion whose time is over: nothing spoke against its successor."""
+    observed, state = assessed.observed, assessed.state
+    champion, previous = state.champion, state.previous
+    if not champion or not previous or not previous.weight or not previous.until or observed.now < previous.until:
+        return None
+    return Record(
+        Action.RETIRE,
+        Reason.ROLLBACK_WINDOW_OVER,
+        f"{champion.name} keeps the seat: nothing showed that it does worse than {previous.name}",
+        replace(state, previous=replace(previous, weight=0, runs=())),
+        from_side=Side(previous.name, previous.digest),
+        to_side=Side(champion.name, champion.digest),
+        checks=assessed.reign.checks if assessed.reign else (),
+    )

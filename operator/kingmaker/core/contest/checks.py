@@ -102,6 +102,8 @@ class Check:
     log_e: float | None = None
     threshold: float | None = None
     obstacle: Reason | None = None
+    note: str = ""
+    """What more there is to say, in words that stay the same while the counts grow."""
 
 
 def describe(check: Check) -> str:

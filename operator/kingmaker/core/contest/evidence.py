@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
+from kingmaker.core.counts.bursts import NO_BURSTS, Bursts
 from kingmaker.core.counts.ledger import Totals
 from kingmaker.core.counts.looks import NO_LOOKS, Looks
 from kingmaker.core.counts.process import LATENCY_EDGES, NO_ARM, Arm, DecisionCounts, Shadow
@@ -11,11 +14,14 @@ from kingmaker.core.state import State
 
 __all__ = [
     "NO_ARM",
+    "NO_BURSTS",
     "Arm",
+    "Bursts",
     "Shadow",
     "Totals",
     "latency_edge",
     "read_arm",
+    "read_bursts",
     "read_looks",
     "read_shadow",
     "wanted_counts",
@@ -28,8 +34,8 @@ MOST_DECISIONS = 100
 def wanted_counts(state: State) -> Mapping[str, frozenset[int]]:
     """Give per model digest the decisions whose counts can still be asked for.
 
-    Those are the decisions of the contests that go on, and, while the champion may have to give its seat back, all of
-    its reign.
+    Those are the decisions of the contests that go on, and those under which a dethroned champion answers beside its
+    successor.
     """
     if state.champion is None:
         return {}
@@ -38,9 +44,10 @@ def wanted_counts(state: State) -> Mapping[str, frozenset[int]]:
         decisions = {run.decision for run in contest.runs if run.decision}
         wanted.setdefault(contest.digest, set()).update(decisions)
         wanted[state.champion.digest] |= decisions
-    if state.previous:
-        newest = max(state.champion.decision, state.sequence - MOST_DECISIONS)
-        wanted[state.champion.digest].update(range(newest, state.sequence + 1))
+    if state.previous and state.previous.runs:
+        decisions = {run.decision for run in state.previous.runs}
+        wanted.setdefault(state.previous.digest, set()).update(decisions)
+        wanted[state.champion.digest] |= decisions
     return {digest: frozenset(sorted(decisions)[-MOST_DECISIONS:]) for digest, decisions in wanted.items()}
 
 
@@ -70,6 +77,17 @@ def read_shadow(totals: Totals, champion_digest: str, challenger: str, decisions
     return sum(found[1:], found[0]) if found else Shadow()
 
 
+def read_bursts(totals: Totals, digest: str, decisions: Iterable[int]) -> Bursts:
+    """Add up how unevenly a model's failures and slow answers came, under some decisions.
+
+    Args:
+        totals: Counts by digest and decision.
+        digest: Of the model.
+        decisions: Their numbers.
+    """
+    return sum((counts.bursts for counts in _under(totals, digest, decisions)), NO_BURSTS)
+
+
 def read_looks(totals: Totals, digest: str, decision: int) -> Looks:
     """Give the last looks at a model's counts by bucket under one decision."""
     found = totals.get(digest, {}).get(decision)
@@ -81,15 +99,18 @@ def _under(totals: Totals, digest: str, decisions: Iterable[int]) -> list[Decisi
     return [counted[decision] for decision in decisions if decision in counted]
 
 
-def latency_edge(champion: Arm, quantile: float = 0.99) -> float | None:
+def latency_edge(champion: Arm, quantile: float = 0.99, *, beyond: int = 0) -> float | None:
     """Give the cell edge below which at least `quantile` of the champion's requests stayed; None without data.
 
     The last, open cell has no edge: None then too, since nothing can be slower.
+
+    Args:
+        champion: Whose latencies are the measure.
+        quantile: The part of the requests, strictly between 0 and 1.
+        beyond: How many edges further up.
     """
-    total = sum(champion.latency)
-    seen = 0
-    for upper, count in zip(LATENCY_EDGES, champion.latency, strict=True):
-        seen += count
-        if total and seen >= quantile * total:
-            return upper if upper != float("inf") else None
-    return None
+    reached = np.cumsum(champion.latency) >= quantile * sum(champion.latency)
+    place = int(reached.argmax()) + beyond
+    if not any(champion.latency) or place >= len(LATENCY_EDGES) - 1:
+        return None
+    return LATENCY_EDGES[place]

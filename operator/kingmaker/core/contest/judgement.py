@@ -5,17 +5,20 @@ Every check is anytime-valid: it may be looked at after each scrape without spen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kingmaker.api import Reason, Verdict
+from kingmaker.core.contest.case import Case
 from kingmaker.core.contest.checks import Check, VerdictPolicy
 from kingmaker.core.contest.evidence import NO_ARM, Arm, Totals
 from kingmaker.core.contest.goal import goal_check, in_force, reference_check
 from kingmaker.core.contest.guardrails import GUARDRAILS, Guardrail, OnFail
 from kingmaker.core.contest.mix import mix_check
-from kingmaker.core.contest.stretches import SHARE_LOG_E, Stretch, live, read_stretches
-from kingmaker.core.state import Contest, StageRun
+from kingmaker.core.contest.queries import Asked
+from kingmaker.core.contest.shares import LABELLED, Shares, judge_shares
+from kingmaker.core.contest.stretches import Stretch, live, read_stretches
+from kingmaker.core.state import Contest
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +35,6 @@ class GuardrailCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class ShareCheck:
-    """Whether requests, or labels, arrived in the designed shares."""
-
-    check: Check
-
-    @property
-    def is_broken(self) -> bool:
-        """Whether they did not, so that nothing can be concluded from what arrived."""
-        return (self.check.log_e or 0.0) >= SHARE_LOG_E
-
-
-@dataclass(frozen=True, slots=True)
 class Judgement:
     """All checks of one contest at one moment.
 
@@ -53,7 +44,7 @@ class Judgement:
 
     goal: Check
     guardrails: tuple[GuardrailCheck, ...]
-    shares: tuple[ShareCheck, ...]
+    shares: Shares
     observations: int
     stretches: tuple[Stretch, ...]
     conditions: tuple[Check, ...] = ()
@@ -62,7 +53,7 @@ class Judgement:
     def checks(self) -> tuple[Check, ...]:
         """Every check, as records list them."""
         found = (g.check for g in self.guardrails)
-        return (self.goal, *self.conditions, *found, *(s.check for s in self.shares))
+        return (self.goal, *self.conditions, *found, *self.shares.checks)
 
     @property
     def champion(self) -> Arm:
@@ -76,7 +67,7 @@ class Judgement:
     @property
     def share_is_broken(self) -> bool:
         """Whether traffic or labels did not arrive in the designed shares, so that nothing can be concluded."""
-        return any(s.is_broken for s in self.shares)
+        return self.shares.broken is not None
 
     @property
     def verdict(self) -> Verdict:
@@ -100,7 +91,9 @@ class Judgement:
         return (self.goal, *self.conditions, *needed)
 
 
-def judge(contest: Contest, champion_digest: str, totals: Totals, policy: VerdictPolicy) -> Judgement:
+def judge(
+    contest: Contest, champion_digest: str, totals: Totals, policy: VerdictPolicy, queries: Sequence[Asked] = ()
+) -> Judgement:
     """Judge a contest by everything counted under its decisions.
 
     Args:
@@ -108,36 +101,20 @@ def judge(contest: Contest, champion_digest: str, totals: Totals, policy: Verdic
         champion_digest: Digest of the model it competes with.
         totals: Counts per model digest.
         policy: The rules.
+        queries: What a Prometheus answered about it.
 
     Source: bets on bounded scores per request, `core.statistics.bounded`.
     """
     stretches = read_stretches(contest, champion_digest, totals, by_entity=policy.by_entity)
-    found = ((g, g.look(stretches, policy)) for g in GUARDRAILS)
+    shares = judge_shares(live(in_force(stretches)))
+    case = Case(stretches, shares, queries)
     current = [s for s in stretches if s.run.stage == contest.stage]
     conditions = (reference_check(stretches, policy), mix_check(stretches, policy))
     return Judgement(
-        goal=goal_check(stretches, policy),
-        guardrails=tuple(GuardrailCheck(guardrail, check) for guardrail, check in found if check),
-        shares=tuple(_shares(live(in_force(stretches)))),
+        goal=shares.hold(goal_check(stretches, policy), *LABELLED),
+        guardrails=tuple(GuardrailCheck(g, check) for g in GUARDRAILS for check in g.look(case, policy)),
+        shares=shares,
         observations=sum(s.challenger.requests if s.run.weight else s.compared_requests for s in current),
         stretches=stretches,
         conditions=tuple(check for check in conditions if check),
     )
-
-
-def _shares(stretches: Sequence[Stretch]) -> Iterator[ShareCheck]:
-    if not stretches:
-        return
-    requests = [(s.run, s.challenger.requests, s.champion.requests) for s in stretches]
-    yield _share("requestShare", requests, max(s.request_log_e for s in stretches))
-    labels = [(s.run, s.challenger.labelled_requests, s.champion.labelled_requests) for s in stretches]
-    yield _share("labelShare", labels, max(s.label_log_e for s in stretches))
-
-
-def _share(name: str, counts: Sequence[tuple[StageRun, int, int]], log_e: float) -> ShareCheck:
-    # One test per stretch: the worst speaks for all, since any broken stretch spoils the stage.
-    mine = sum(m for _, m, _ in counts)
-    total = mine + sum(t for _, _, t in counts)
-    rule = f"the challenger's share as designed, {counts[-1][0].share:.1%} now"
-    verdict = Verdict.INCONCLUSIVE if not total or log_e >= SHARE_LOG_E else Verdict.PASS
-    return ShareCheck(Check(name, verdict, total, rule, mine / total if total else None, None, log_e, SHARE_LOG_E))

@@ -56,8 +56,23 @@ def resplit(assessed: ContestAssessment) -> Record | None:
 
 def advance_contests(assessed: ContestAssessment) -> Record | None:
     """Take the first step that any contest is ready for."""
-    records = (_carry_out(assessed, judged) for judged in assessed.judged)
+    records = (_take_out_crashed(assessed, j.contest) or _carry_out(assessed, j) for j in assessed.judged)
     return next((record for record in records if record), None)
+
+
+def _take_out_crashed(assessed: ContestAssessment, contest: Contest) -> Record | None:
+    """End the contest of a challenger whose servers crash: that is harm which no count has to show.
+
+    Pods that have no node, or no image, are nobody's harm: their requests go to the champion, and nothing was seen.
+    """
+    observed, champion = assessed.observed, assessed.state.champion
+    pods = observed.variant(contest.model)
+    both = champion is not None and observed.variant(champion.name).keeps_crashing
+    if both or not pods.keeps_crashing or pods.trouble is None:
+        return None
+    message = f"{contest.model} is out of stage {contest.stage}, no pod of it answers: {pods.trouble.message}"
+    after = _lost(assessed, contest, Reason.CHALLENGER_UNAVAILABLE)
+    return _end(assessed.state, contest, after, Reason.CHALLENGER_UNAVAILABLE, message)
 
 
 def _carry_out(assessed: ContestAssessment, judged: JudgedContest) -> Record | None:
@@ -195,9 +210,10 @@ def _obstacle(assessed: ContestAssessment, candidate: Candidate) -> tuple[Reason
     """Say why a candidate won't get a contest; None when it may have to wait for one, or can begin."""
     if candidate.mismatch:
         return candidate.mismatch.reason, candidate.mismatch.message
-    stalled = assessed.observed.variant(candidate.model).stalled
-    if stalled:
-        return Reason.CHALLENGER_UNAVAILABLE, stalled
+    pods = assessed.observed.variant(candidate.model)
+    if pods.stalled and pods.keeps_crashing:
+        # Without a node, or an image, nothing was seen of it: it waits.
+        return Reason.CHALLENGER_UNAVAILABLE, pods.stalled
     enrol, staged = assessed.observed.mdep.spec.enrol, assessed.state.staged
     if not candidate.entry and staged and enrol and enrol.on_new_challenger is OnNewChallenger.REJECT:
         return Reason.CONTEST_RUNNING, f"{staged.model} is being judged, and onNewChallenger is Reject"

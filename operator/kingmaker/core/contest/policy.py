@@ -21,7 +21,7 @@ def verdict_policy(mdep: ModelDeployment) -> VerdictPolicy:
         margin=float(verdict.margin),
         false_promotion=float(verdict.false_promotion),
         false_rollback=float(verdict.false_rollback),
-        guardrails=verdict.guardrails,
+        guardrails=verdict.guardrails.in_force,
         by_entity=affinity_header(mdep) is not None,
         absolute_margin=float(verdict.absolute_margin),
         reference=_reference(verdict.reference),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -12,10 +13,14 @@ from kingmaker.core.contest.steps import ContestPolicy
 from kingmaker.core.manifests.objects import Manifest
 from kingmaker.core.manifests.records import decision_body
 from kingmaker.core.observed import Observed
-from kingmaker.core.state import STAGE_RUNS_LIMIT, Contest, Share, StageRun, State, dump_state
+from kingmaker.core.state import STAGE_RUNS_LIMIT, Champion, Contest, Share, StageRun, State, dump_state
 
 FIXED_STAGE: Final = "fixed"
 """Name of the one stage of a challenger with a split of its own."""
+
+
+REIGN: Final = "reign"
+"""Name of the stage in which a new champion is compared with the old one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class Record:
 def design_traffic(state: State, policy: ContestPolicy, fixed: dict[str, Share]) -> tuple[Share, ...]:
     """Give every model its part of the traffic; the champion gets what is left, weights sum to 100.
 
+    Whom it dethroned comes last, with no more than half of what contests leave.
+
     Args:
         state: Who holds the seat and who competes in which stage.
         policy: The stages.
@@ -57,6 +64,9 @@ def design_traffic(state: State, policy: ContestPolicy, fixed: dict[str, Share])
         stage = policy.stage(staged.stage)
         shares.append(Share(staged.model, stage.weight if stage else 0, stage.shadow_percent if stage else 0))
     rest = 100 - sum(s.weight for s in shares)
+    if state.previous and (beside := min(state.previous.weight, rest // 2)) > 0:
+        shares.append(Share(state.previous.name, beside))
+        rest -= beside
     return (Share(state.champion.name, rest), *shares)
 
 
@@ -82,7 +92,8 @@ def settle(before: State, record: Record, policy: ContestPolicy, fixed: dict[str
     shares = {s.model: s for s in traffic[1:]}
     contests = tuple(_begin_run(c, shares[c.model], champion_weight, sequence, now) for c in state.contests)
     draw = sequence if _has_entrant(before.traffic, traffic) else before.draw
-    return replace(state, traffic=traffic, traffic_sequence=sequence, draw=draw, contests=contests)
+    previous = _compare_with_previous(state.previous, shares, champion_weight, sequence, now)
+    return replace(state, traffic=traffic, traffic_sequence=sequence, draw=draw, contests=contests, previous=previous)
 
 
 def _has_entrant(before: tuple[Share, ...], after: tuple[Share, ...]) -> bool:
@@ -90,6 +101,17 @@ def _has_entrant(before: tuple[Share, ...], after: tuple[Share, ...]) -> bool:
     among the first. As a challenger grows, entities stay where they are."""
     had = {share.model for share in before if share.weight}
     return any(share.weight and share.model not in had for share in after)
+
+
+def _compare_with_previous(
+    previous: Champion | None, shares: Mapping[str, Share], champion_weight: int, sequence: int, now: datetime
+) -> Champion | None:
+    """Begin a run in which the champion is judged against whom it dethroned: it challenges, the old one is the
+    measure."""
+    if previous is None or not previous.weight or previous.name not in shares:
+        return previous
+    run = StageRun(REIGN, sequence, now, champion_weight, shares[previous.name].weight)
+    return replace(previous, runs=(*previous.runs, run)[-STAGE_RUNS_LIMIT:])
 
 
 def _has_unrouted(state: State) -> bool:

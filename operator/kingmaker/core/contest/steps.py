@@ -143,6 +143,8 @@ def _pause(contest: Contest, judgement: Judgement, policy: ContestPolicy, now: d
 def _fixed_step(contest: Contest, judgement: Judgement, policy: ContestPolicy) -> Step:
     if not contest.runs or not contest.runs[-1].weight:
         return Hold(Reason.STAGE_RUNNING)
+    if judgement.share_is_broken:
+        return Hold(Reason.SPLIT_MISMATCH)
     return _on_goal(contest, judgement, policy)
 
 
@@ -151,13 +153,13 @@ def _staged_step(contest: Contest, judgement: Judgement, policy: ContestPolicy, 
     if stage is None:
         # The stage was taken out of the spec: begin again with the first one, never skip ahead.
         return Enter(policy.stages[0])
+    if judgement.share_is_broken:
+        return Hold(Reason.SPLIT_MISMATCH)
     ends = _entered(contest) + stage.min_duration
     if now < ends:
         return Hold(Reason.STAGE_RUNNING, ends)
     if judgement.observations < stage.min_requests:
         return Hold(Reason.THIN_EVIDENCE)
-    if judgement.share_is_broken:
-        return Hold(Reason.SPLIT_MISMATCH)
     following = policy.after(stage.name)
     if following:
         return Enter(following)

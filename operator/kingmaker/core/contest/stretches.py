@@ -10,7 +10,18 @@ from itertools import groupby
 from typing import Final
 
 from kingmaker.core.contest.entities import Entities, label_share_log_e, request_share_log_e
-from kingmaker.core.contest.evidence import NO_ARM, Arm, Shadow, Totals, read_arm, read_looks, read_shadow
+from kingmaker.core.contest.evidence import (
+    NO_ARM,
+    NO_BURSTS,
+    Arm,
+    Bursts,
+    Shadow,
+    Totals,
+    read_arm,
+    read_bursts,
+    read_looks,
+    read_shadow,
+)
 from kingmaker.core.counts.looks import Looks
 from kingmaker.core.identity import Same
 from kingmaker.core.state import Contest, StageRun
@@ -26,8 +37,10 @@ class Stretch:
     """A run of the contest with its counts; arms that the run did not have are empty.
 
     `request_log_e` and `label_log_e` weigh that requests, or labelled ones, did not arrive in the designed share; 0
-    where that was not tested. `entities` are the units of a live run in which entities keep their model: then requests
-    are no independent draws, and nothing is weighed by the counts of the arms.
+    where that was not tested. The bursts are those of the arms, `copy_squares` that of copies that failed: the sum of
+    their squares per slot.
+    `entities` are the units of a live run in which entities keep their model: then requests are no independent draws,
+    and nothing is weighed by the counts of the arms.
     """
 
     run: StageRun
@@ -36,6 +49,9 @@ class Stretch:
     shadow: Shadow
     request_log_e: float = 0.0
     label_log_e: float = 0.0
+    champion_bursts: Bursts = NO_BURSTS
+    challenger_bursts: Bursts = NO_BURSTS
+    copy_squares: int = 0
     entities: Entities | None = None
 
     @property
@@ -74,15 +90,19 @@ def _read(run: StageRun, contest: Contest, champion_digest: str, totals: Totals,
     champion = read_arm(totals, champion_digest, decisions)
     challenger = read_arm(totals, contest.digest, decisions) if run.is_live else NO_ARM
     shadow = read_shadow(totals, champion_digest, contest.model, decisions) if run.shadow_percent else _NO_SHADOW
+    bursts = read_bursts(totals, champion_digest, decisions)
+    others = read_bursts(totals, contest.digest, decisions) if run.is_live else NO_BURSTS
+    copies = bursts.failures.get(contest.model, 0)
     if not run.is_live:
-        return Stretch(run, champion, challenger, shadow)
+        return Stretch(run, champion, challenger, shadow, 0.0, 0.0, bursts, others, copies)
     if by_entity:
         looks = tuple(read_looks(totals, digest, run.decision) for digest in (champion_digest, contest.digest))
         entities = Entities(run, *looks)
-        return Stretch(run, champion, challenger, shadow, *_entity_shares(run, *map(Same, looks)), entities)
+        shares = _entity_shares(run, *map(Same, looks))
+        return Stretch(run, champion, challenger, shadow, *shares, bursts, others, copies, entities)
     requests = _share_log_e(challenger.requests, champion.requests, run.share)
     labels = _share_log_e(challenger.labelled_requests, champion.labelled_requests, run.share)
-    return Stretch(run, champion, challenger, shadow, requests, labels)
+    return Stretch(run, champion, challenger, shadow, requests, labels, bursts, others, copies)
 
 
 @lru_cache(maxsize=2048)

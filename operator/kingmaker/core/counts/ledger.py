@@ -18,9 +18,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from kingmaker.core.counts.bursts import Slot, fill
 from kingmaker.core.counts.data_monitor import DataMonitor
 from kingmaker.core.counts.looks import NO_LOOKS, BucketCounts, SeenBuckets, fold_buckets, kept_decisions, take_looks
-from kingmaker.core.counts.process import DecisionCounts, ProcessCounts, start_of
+from kingmaker.core.counts.process import DecisionCounts, ProcessCounts, news_of, start_of
 from kingmaker.core.counts.seen_cells import CellDelta, CellsOf, SeenCells, fold_cells
 
 Totals = Mapping[str, Mapping[int, DecisionCounts]]
@@ -36,11 +37,13 @@ _NOTHING: Final = DecisionCounts()
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the newest process of a pod said last, of the decisions that are wanted: of its own model, and what labels
-    said there of other models' answers, by their digest."""
+    said there of other models' answers, by their digest. `slots` are those that the last news fell into, by
+    decision."""
 
     start: str
     by_decision: Mapping[int, DecisionCounts] = field(default_factory=dict)
     others: Mapping[str, Mapping[int, DecisionCounts]] = field(default_factory=dict)
+    slots: Mapping[int, Slot] = field(default_factory=dict)
 
 
 _NOT_SEEN: Final = Seen("")
@@ -74,7 +77,13 @@ class Folded:
 
 
 def fold(
-    ledger: Ledger, looks: Iterable[ProcessCounts], *, pods: frozenset[str], wanted: Wanted, watched: CellsOf | None
+    ledger: Ledger,
+    looks: Iterable[ProcessCounts],
+    *,
+    pods: frozenset[str],
+    wanted: Wanted,
+    watched: CellsOf | None,
+    slot: int | None = None,
 ) -> Folded:
     """Add what is new in one look at the pods.
 
@@ -84,6 +93,7 @@ def fold(
         pods: Uids of all pods that exist; what ended pods said last is forgotten (it is in the sums).
         wanted: All other decisions and models are left out, and forgotten: nobody will ask for them again.
         watched: Whose cells are wanted, None for nobody's.
+        slot: The slot of time in which this look took place; None: each look is one of its own.
     """
     looks = tuple(looks)
     totals = {d: {n: c for n, c in counts.items() if n in wanted.get(d, ())} for d, counts in ledger.totals.items()}
@@ -91,7 +101,7 @@ def fold(
     known = {uid: process.start for uid, process in seen.items()}
     for look in looks:
         before = seen.get(look.pod_uid)
-        seen[look.pod_uid] = _fold_process(before, look, totals, wanted)
+        seen[look.pod_uid] = _fold_process(before, look, totals, wanted, slot)
     cells, delta = fold_cells(ledger.cells, looks, pods=pods, known=known, watched=watched)
     buckets = _fold_buckets(ledger.buckets, looks, pods, wanted)
     _look_at_buckets(buckets, totals, wanted)
@@ -124,7 +134,11 @@ def _look_at_buckets(buckets: SeenBuckets, totals: dict[str, dict[int, DecisionC
 
 
 def _fold_process(
-    before: Seen | None, look: ProcessCounts, totals: dict[str, dict[int, DecisionCounts]], wanted: Wanted
+    before: Seen | None,
+    look: ProcessCounts,
+    totals: dict[str, dict[int, DecisionCounts]],
+    wanted: Wanted,
+    slot: int | None,
 ) -> Seen:
     earlier = before if before and before.start == look.start else _NOT_SEEN
     own = _fold_model(earlier.by_decision, look.by_decision, look.model_digest, totals, wanted)
@@ -137,7 +151,24 @@ def _fold_process(
     others = {digest: counts for digest, counts in others.items() if counts}
     if before and before.start == look.start and (own, others) == (before.by_decision, before.others):
         return before
-    return Seen(look.start, own, others)
+    sums = totals.get(look.model_digest, {})
+    return Seen(look.start, own, others, _fold_slots(earlier, own, sums, slot))
+
+
+def _fold_slots(
+    earlier: Seen, own: Mapping[int, DecisionCounts], sums: dict[int, DecisionCounts], slot: int | None
+) -> Mapping[int, Slot]:
+    """Put what came new of a process into the slot of this look, and the sums of squares into those of its model."""
+    slots: dict[int, Slot] = {}
+    for decision, counts in own.items():
+        before = earlier.by_decision.get(decision, _NOTHING)
+        known = earlier.slots.get(decision)
+        if counts != before:
+            known, grown = fill(known, news_of(counts.since(before)), slot)
+            sums[decision] = replace(sums[decision], bursts=sums[decision].bursts + grown)
+        if known and known.index == slot:
+            slots[decision] = known
+    return slots
 
 
 def _fold_model(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from operator import add
 from typing import Final
 
+from kingmaker.core.counts.bursts import NO_BURSTS, Bursts, News
 from kingmaker.core.counts.cells import CellVector
 from kingmaker.core.counts.labelled import (
     ClassCells,
@@ -172,17 +173,20 @@ class DecisionCounts:
     """What was counted under one decision: the model's own requests, and the copies it sent to each challenger.
 
     `looks` are at the same requests by bucket, where requests of one entity stay with one model; sums alone have them.
+    `bursts` is what looks at processes made of it; no process says it.
     """
 
     arm: Arm = NO_ARM
     shadows: Mapping[str, Shadow] = field(default_factory=dict)
     looks: Looks = NO_LOOKS
+    bursts: Bursts = NO_BURSTS
 
     def __add__(self, other: DecisionCounts) -> DecisionCounts:
         """Add counts of the same decision."""
         names = {**self.shadows, **other.shadows}
         summed = {n: self.shadows.get(n, _NO_SHADOW) + other.shadows.get(n, _NO_SHADOW) for n in names}
-        return DecisionCounts(self.arm + other.arm, summed, other.looks if self.looks == NO_LOOKS else self.looks)
+        looks = other.looks if self.looks == NO_LOOKS else self.looks
+        return DecisionCounts(self.arm + other.arm, summed, looks, self.bursts + other.bursts)
 
     def since(self, before: DecisionCounts) -> DecisionCounts:
         """Give what came new after `before`, an earlier look at the same process; never less than 0."""
@@ -193,6 +197,12 @@ class DecisionCounts:
         """Leave out what there is a cell for each kind of label of."""
         bare = {name: replace(s, judged={}, classes={}, losses={}) for name, s in self.shadows.items()}
         return replace(self, arm=replace(self.arm, classes={}, losses={}), shadows=bare)
+
+
+def news_of(counts: DecisionCounts) -> News:
+    """Give what slots count of what came new."""
+    failures = {name: shadow.failures for name, shadow in counts.shadows.items() if shadow.failures}
+    return News(counts.arm.requests, counts.arm.errors, counts.arm.latency, failures)
 
 
 @dataclass(frozen=True, slots=True)

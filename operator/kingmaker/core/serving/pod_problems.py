@@ -32,8 +32,21 @@ def find_trouble(deployment: Body, pods: Iterable[Body]) -> Trouble | None:
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             said = _REFUSED_POD.sub("", condition.get("message", ""))
             return Trouble(Reason.PODS_REFUSED, f"its pods are refused: {said}"[:_MOST])
-    complaints = dict.fromkeys(c for pod in pods for c in _complaints(pod))
-    return Trouble(Reason.PODS_FAILING, "; ".join(complaints)[:_MOST]) if complaints else None
+    own = tuple(pods)
+    complaints = dict.fromkeys(c for pod in own for c in _complaints(pod))
+    if not complaints:
+        return None
+    return Trouble(Reason.PODS_FAILING, "; ".join(complaints)[:_MOST], any(map(_crashes, own)))
+
+
+def _crashes(pod: Body) -> bool:
+    """Whether a server of the pod ended so often that it is started late on purpose.
+
+    What comes before a server (its image, its node, its volumes, the download) is not the model's own doing.
+    """
+    containers = pod.get("status", {}).get("containerStatuses") or ()
+    waiting = ((c.get("state", {}).get("waiting") or {}).get("reason") for c in containers)
+    return any(reason == "CrashLoopBackOff" for reason in waiting)
 
 
 def _complaints(pod: Body) -> Iterator[str]:

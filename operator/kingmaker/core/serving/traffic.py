@@ -53,6 +53,8 @@ def _kept_variants(contests: ContestAssessment) -> tuple[str, ...]:
     if previous_is_warm(observed, state) and state.previous:
         names.append(state.previous.name)
     names += [c.model for c in state.contests]
+    # Nobody is taken down before a decision took its requests.
+    names += [share.model for share in state.traffic if share.weight]
     model = observed.models.get(target or "")
     if target and model and is_ready(model):
         names.append(target)
@@ -92,7 +94,8 @@ def _carried(observed: Observed, state: State) -> tuple[Share, ...]:
     rest = 100 - sum(weights.values())
     stand_in = state.previous.name if state.previous and previous_is_warm(observed, state) else ""
     if not observed.variant(champion.model).endpoints and observed.variant(stand_in).endpoints:
-        return (Share(champion.model, 0), *(Share(m, w) for m, w in weights.items()), Share(stand_in, rest))
+        weights[stand_in] = weights.get(stand_in, 0) + rest
+        rest = 0
     return (Share(champion.model, rest), *(Share(m, w) for m, w in weights.items()))
 
 

@@ -80,13 +80,18 @@ def log_e_superior(splits: Sequence[Split], *, ratio: float = 1.0) -> float:
     return _log_e_split(splits, ratio, LOWER)
 
 
-def log_e_harm(splits: Sequence[Split], *, ratio: float = 1.0) -> float:
+def log_e_harm(splits: Sequence[Split], *, ratio: float = 1.0, together: float = 1.0) -> float:
     """Weigh the evidence that the challenger's event rate is above `ratio` times the champion's.
 
     H0: challenger's rate / champion's rate <= `ratio` in every stage. The mirror image of `log_e_superior`:
     alternatives from 1.02 to 10 times `ratio`, the mean of one factor rises in q(φ) and is 1 at φ = ratio.
+
+    Args:
+        splits: One per stage; empty means no evidence.
+        ratio: Highest ratio that is no harm, > 0.
+        together: How many events are one observation, >= 1: the root of that degree is taken of each product.
     """
-    return _log_e_split(splits, ratio, HIGHER)
+    return _log_e_split(splits, ratio, HIGHER, together)
 
 
 def log_e_paired_superior(pairs: Sequence[Pairs], *, margin: float = 0.0) -> float:
@@ -148,7 +153,7 @@ def log_e_share(challenger: int, total: int, share: float) -> float:
     return log_marginal - challenger * math.log(share) - (total - challenger) * math.log1p(-share)
 
 
-def log_e_rate_above(events: int, trials: int, rate: float) -> float:
+def log_e_rate_above(events: int, trials: int, rate: float, *, together: float = 1.0) -> float:
     """Weigh the evidence that a Bernoulli rate is above `rate`.
 
     H0: the probability of an event is <= `rate` in each trial given those before it. Mixture over alternatives whose
@@ -160,11 +165,12 @@ def log_e_rate_above(events: int, trials: int, rate: float) -> float:
         trials: How often it could have.
         rate: The highest rate of H0, strictly between 0 and 1. One that was measured as 0 is no yardstick: pass its
             `rate_upper_bound`.
+        together: How many events are one observation, as in `log_e_harm`.
 
     Raises:
         ValueError: The counts are negative or out of order, or the rate is not strictly between 0 and 1.
     """
-    return _log_e_rate(events, trials, rate, HIGHER)
+    return _log_e_rate(events, trials, rate, HIGHER, together)
 
 
 def log_e_rate_below(events: int, trials: int, rate: float) -> float:
@@ -194,18 +200,29 @@ def rate_upper_bound(events: int, trials: int, alpha: float) -> float:
     return _rate_bound(events, trials, alpha, side=1.0)
 
 
-def _log_e_rate(events: int, trials: int, rate: float, odds: NDArray[np.float64]) -> float:
+def _log_e_rate(events: int, trials: int, rate: float, odds: NDArray[np.float64], together: float = 1.0) -> float:
     _check_part(events, trials)
+    _check_together(together)
     if not 0 < rate < 1:
         message = f"rate {rate} is not strictly between 0 and 1; for a measured 0 pass the rate's upper bound"
         raise ValueError(message)
     other = expit(logit(rate) + np.log(odds))
     # log(1-p'/1-rate) written with log1p: rates of 1e-9 must not drown in rounding.
     per_event, per_other = np.log(other / rate), np.log1p(-(other - rate) / (1 - rate))
-    return _mean_log(events * per_event + (trials - events) * per_other)
+    return _mean_log((events * per_event + (trials - events) * per_other) / together)
 
 
-def _log_e_split(splits: Sequence[Split], ratio: float, factors: NDArray[np.float64]) -> float:
+def log_mean_exp(log_values: Sequence[float]) -> float:
+    """Average e-values that are given by their logarithms: a mixture, which is an e-value whatever they share.
+
+    >>> round(math.exp(log_mean_exp([math.log(3), math.log(1)])), 3)
+    2.0
+    """
+    return _mean_log(np.array(log_values))
+
+
+def _log_e_split(splits: Sequence[Split], ratio: float, factors: NDArray[np.float64], together: float = 1.0) -> float:
+    _check_together(together)
     if not (math.isfinite(ratio) and ratio > 0):
         message = f"ratio {ratio} is not a positive number; 1 compares the rates as they are"
         raise ValueError(message)
@@ -215,7 +232,7 @@ def _log_e_split(splits: Sequence[Split], ratio: float, factors: NDArray[np.floa
     alternative = ratio * factors[:, None]
     # q(φ') / q(φ0) = (φ'/φ0)·c and (1-q(φ')) / (1-q(φ0)) = c with c = (1-ρ+ρφ0) / (1-ρ+ρφ').
     log_c = np.log1p(share * (ratio - 1)) - np.log1p(share * (alternative - 1))
-    return _mean_log((challenger * np.log(factors)[:, None] + events * log_c).sum(axis=1))
+    return _mean_log((challenger * np.log(factors)[:, None] + events * log_c).sum(axis=1) / together)
 
 
 def _mean_log(log_values: NDArray[np.float64]) -> float:
@@ -282,6 +299,12 @@ def _check_share(share: float) -> None:
 def _check_margin(margin: float) -> None:
     if not (math.isfinite(margin) and margin >= 0):
         message = f"margin {margin} is not 0 or more; 0.1 allows 10 % more wrong answers than the champion"
+        raise ValueError(message)
+
+
+def _check_together(together: float) -> None:
+    if not (math.isfinite(together) and together >= 1):
+        message = f"{together} events are one observation: expected 1 or more"
         raise ValueError(message)
 
 

@@ -85,7 +85,7 @@ def test_a_better_challenger_goes_through_all_stages_and_is_promoted() -> None:
     world.answer("b", 300, wrong=6)
     world.wait(11)
     assert world.actions == ["Deploy", "StartStage", "StartStage", "StartStage", "Promote"]
-    assert world.weights == {"b": 100}
+    assert world.weights == {"b": 95, "a": 5}
     assert world.status["champion"]["name"] == "b"
     assert world.last["reason"] == "ContestWon"
 
@@ -147,26 +147,48 @@ def test_a_rejected_artifact_does_not_come_back_by_itself() -> None:
 
 
 def test_server_errors_roll_the_canary_back() -> None:
-    world = through_shadow(a_contest())
-    world.answer("a", 1900)
-    world.answer("b", 100, errors=20)
-    world.wait(1)
+    world = failing(a_long_canary(), errors=20)
     assert (world.actions[-1], world.last["reason"]) == ("Rollback", "ErrorsAboveChampion")
 
 
-def test_a_slow_challenger_is_rolled_back() -> None:
+def a_long_canary() -> World:
+    return a_contest(contest={"stages": [{"name": "canary", "weight": 5, "minDuration": "50m", "minRequests": 50}]})
+
+
+def failing(world: World, *, errors: int, seconds: int = 120) -> World:
+    """The canary fails part of its requests, again and again."""
+    for _ in range(seconds // 20):
+        if "b" in world.weights:
+            world.answer("a", 1900)
+            world.answer("b", 100, errors=errors)
+            world.wait(20)
+    return world
+
+
+def test_one_incident_rolls_nobody_back() -> None:
     world = through_shadow(a_contest())
-    world.answer("a", 1900)
-    world.answer("b", 100, le="1")
-    world.wait(1)
+    world.answer("a", 19_000)
+    world.answer("b", 1_000, errors=100)
+    assert world.wait(9).weights == {"a": 95, "b": 5}
+
+
+def test_a_slow_challenger_is_rolled_back() -> None:
+    world = a_long_canary()
+    for _ in range(8):
+        if "b" in world.weights:
+            world.answer("a", 1900)
+            world.answer("b", 100, le="1")
+            world.wait(20)
     assert (world.actions[-1], world.last["reason"]) == ("Rollback", "LatencyAboveTolerance")
 
 
 def test_failed_copies_reject_in_shadow() -> None:
     world = a_contest()
     world.answer("a", 1000)
-    world.count("a", "shadow_failures_total", 12, challenger="b", side="challenger")
-    world.wait(1)
+    for _ in range(6):
+        world.count("a", "shadow_failures_total", 4, challenger="b", side="challenger")
+        world.answer("a", 100)
+        world.wait(20)
     assert (world.actions[-1], world.last["reason"]) == ("Reject", "ErrorsAboveChampion")
 
 
@@ -237,7 +259,7 @@ def test_an_approved_digest_is_promoted() -> None:
     world = won(contest={"approval": {"required": True}})
     approval = {"required": True, "approvedDigests": [digest("b")]}
     world.edit(contest=world.spec["contest"] | {"approval": approval}).settle()
-    assert (world.actions[-1], world.weights) == ("Promote", {"b": 100})
+    assert (world.actions[-1], world.weights) == ("Promote", {"b": 95, "a": 5})
 
 
 def test_another_digest_approves_nothing() -> None:
@@ -285,7 +307,7 @@ def test_a_fixed_split_that_wins_is_promoted() -> None:
     world = a_world(challengers=[{"name": "hotfix", "modelRef": {"name": "b"}, "weight": 20}]).settle()
     world.answer("a", 4000, wrong=600)
     world.answer("b", 1000, wrong=20)
-    assert world.wait(1).weights == {"b": 100}
+    assert world.wait(1).weights == {"b": 95, "a": 5}
 
 
 def test_an_edited_weight_is_followed() -> None:
@@ -328,8 +350,36 @@ def test_a_challenger_with_other_inputs_is_turned_away() -> None:
 
 def test_a_challenger_whose_pods_never_come_up_is_turned_away() -> None:
     world = a_world(challengers=[{"name": "x", "modelRef": {"name": "b"}}])
-    world.broken, world.stalled = {"b"}, {"b": "ErrImagePull"}
+    world.broken, world.stalled, world.crashing = {"b"}, {"b": "too late"}, {"b"}
     assert world.settle().last["reason"] == "ChallengerUnavailable"
+
+
+def test_a_challenger_without_nodes_or_images_waits_and_is_not_turned_away() -> None:
+    world = a_world(challengers=[{"name": "x", "modelRef": {"name": "b"}}])
+    world.broken, world.stalled = {"b"}, {"b": "no node has room for its pods"}
+    world.settle().wait(600)
+    assert (world.actions, world.status["rejected"]) == (["Deploy"], [])
+    waiting = world.condition("ContestInProgress")
+    assert (waiting["status"], waiting["reason"]) == ("False", "ChallengerUnavailable")
+    assert "no node has room" in waiting["message"]
+    world.broken, world.stalled = set(), {}
+    assert world.settle().status["contest"]["challenger"] == "b"
+
+
+def test_a_challenger_whose_servers_crash_is_out_without_a_count() -> None:
+    world = through_shadow(a_contest())
+    world.broken = world.crashing = {"b"}
+    world.settle()
+    assert (world.actions[-1], world.last["reason"]) == ("Rollback", "ChallengerUnavailable")
+    assert "keeps failing" in world.last["message"]
+    assert world.weights == {"a": 100}
+
+
+def test_where_all_servers_crash_nobody_is_to_blame() -> None:
+    world = through_shadow(a_contest())
+    world.broken = world.crashing = {"a", "b"}
+    world.settle()
+    assert world.actions[-1] == "StartStage"
 
 
 def test_a_canary_that_loses_its_pods_gives_its_traffic_back_and_proves_nothing() -> None:

@@ -56,7 +56,7 @@ def test_labels_of_twenty_pods_in_score_cells_leave_room_for_long_windows() -> N
 
 
 def test_what_would_be_too_large_is_left_out_shortest_windows_first() -> None:
-    ledger = a_busy_ledger(features=1500, pods=20, restarts=12, rows=1_000_000_000)
+    ledger = a_busy_ledger(features=1450, pods=20, restarts=12, rows=1_000_000_000)
     text = dump_ledger(ledger)
     assert len(text) <= LIMIT
     windows, read = ledger.watch.windows, load_ledger(text)

@@ -74,7 +74,7 @@ def decided(world: World) -> list[tuple[str, str]]:
 
 def test_a_better_challenger_walks_through_the_stages_and_is_promoted() -> None:
     actions = decided(a_world(a_history(48, {"a": 100, "b": 50}), challenger="b"))
-    assert [action for action, _ in actions] == ["Deploy", "StartStage", "StartStage", "Promote"]
+    assert [action for action, _ in actions] == ["Deploy", "StartStage", "StartStage", "Promote", "Retire"]
 
 
 def test_a_worse_challenger_is_rolled_back() -> None:
@@ -92,7 +92,7 @@ def test_drift_retrains_and_what_retraining_made_is_watched_with_its_own_data() 
     actions = [action for action, _ in decided(world)]
     assert 1 <= actions.count("Retrain") <= 3
     assert actions.count("Promote") == actions.count("Retrain")
-    assert actions[-1] == "Promote"
+    assert actions[-2:] == ["Promote", "Retire"]
     assert "Drift" in [moment.drift for moment in world.moments]
     assert world.moments[-1].drift != "Drift"
 
