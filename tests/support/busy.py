@@ -10,11 +10,15 @@ import numpy as np
 
 from kingmaker.core.counts.baseline import Baseline, Cell, Feature, Kind
 from kingmaker.core.counts.data_monitor import DataMonitor
+from kingmaker.core.counts.integers import Integers
 from kingmaker.core.counts.labelled import ClassCell, PairClassCell
+from kingmaker.core.counts.learnt import EFFECT, Learnt
 from kingmaker.core.counts.ledger import Ledger, fold
 from kingmaker.core.counts.process import Arm, DecisionCounts, ProcessCounts, Shadow
 from kingmaker.core.counts.seen_cells import CellsOf
 from kingmaker.core.counts.windows import Windows, advance
+from kingmaker.core.monitoring.learning import begin
+from kingmaker.core.monitoring.reference import Reference, reference_of
 from support.references import START
 from support.world import digest
 
@@ -39,6 +43,20 @@ def a_wide_baseline(features: int) -> Baseline:
     cells = tuple(Cell(str(i), 100) for i in range(12))
     columns = tuple(Feature(f"measurement number {i}", Kind.CATEGORICAL, cells) for i in range(features))
     return Baseline(REFERENCE, 1200, columns)
+
+
+def _learnt(random: np.random.Generator, reference: Reference, length: timedelta) -> Learnt:
+    """What months of windows leave, with noise as of a thousand rows each."""
+    nothing = begin(reference, length, timedelta(hours=24))
+    shape = nothing.effects.array.shape
+    return replace(
+        nothing,
+        seen=Integers(np.full(shape[0], 14)),
+        effects=Integers(np.rint(random.normal(scale=14**0.5 * 0.03 / EFFECT, size=shape)).astype(np.int64)),
+        looks=400,
+        squares=Integers(random.integers(30_000, 50_000, shape[1:])),
+        rows=Integers(np.full(shape[1], 400_000)),
+    )
 
 
 def a_busy_ledger(*, features: int, pods: int, restarts: int, rows: int, labelled: bool = False) -> Ledger:
@@ -80,8 +98,11 @@ def a_busy_ledger(*, features: int, pods: int, restarts: int, rows: int, labelle
         # Twelve looks per week: all slots of the longest windows, and at the end those of the others, too.
         step = timedelta(minutes=20 if restart > restarts - 8 else 56 * 60)
         now = START + timedelta(milliseconds=windows.last - int(START.timestamp() * 1000)) + step
+        # Rows that come at once after a long time would be nobody's.
+        windows = advance(windows, now=now - timedelta(minutes=1), delta=windows.empty, complete=True)
         windows = advance(windows, now=now, delta=folded.cells.counts, complete=True)
         ledger = folded.ledger
     names = tuple(f.name for f in baseline.features)
-    watch = DataMonitor(windows=windows, features=names[:50], broken=names[:50])
+    learnt = tuple(_learnt(random, reference_of(baseline), scale) for scale in scales)
+    watch = DataMonitor(windows=windows, features=names[:50], broken=names[:50], learnt=learnt)
     return replace(ledger, watch=watch, stored=START)

@@ -1,7 +1,7 @@
 """Baselines made from samples, and samples counted into their cells, as packaging and serving do it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kingmaker.core.counts.baseline import Baseline, Cell, Feature, Kind
 from kingmaker.core.counts.cells import CellCounts
-from kingmaker.core.counts.windows import Windows, advance
+from kingmaker.core.counts.windows import Scale, Slot, Windows
 
 Floats = NDArray[np.float64]
 
@@ -32,7 +32,8 @@ def a_numeric_feature(name: str, sample: Floats, cells: int = 10) -> SampledFeat
     ordinary = [Cell(str(number), int(count)) for number, count in enumerate(per_cell)]
     below, *others = (Cell(rare, 0, rare=True) for rare in ("below", "above", "missing", "infinite"))
     lowest = float(np.nextafter(sample.min(), -np.inf))
-    return SampledFeature(name, Kind.NUMERIC, (below, *ordinary, *others), lowest, tuple(edges.tolist()))
+    cells = (below, *ordinary, *others)
+    return SampledFeature(name, Kind.NUMERIC, cells, lowest=lowest, edges=tuple(edges.tolist()))
 
 
 def a_categorical_feature(name: str, counts: Sequence[int]) -> Feature:
@@ -65,8 +66,14 @@ def a_full_window(
     baseline: Baseline, counts: CellCounts, *, lengths: Sequence[timedelta] = (LENGTH,)
 ) -> tuple[Windows, datetime]:
     """Windows whose newest complete one holds `counts`, and the time at which it does."""
-    longest = max(lengths)
-    windows = Windows.for_baseline(None, model="sha256:m", baseline=baseline, scales=lengths, now=START - longest)
-    windows = advance(windows, now=START + longest, delta=counts, complete=True)
-    now = START + longest + min(lengths) / 3
-    return advance(windows, now=now, delta=CellCounts.empty(baseline), complete=True), now
+    now = START + max(lengths) + min(lengths) / 3
+    windows = Windows.for_baseline(None, model="sha256:m", baseline=baseline, scales=lengths, now=now)
+    return replace(windows, scales=tuple(_full(scale, windows, counts) for scale in windows.scales)), now
+
+
+def _full(scale: Scale, windows: Windows, counts: CellCounts) -> Scale:
+    newest = windows.last // scale.slot_length - 1
+    slots = (
+        Slot(n, counts if n == newest else windows.empty, scale.slot_length) for n in range(newest - 2, newest + 1)
+    )
+    return Scale(scale.length, (newest - 3) * scale.slot_length, tuple(slots))

@@ -28,7 +28,7 @@ class ConditionType(StrEnum):
     MODEL_DRIFT_DETECTED = "ModelDriftDetected"
     """Live inputs or predictions differ from the champion's baseline by more than the tolerance."""
     DATA_QUALITY_BROKEN = "DataQualityBroken"
-    """Missing, unseen or out-of-range values: the data is broken, so retraining waits for a person."""
+    """Missing or out-of-range values: the data is broken, so retraining waits for a person. New ones break nothing."""
     RETRAINING_ACTIVE = "RetrainingActive"
     """A retraining Job runs, or its result is being registered."""
     PROMOTION_PENDING = "PromotionPending"
@@ -209,9 +209,11 @@ class Reason(StrEnum):
     TOO_FEW_ROWS = "TooFewRows"
     """Fewer rows in every window than are needed to judge."""
     DATA_QUALITY_GOOD = "DataQualityGood"
-    """Missing, unseen and out-of-range values are as rare as in the reference."""
+    """Missing, out-of-range and new values are as rare as was to be expected."""
+    NOVEL_VALUES = "NovelValues"
+    """Sound values, but more new ones than were to be expected: categories, or numbers beyond the reference's."""
     DATA_QUALITY_ABOVE_MAXIMUM = "DataQualityAboveMaximum"
-    """Missing, unseen or out-of-range values are more frequent than is tolerated."""
+    """Missing or out-of-range values are more frequent than is tolerated."""
 
     # Retraining
     NOT_CONFIGURED = "NotConfigured"

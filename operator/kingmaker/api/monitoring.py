@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from kingmaker.api.common import ApiModel, rules, set_of
-from kingmaker.api.text import PositiveDuration, Share
+from kingmaker.api.text import PositiveDuration, Season, Share
 
 FeatureName = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -32,6 +32,9 @@ class DriftMonitoring(ApiModel):
         json_schema_extra=set_of(),
     )
     """Lengths of the windows that are compared: short ones see big changes soon, long ones small changes at all."""
+    season: Season = Season("24h")
+    """Period in which the data repeats itself. Windows shorter than it are compared with the same time of earlier
+    periods, by missing and out-of-range values alone until two were seen. "None": all times are alike."""
     min_rows: Annotated[int, Field(ge=50, le=100_000_000)] = 200
     """A window with fewer rows says nothing."""
     ignore_features: tuple[FeatureName, ...] = Field(default=(), max_length=500, json_schema_extra=set_of())
@@ -39,10 +42,11 @@ class DriftMonitoring(ApiModel):
 
 
 class DataQualityMonitoring(ApiModel):
-    """Watch for missing, unseen and out-of-range values. Broken data stops retraining and needs a person."""
+    """Watch for missing and out-of-range values, which stop retraining and need a person, and for new ones."""
 
     maximum_percent: Annotated[int, Field(ge=1, le=100)] = 1
-    """Percent of a feature's values that may be missing, infinite or unseen beyond the baseline's share."""
+    """Percent of a feature's values that may be missing or infinite beyond the baseline's share; likewise what is new
+    beyond what was to be expected."""
 
 
 class Monitoring(ApiModel):
@@ -51,4 +55,4 @@ class Monitoring(ApiModel):
     drift: DriftMonitoring = DriftMonitoring()
     """Comparison of live inputs and predictions with the champion's baseline."""
     data_quality: DataQualityMonitoring = DataQualityMonitoring()
-    """Watch for missing, unseen and out-of-range values."""
+    """Watch for missing and out-of-range values, and for new ones."""

@@ -95,6 +95,7 @@ DEPLOYMENT_REASONS: Final[Mapping[ConditionType, Reasons]] = {
     ),
     ConditionType.DATA_QUALITY_BROKEN: (
         Reason.DATA_QUALITY_GOOD,
+        Reason.NOVEL_VALUES,
         Reason.DATA_QUALITY_ABOVE_MAXIMUM,
         *_UNWATCHED,
     ),

@@ -123,6 +123,20 @@ class PositiveDuration(Duration):
     )
 
 
+class Season(PositiveDuration):
+    """The period in which something repeats itself, or "None"."""
+
+    __slots__ = ()
+    RULES: ClassVar[Sequence[TextRule]] = (
+        TextRule(f"^(None|{_PART}{{1,4}})$", f'must be "None" or a duration longer than 0s, {_EXAMPLES}'),
+    )
+
+    @property
+    def period(self) -> timedelta | None:
+        """The period; None without one."""
+        return None if self == "None" else self.timedelta
+
+
 class Number(Text):
     """A decimal number as a string: floats do not survive every JSON and YAML reader unchanged."""
 

@@ -73,7 +73,8 @@ class Feature:
     `singletons` counts the categories that the reference had exactly once: of new rows about that part of its rows is
     unseen. `importance` is the column's part, 0..1, in what moves the model's answers. `dispersion` tells by how much
     counts of windows of a length vary more than independent rows would, 1..10. `held_out`, of a prediction or score:
-    its rows are none that the model was fitted on. None and empty: not known.
+    its rows are none that the model was fitted on. `takes_few_numbers`: each of its cells is one number, such as a
+    month or a constant, so that any other number is a new one. None and empty: not known.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Feature:
     importance: float | None = None
     dispersion: Mapping[timedelta, float] = field(default_factory=_nothing, hash=False)
     held_out: bool = False
+    takes_few_numbers: bool = False
 
     @property
     def rows(self) -> int:
@@ -213,6 +215,7 @@ def _feature(column: DocumentColumn, name: str, place: str, *, is_output: bool =
         importance=column.importance,
         dispersion=dispersion,
         held_out=column.held_out,
+        takes_few_numbers=all(_is_one_number(cell) for cell in column.cells if not cell.get("rare")),
     )
     rows = feature.rows
     if rows == 0:
@@ -222,6 +225,13 @@ def _feature(column: DocumentColumn, name: str, place: str, *, is_output: bool =
         message = f"{place}: {column.singletons} singletons of {rows} rows; package the model again"
         raise ValueError(message)
     return feature
+
+
+def _is_one_number(cell: DocumentCell) -> bool:
+    """Whether a cell holds one number alone, or is the one of seldom numbers."""
+    value = cell.get("value")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return bool(cell.get("atom", False)) or is_number or cell["name"] == "other"
 
 
 @lru_cache(maxsize=65_536)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +14,11 @@ from pydantic_core import CoreSchema, core_schema
 from typing_extensions import override
 
 from kingmaker.core.counts.baseline import Baseline
+from kingmaker.core.counts.integers import pack_numbers, unpack_numbers
 from kingmaker.core.identity import by_identity
 
 CellVector = NDArray[np.int64]
 """One count per cell, columns one after the other in the order of `Baseline.columns`; never written to."""
-
-_MOST_CELLS: Final = 2**19
-"""More cells than a baseline of 4 MiB can name."""
 
 
 @lru_cache(maxsize=4096)
@@ -135,13 +130,8 @@ class CellCounts:
             raise ValueError(message) from error
 
     def pack(self) -> str:
-        """Give a short text for storage.
-
-        Equal bytes of neighbouring counts are put together first: their upper bytes are alike, and compress well.
-        """
-        numbers = np.array([len(self.widths), *self.widths, *self.vector.tolist()], dtype="<i8")
-        planes = numbers.view(np.uint8).reshape(-1, 8).T.tobytes()
-        return base64.b64encode(zlib.compress(planes)).decode()
+        """Give a short text for storage."""
+        return pack_numbers(np.array([len(self.widths), *self.widths, *self.vector.tolist()], dtype=np.int64))
 
     @classmethod
     def unpack(cls, text: str) -> CellCounts:
@@ -150,18 +140,10 @@ class CellCounts:
         Raises:
             ValueError: It is something else, or too large.
         """
-        try:
-            reader = zlib.decompressobj()
-            planes = reader.decompress(base64.b64decode(text, validate=True), 8 * _MOST_CELLS)
-            if not reader.eof or len(planes) % 8 or not planes:
-                raise ValueError("truncated, or too many counts")
-            numbers = np.frombuffer(planes, dtype=np.uint8).reshape(8, -1).T.copy().view("<i8").ravel()
-            columns = int(numbers[0])
-            widths = tuple(int(width) for width in numbers[1 : 1 + columns])
-            return _checked(cls(numbers[1 + columns :].astype(np.int64), _shared(widths)))
-        except (binascii.Error, zlib.error) as error:
-            message = f"no packed counts: {error}"
-            raise ValueError(message) from error
+        numbers = unpack_numbers(text)
+        columns = int(numbers[0])
+        widths = tuple(int(width) for width in numbers[1 : 1 + columns])
+        return _checked(cls(numbers[1 + columns :], _shared(widths)))
 
 
 def _checked(counts: CellCounts) -> CellCounts:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kingmaker.api import ConditionStatus, DriftState, Reason
+from kingmaker.core.counts.findings import Evidence, WindowFinding
+from kingmaker.core.counts.learnt import Learnt
 from kingmaker.core.counts.windows import Windows
 
 
@@ -27,13 +29,17 @@ class DriftFinding:
 
 @dataclass(frozen=True, slots=True)
 class DataMonitor:
-    """Monitoring of one champion. `history` tells for the last evaluations, oldest first, whether drift was seen.
+    """Monitoring of one champion.
 
-    `persistent_since` and `broken_since` tell one stretch of drift, or of broken data, from the next.
+    `findings` are what the newest window of each length said, `evidence` for how long, `learnt` what is usual in them.
+    `novel` features have values that the reference had not. `persistent_since` and `broken_since` tell one stretch of
+    drift, or of broken data, from the next.
     """
 
     windows: Windows | None = None
-    history: tuple[bool, ...] = ()
+    findings: tuple[WindowFinding, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    learnt: tuple[Learnt, ...] = ()
     evaluated_at: datetime | None = None
     state: DriftState = DriftState.UNKNOWN
     features: tuple[str, ...] = ()
@@ -42,6 +48,7 @@ class DataMonitor:
     drift_reason: Reason = Reason.TOO_FEW_ROWS
     drift_message: str = "nothing was counted yet"
     broken: tuple[str, ...] = ()
+    novel: tuple[str, ...] = ()
     quality_status: ConditionStatus = ConditionStatus.UNKNOWN
     quality_reason: Reason = Reason.TOO_FEW_ROWS
     quality_message: str = "nothing was counted yet"

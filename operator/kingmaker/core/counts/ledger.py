@@ -20,6 +20,7 @@ from typing import Final
 
 from kingmaker.core.counts.bursts import Slot, fill
 from kingmaker.core.counts.data_monitor import DataMonitor
+from kingmaker.core.counts.findings import Severity
 from kingmaker.core.counts.looks import NO_LOOKS, BucketCounts, SeenBuckets, fold_buckets, kept_decisions, take_looks
 from kingmaker.core.counts.process import DecisionCounts, ProcessCounts, news_of, start_of
 from kingmaker.core.counts.seen_cells import CellDelta, CellsOf, SeenCells, fold_cells
@@ -230,7 +231,7 @@ def _is_blank(ledger: Ledger) -> bool:
     """Whether nothing was counted or found out: a new ledger is as good."""
     windows = ledger.watch.windows
     slots = (slot for scale in (windows.scales if windows else ()) for slot in scale.slots)
-    return not ledger.totals and not ledger.watch.history and all(slot.counts.is_empty for slot in slots)
+    return not ledger.totals and not ledger.watch.findings and all(slot.counts.is_empty for slot in slots)
 
 
 def _substance(ledger: Ledger) -> tuple[object, ...]:
@@ -243,5 +244,6 @@ def _substance(ledger: Ledger) -> tuple[object, ...]:
         [(s.length, s.since, [(t.index, t.counts) for t in s.slots if not t.counts.is_empty]) for s in windows.scales],
     )
     # An evaluation that changed nothing is repeated after a restart, with the same result.
-    said = replace(ledger.watch, windows=None, evaluated_at=None)
+    findings = tuple(f for f in ledger.watch.findings if f.severity is not Severity.UNKNOWN)
+    said = replace(ledger.watch, windows=None, evaluated_at=None, findings=findings)
     return ledger.totals, said, kept

@@ -35,11 +35,11 @@ _ANY: Final[TypeAdapter[dict[str, object]]] = TypeAdapter(dict[str, object])
 def dump_ledger(ledger: Ledger) -> str:
     """Give the text of a ledger, at most `LIMIT` bytes.
 
-    Where it would be longer, windows are left out, the shortest first, then the sum of the cells: who reads the text
-    after a crash begins them anew, and the shortest is full again soonest. Then go the looks at buckets of all but the
-    newest decisions. Last, and only with thousands of cells of labels per pod, these are left out: after a crash they
-    begin with what the processes that still run say; so do the last looks, of which the number is kept. The other sums
-    of decisions are never left out.
+    Where it would be longer, the shortest windows are left out, then what was learnt from all of them, then the other
+    windows, then the sum of the cells: who reads the text after a crash begins them anew, and the shortest is full
+    again soonest. Then go the looks at buckets of all but the newest decisions. Last, and only with thousands of cells
+    of labels per pod, these are left out: after a crash they begin with what the processes that still run say; so do
+    the last looks, of which the number is kept. The other sums of decisions are never left out.
     """
     text = ""
     for candidate in _ever_less(ledger):
@@ -58,6 +58,8 @@ def _ever_less(ledger: Ledger) -> Iterator[Ledger]:
         assert windows is not None
         windows = _without(windows, length)
         ledger = replace(ledger, watch=replace(ledger.watch, windows=windows))
+        yield ledger
+        ledger = replace(ledger, watch=replace(ledger.watch, learnt=()))
         yield ledger
     ledger = replace(ledger, cells=None)
     yield ledger

@@ -3,6 +3,9 @@
 Each window length is kept as slots of a third of it. A window is its last three *complete* slots, so its length is
 exact (a day's window holds one day's season) and each row is tested in at most three windows of one length, which is
 what the false-alarm budget assumes. Counts are whole numbers and stay exact. All of it survives JSON.
+
+Of what was counted while nobody looked, such as in twelve hours without an operator, nobody knows when it was: slots
+whose ends lie in that time have a gap there, and none of its rows.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ from kingmaker.core.counts.cells import CellCounts, widths_of
 
 SLOTS: Final = 3
 """Slots per window."""
+
+_SMALL_PART: Final = 2
+"""Looks that lie further apart than this part of a slot, and not in the same one, leave a gap between them."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -112,6 +118,11 @@ class Windows:
         at = self.clock(now)
         return self.moment(min(((at // s.slot_length) + 1) * s.slot_length for s in self.scales))
 
+    def ended(self, length: timedelta, since: datetime, now: datetime) -> bool:
+        """Whether a slot of windows of that length was completed between two moments."""
+        before, at = self.clock(since), self.clock(now)
+        return any(at // s.slot_length != before // s.slot_length for s in self.scales if s.length == length)
+
     def slot_ended(self, since: datetime, now: datetime) -> bool:
         """Whether a slot of any length was completed between two moments: before, nothing new can be said."""
         before, at = self.clock(since), self.clock(now)
@@ -123,7 +134,8 @@ class WindowCounts:
     """What one window holds.
 
     `coverage` is the part of its time, 0..1, that lies between complete looks at the servers; `filled` tells whether
-    counting began before the window did; `until` is its end; `broken` names features that were broken during it.
+    counting began before the window did; `until` is its end; `broken` names features that were broken during it;
+    `slots` are its slots, as begin and end with the rows in between.
     """
 
     scale: timedelta
@@ -133,6 +145,7 @@ class WindowCounts:
     filled: bool
     until: datetime
     broken: frozenset[str] = frozenset()
+    slots: tuple[tuple[datetime, datetime, int], ...] = ()
 
 
 def advance(windows: Windows, *, now: datetime, delta: CellCounts, complete: bool) -> Windows:
@@ -185,12 +198,12 @@ def window_counts(
     if kept is None:
         message = f"no windows of {scale} are kept, only of {', '.join(str(s.length) for s in windows.scales)}"
         raise KeyError(message)
-    at = max(windows.clock(now), windows.last)
-    end = at // kept.slot_length + running
-    start = (end - span) * kept.slot_length
+    at, length = max(windows.clock(now), windows.last), kept.slot_length
+    end = at // length + running
+    start = (end - span) * length
     slots = [slot for slot in kept.slots if end - span <= slot.index < end]
     counts = sum((slot.counts for slot in slots), windows.empty)
-    until = min(at, end * kept.slot_length)
+    until = min(at, end * length)
     return WindowCounts(
         scale=scale,
         counts=counts,
@@ -199,6 +212,10 @@ def window_counts(
         filled=kept.since <= start,
         until=windows.moment(until),
         broken=frozenset(name for name, time in windows.broken if time >= start),
+        slots=tuple(
+            (windows.moment(slot.index * length), windows.moment((slot.index + 1) * length), slot.counts.rows)
+            for slot in slots
+        ),
     )
 
 
@@ -207,13 +224,15 @@ def _advance_scale(scale: Scale, last: int, now: int, delta: CellCounts, empty: 
     current = now // length
     oldest = current - SLOTS
     slots = {slot.index: slot for slot in scale.slots if slot.index >= oldest}
-    # Complete looks cover the time between them, over however many slots; what they counted belongs to the newest.
-    for index in range(max(oldest, last // length), current + 1) if complete else ():
+    # What was counted over the end of a slot belongs to neither, unless it is a small part of the newest.
+    gap = current != last // length and now - last > length // _SMALL_PART
+    # Complete looks cover the time between them.
+    for index in range(max(oldest, last // length), current + 1) if complete and not gap else ():
         slot = slots.get(index, Slot(index, empty))
         covered = max(0, min(now, (index + 1) * length) - max(last, index * length))
         slots[index] = replace(slot, covered=slot.covered + covered)
     slot = slots.get(current, Slot(current, empty))
-    slots[current] = slot if delta.is_empty else replace(slot, counts=slot.counts + delta)
+    slots[current] = slot if gap or delta.is_empty else replace(slot, counts=slot.counts + delta)
     return replace(scale, slots=tuple(slots[index] for index in sorted(slots)))
 
 

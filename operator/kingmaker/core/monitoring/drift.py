@@ -1,41 +1,29 @@
 """Judge whether live data drifted from the baseline. Too little data is Unknown, never healthy.
 
-Three layers keep it quiet: a tolerance (differences that nobody cares about), a false-alarm budget per model instead
-of per test, and persistence over evaluations. Predictions and scores are counted but not judged: on the training
-rows, where their reference comes from, a model is surer than on any others.
+Four layers keep it quiet: a tolerance (differences that nobody cares about), the dispersion and the season that quiet
+windows had, a false-alarm budget per model instead of per test, and persistence over windows that share few rows.
+A window shorter than the season is no fair sample of the baseline's rows: it is compared with the same time of earlier
+seasons, and until these are known by its rare cells only, which have no season to speak of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Final
 
-from kingmaker.core.counts.baseline import Baseline, Feature, Kind
-from kingmaker.core.counts.cells import CellVector
+import numpy as np
+from numpy.typing import NDArray
+
+from kingmaker.core.counts.baseline import Baseline
+from kingmaker.core.counts.findings import FeatureDrift, Severity, WindowFinding
+from kingmaker.core.counts.learnt import Learnt
 from kingmaker.core.counts.windows import SLOTS, WindowCounts, Windows, window_counts
-from kingmaker.core.statistics.cells import FeatureTest, compare_cells, per_feature_level
+from kingmaker.core.monitoring.learning import knows_season, usual_in
+from kingmaker.core.monitoring.panel import Fairness, Panel, by_weight
+from kingmaker.core.monitoring.reference import Reference, reference_of
+from kingmaker.core.statistics.columns import Cells, Comparison, compare_columns
 from kingmaker.core.wording import duration
-
-ATTRIBUTION: Final = 0.05
-"""Rate of false discoveries among the features that are named once an alarm is raised."""
-
-
-class Severity(StrEnum):
-    """How far data moved. Unknown when there is too little to tell."""
-
-    UNKNOWN = "Unknown"
-    NONE = "None"
-    WARNING = "Warning"
-    DRIFT = "Drift"
-    SEVERE = "Severe"
-
-    @property
-    def rank(self) -> int:
-        """Order: the further data moved the higher; Unknown is lowest."""
-        return list(Severity).index(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +33,7 @@ class DriftPolicy:
     `warning`, `tolerance` and `severe` are in units of PSI and start the states of these names (0.01, 0.05 and 0.25 are
     shifts by about 0.1, 0.23 and 0.5 standard deviations). False alarms come once per `false_alarm_interval` over all
     features and windows together. A window with fewer than `min_rows` rows, or of which less than `min_coverage` (0..1)
-    was observed, says nothing. `overdispersion` per feature is learnt from quiet windows, 1 where absent.
+    was observed, says nothing. `season`: the period in which the data repeats itself, None: it doesn't.
     """
 
     tolerance: float = 0.05
@@ -56,7 +44,7 @@ class DriftPolicy:
     min_rows: int = 200
     min_coverage: float = 0.8
     ignore_features: frozenset[str] = frozenset()
-    overdispersion: Mapping[str, float] = field(default_factory=dict)
+    season: timedelta | None = timedelta(hours=24)
 
     def __post_init__(self) -> None:
         if not 0 <= self.warning <= self.tolerance:
@@ -72,31 +60,19 @@ class DriftPolicy:
             (Severity.SEVERE, max(self.severe, self.tolerance)),
         )
 
+    def level(self, window: timedelta) -> float:
+        """Level of all tests of one window together, so that false alarms come once per interval over all windows.
 
-@dataclass(frozen=True, slots=True)
-class FeatureDrift:
-    """How one feature moved in the window where it moved most.
-
-    `direction` in words; `psi` with its expectation without drift taken off; `p_value` for "moved by no more than its
-    severity allows", to be compared with `level`.
-    """
-
-    name: str
-    window: timedelta
-    severity: Severity
-    direction: str
-    psi: float
-    p_value: float
-    level: float
-    test: FeatureTest
+        Each row is in as many windows of one length as there are slots. At most 0.05 however short the interval.
+        """
+        return min(0.05, window / self.false_alarm_interval / (len(self.windows) * SLOTS))
 
 
 @dataclass(frozen=True, slots=True)
 class DriftVerdict:
-    """What the windows say together: the worst of them. `features` that moved, worst first.
+    """What the windows say together: the worst of them. `features` that moved, what matters most first.
 
-    `window` is the length of the worst window and `until` its end, both None while all is Unknown; the same `until`
-    twice is the same evidence, not more of it.
+    `window` is the length of the worst window and `until` its end, both None while all is Unknown.
     """
 
     state: Severity
@@ -106,42 +82,113 @@ class DriftVerdict:
     message: str
 
 
-def judge_drift(baseline: Baseline, windows: Windows, policy: DriftPolicy, *, now: datetime) -> DriftVerdict:
-    """Judge the newest complete window of each length against the baseline.
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """One window judged: what it says, and how it compares with the whole baseline, where it could be compared."""
 
-    The alarm of one window is Bonferroni over its features, at a level that keeps to the budget; features are then
-    named by Benjamini and Hochberg's rule. Windows of the policy that `windows` does not keep are Unknown. Features
-    that were broken during a window are left out of it: their broken rows are no drift.
+    finding: WindowFinding
+    comparison: Comparison | None = None
+
+
+def judge_drift(
+    baseline: Baseline,
+    windows: Windows,
+    policy: DriftPolicy,
+    *,
+    now: datetime,
+    learnt: Sequence[Learnt] = (),
+    rows_per_request: float = 1.0,
+) -> DriftVerdict:
+    """Judge the newest complete window of each length.
 
     Args:
         baseline: The reference.
         windows: Counts in the baseline's cells.
-        policy: Tolerances, budget of false alarms, lengths.
+        policy: Tolerances, budget of false alarms, lengths; those that `windows` does not keep are Unknown.
         now: Decides which windows are complete; aware.
+        learnt: What is known of windows of some lengths.
+        rows_per_request: On average; rows of one request are alike.
     """
-    kept = {scale.length for scale in windows.scales}
-    all_counts = [window_counts(windows, scale, now) for scale in policy.windows if scale in kept]
-    judged: list[_Judged] = []
-    lacking = [f"{duration(scale)}: not counted yet" for scale in policy.windows if scale not in kept]
-    for counts in all_counts:
-        missing = what_lacks(counts, min_rows=policy.min_rows, min_coverage=policy.min_coverage)
-        if missing:
-            lacking.append(f"{duration(counts.scale)}: {missing}")
-        else:
-            judged.append(_judge_window(baseline, counts, policy))
-    judged = [window for window in judged if window.tests]
-    if not judged:
-        why = "; ".join(lacking) or "every feature is ignored, broken or short of rows"
-        return DriftVerdict(Severity.UNKNOWN, (), None, None, f"too little data to judge drift ({why})")
-    # The shortest window names the worst state first: it saw it with the newest rows.
-    worst = max(judged, key=lambda window: window.severity.rank)
-    features = _worst_per_feature(judged)
-    message = _message(worst, features)
-    if worst.counts.broken:
-        message += f"; left out as broken: {', '.join(sorted(worst.counts.broken))}"
-    if lacking:
-        message += f"; not judged yet: {'; '.join(lacking)}"
-    return DriftVerdict(worst.severity, features, worst.counts.scale, worst.counts.until, message)
+    looks = look(baseline, windows, policy.windows, policy, now=now, learnt=learnt, rows_per_request=rows_per_request)
+    return sum_up(each.finding for each in looks)
+
+
+def look(
+    baseline: Baseline,
+    windows: Windows,
+    lengths: Sequence[timedelta],
+    policy: DriftPolicy,
+    *,
+    now: datetime,
+    learnt: Sequence[Learnt] = (),
+    rows_per_request: float = 1.0,
+) -> tuple[Look, ...]:
+    """Judge the newest complete windows of some lengths, all features of all windows at once.
+
+    The alarm of a window is that of all its tests together, at a level that keeps to the budget; features are then
+    named by Benjamini and Hochberg's rule. Features that were broken during a window are left out of it: their broken
+    rows are no drift. Takes what `judge_drift` takes, and gives a look per length.
+    """
+    reference, kept = reference_of(baseline), {scale.length for scale in windows.scales}
+    counted = {length: window_counts(windows, length, now) for length in lengths if length in kept}
+    findings = {length: _unjudged(counted.get(length), length, policy, now) for length in lengths}
+    fit = [counts for length, counts in counted.items() if not findings[length].lacking]
+    if not fit:
+        return tuple(Look(findings[length]) for length in lengths)
+    compared = _compared(reference, fit)
+    judged = _judged(reference, compared, fit, policy)
+    known = [
+        usual_in(
+            reference,
+            compared.window(at),
+            learnt,
+            counts.scale,
+            until=windows.clock(counts.until),
+            rows_per_request=rows_per_request,
+        )
+        for at, counts in enumerate(fit)
+    ]
+    fair = [_fairness(reference, counts, policy, learnt) for counts in fit]
+    panel = Panel.of(reference, compared, known, fair, judged, policy)
+    said = panel.judge([findings[counts.scale] for counts in fit])
+    looks = {finding.length: Look(finding, compared.window(at)) for at, finding in enumerate(said)}
+    return tuple(looks.get(length) or Look(findings[length]) for length in lengths)
+
+
+def _unjudged(counts: WindowCounts | None, length: timedelta, policy: DriftPolicy, now: datetime) -> WindowFinding:
+    if counts is None:
+        return WindowFinding(length, now, lacking="not counted yet")
+    lacking = what_lacks(counts, min_rows=policy.min_rows, min_coverage=policy.min_coverage)
+    broken = tuple(sorted(counts.broken))
+    return WindowFinding(length, counts.until, lacking=lacking, rows=counts.rows, broken=broken)
+
+
+def _compared(reference: Reference, windows: Sequence[WindowCounts]) -> Comparison:
+    taken = [reference.take(counts.counts) for counts in windows]
+    current = Cells(np.stack([cells.ordinary for cells in taken]), np.stack([cells.rare for cells in taken]))
+    return compare_columns(reference.cells, current, ordered=reference.ordered)
+
+
+def _judged(
+    reference: Reference, compared: Comparison, windows: Sequence[WindowCounts], policy: DriftPolicy
+) -> NDArray[np.bool_]:
+    """Which columns of which windows are judged."""
+    judged = reference.is_judged & (compared.current.rows >= policy.min_rows)
+    for at, counts in enumerate(windows):
+        for name in policy.ignore_features | counts.broken:
+            judged[at, reference.places_of(name)] = False
+    return judged
+
+
+def _fairness(reference: Reference, counts: WindowCounts, policy: DriftPolicy, learnt: Sequence[Learnt]) -> Fairness:
+    season = policy.season
+    if season is None or counts.scale >= season or any(k.length == counts.scale and knows_season(k) for k in learnt):
+        return Fairness()
+    why = f"shorter than a season of {duration(season)}, of which two must be seen to compare with the same time"
+    if reference.season is None or reference.season.period != season:
+        return Fairness(unknown=why)
+    cells, has = reference.at_times(counts.slots)
+    return Fairness(cells, has) if has.any() else Fairness(unknown=why)
 
 
 def what_lacks(counts: WindowCounts, *, min_rows: int, min_coverage: float) -> str:
@@ -161,107 +208,41 @@ def what_lacks(counts: WindowCounts, *, min_rows: int, min_coverage: float) -> s
     return ""
 
 
-def persisted(history: Sequence[bool], *, of: int, needed: int) -> bool:
-    """Tell whether at least `needed` of the last `of` evaluations (oldest first) were positive.
-
-    Fewer than `of` evaluations suffice when enough of them were.
-
-    Args:
-        history: Evaluations, oldest first.
-        of: How many of the newest count; with 0 or less nothing persists.
-        needed: How many of them must be positive.
-    """
-    return sum(history[-of:]) >= needed if of > 0 else False
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    counts: WindowCounts
-    tests: Mapping[str, FeatureTest]
-    severity: Severity
-    features: tuple[FeatureDrift, ...]
+def sum_up(findings: Iterable[WindowFinding]) -> DriftVerdict:
+    """Take the windows together: the worst of them names the state, each feature is named by where it moved most."""
+    findings = tuple(findings)
+    judged = [finding for finding in findings if finding.severity is not Severity.UNKNOWN]
+    lacking = "; ".join(f"{duration(f.length)}: {f.lacking}" for f in findings if f.severity is Severity.UNKNOWN)
+    if not judged:
+        return DriftVerdict(Severity.UNKNOWN, (), None, None, f"too little data to judge drift ({lacking})")
+    # The shortest window names the worst state first: it saw it with the newest rows.
+    worst = max(judged, key=lambda finding: finding.severity.rank)
+    features = _worst_per_feature(judged)
+    message = _message(worst, features)
+    if worst.broken:
+        message += f"; left out as broken: {', '.join(worst.broken)}"
+    if lacking:
+        message += f"; not judged yet: {lacking}"
+    return DriftVerdict(worst.severity, features, worst.length, worst.until, message)
 
 
-def _judge_window(baseline: Baseline, counts: WindowCounts, policy: DriftPolicy) -> _Judged:
-    tests = {
-        feature.name: _compare(feature, current)
-        for feature, current in zip(baseline.features, counts.counts.columns, strict=False)
-        if feature.name not in policy.ignore_features | counts.broken and int(current.sum()) >= policy.min_rows
-    }
-    level = per_feature_level(
-        interval=policy.false_alarm_interval,
-        window=counts.scale,
-        scales=len(policy.windows),
-        overlap=SLOTS,
-        features=max(1, len(tests)),
-    )
-    severity, found = Severity.NONE, dict[str, FeatureDrift]()
-    for step, tolerance in policy.steps:
-        p_values = {
-            name: test.p_value(tolerance, overdispersion=policy.overdispersion.get(name, 1.0))
-            for name, test in tests.items()
-        }
-        # What is within one tolerance is within all greater ones.
-        if min(p_values.values(), default=1.0) > level:
-            break
-        severity = step
-        for name in _attributed(p_values):
-            found[name] = _feature_drift(
-                name, tests[name], counts.scale, step, tolerance, p_values[name], level, policy
-            )
-    return _Judged(counts, tests, severity, tuple(found.values()))
-
-
-def _compare(feature: Feature, current: CellVector) -> FeatureTest:
-    return compare_cells(
-        feature.counts,
-        current,
-        rare=[cell.name if cell.rare else None for cell in feature.cells],
-        ordered=feature.kind is Kind.NUMERIC,
-    )
-
-
-def _attributed(p_values: Mapping[str, float]) -> list[str]:
-    """Name the features that moved, a part of at most `ATTRIBUTION` of them wrongly (Benjamini & Hochberg 1995)."""
-    ordered = sorted(p_values.values())
-    within = (p for rank, p in enumerate(ordered, 1) if p <= ATTRIBUTION * rank / len(ordered))
-    highest = max(within, default=-1.0)
-    return [name for name, p in p_values.items() if p <= highest]
-
-
-def _feature_drift(
-    name: str,
-    test: FeatureTest,
-    window: timedelta,
-    severity: Severity,
-    tolerance: float,
-    p_value: float,
-    level: float,
-    policy: DriftPolicy,
-) -> FeatureDrift:
-    # Features that only the attribution found are described at its own, milder level.
-    directions = test.directions(
-        tolerance, max(level, ATTRIBUTION), overdispersion=policy.overdispersion.get(name, 1.0)
-    )
-    return FeatureDrift(
-        name, window, severity, ", ".join(directions) or "other shape", test.debiased_psi, p_value, level, test
-    )
-
-
-def _worst_per_feature(judged: Iterable[_Judged]) -> tuple[FeatureDrift, ...]:
-    worst: dict[str, FeatureDrift] = {}
-    for drift in (d for window in judged for d in window.features):
-        kept = worst.get(drift.name)
+def _worst_per_feature(judged: Iterable[WindowFinding]) -> tuple[FeatureDrift, ...]:
+    worst: dict[tuple[str, bool], FeatureDrift] = {}
+    for drift in (d for finding in judged for d in finding.features):
+        kept = worst.get((drift.name, drift.is_output))
         if kept is None or drift.severity.rank > kept.severity.rank:
-            worst[drift.name] = drift
-    return tuple(sorted(worst.values(), key=lambda d: (-d.severity.rank, -d.psi, d.name)))
+            worst[drift.name, drift.is_output] = drift
+    return tuple(sorted(worst.values(), key=by_weight))
 
 
-def _message(worst: _Judged, features: Sequence[FeatureDrift]) -> str:
-    counts = worst.counts
-    figures = f"{counts.rows} rows of {duration(counts.scale)} compared with the baseline"
+def _message(worst: WindowFinding, features: Sequence[FeatureDrift]) -> str:
+    figures = f"{worst.rows} rows of {duration(worst.length)} compared with the baseline"
     if worst.severity is Severity.NONE:
         return f"{figures}: no feature moved more than tolerated"
-    named = "; ".join(f"{d.name} {d.direction} (PSI {d.psi:.2f}, {duration(d.window)})" for d in features[:5])
+    named = "; ".join(f"{d.name} {d.direction}{_by(d)} (PSI {d.psi:.2f}, {duration(d.window)})" for d in features[:5])
     more = f" and {len(features) - 5} more" if len(features) > 5 else ""
-    return f"{figures}: {worst.severity}, {len(features)} of {len(worst.tests)} features moved: {named}{more}"
+    return f"{figures}: {worst.severity}, {len(features)} of {worst.columns} features moved: {named}{more}"
+
+
+def _by(drift: FeatureDrift) -> str:
+    return f" by {abs(drift.shift):.1f} sd" if drift.shift is not None and "shifted" in drift.direction else ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from zlib import crc32
 
@@ -11,11 +12,15 @@ from kingmaker.api import ConditionStatus, DriftState, ModelDeployment, Reason
 from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.cells import CellCounts
 from kingmaker.core.counts.data_monitor import DataMonitor, DriftFinding
+from kingmaker.core.counts.findings import Evidence, Severity, WindowFinding, persisted
+from kingmaker.core.counts.learnt import Learnt
 from kingmaker.core.counts.seen_cells import CellDelta, CellsOf
-from kingmaker.core.counts.windows import Windows, advance
+from kingmaker.core.counts.windows import SLOTS, Windows, advance
 from kingmaker.core.identity import by_identity
-from kingmaker.core.monitoring.drift import DriftPolicy, DriftVerdict, Severity, judge_drift, persisted
-from kingmaker.core.monitoring.quality import QualityPolicy, QualityState, QualityVerdict, watch_quality
+from kingmaker.core.monitoring.drift import DriftPolicy, Look, look, sum_up
+from kingmaker.core.monitoring.learning import ENOUGH_LOOKS, begin, learn, rare_dispersion
+from kingmaker.core.monitoring.quality import OddFeature, QualityPolicy, QualityState, QualityVerdict, watch_quality
+from kingmaker.core.monitoring.reference import reference_of
 from kingmaker.core.observed import Observed
 from kingmaker.core.state import Champion, State
 from kingmaker.core.wording import duration
@@ -69,12 +74,64 @@ def watch_data(observed: Observed, state: State, watch: DataMonitor, cells: Cell
     answered = sum(p.model_digest == champion.digest for p in observed.profiles)
     complete = answered >= max(1, observed.variant(champion.name).ready) and not cells.gap
     windows = advance(windows, now=observed.now, delta=delta, complete=complete)
-    windows, quality = watch_quality(baseline, windows, quality_policy(observed.mdep), now=observed.now)
-    watch = _with_quality(replace(watch, windows=windows), quality)
-    if _is_due(watch, windows, observed.now):
-        verdict = judge_drift(baseline, windows, drift_policy(observed.mdep), now=observed.now)
-        watch = _with_drift(replace(watch, evaluated_at=observed.now), verdict, observed.now)
+    watch = look_at_data(
+        replace(watch, windows=windows),
+        baseline,
+        drift_policy(observed.mdep),
+        quality_policy(observed.mdep),
+        now=observed.now,
+        rows_per_request=_rows_per_request(observed, champion),
+    )
     return _with_since(watch, finding_of(watch, observed.mdep, champion), observed.now)
+
+
+def look_at_data(
+    watch: DataMonitor,
+    baseline: Baseline,
+    drift: DriftPolicy,
+    quality: QualityPolicy,
+    *,
+    now: datetime,
+    rows_per_request: float = 1.0,
+) -> DataMonitor:
+    """Judge windows to which new counts were added: their quality at each look, drift where a slot was completed.
+
+    Args:
+        watch: What was remembered, its windows advanced to now.
+        baseline: The reference of their model.
+        drift: When a difference counts.
+        quality: When data is broken.
+        now: The time of this look, aware.
+        rows_per_request: On average; rows of one request are alike, and so are weighed until more is known.
+    """
+    windows = watch.windows
+    if windows is None:
+        return watch
+    learnt = tuple(_learnt(watch, baseline, length, drift) for length in drift.windows)
+    shortest = min(learnt, key=lambda known: known.length)
+    dispersion = rare_dispersion(shortest, rows_per_request)
+    windows, verdict = watch_quality(baseline, windows, quality, now=now, dispersion=dispersion)
+    watch = _with_quality(replace(watch, windows=windows, learnt=learnt), verdict)
+    due = [length for length in drift.windows if _is_due(watch, windows, length, now)]
+    if not due:
+        return watch
+    looks = look(baseline, windows, due, drift, now=now, learnt=learnt, rows_per_request=rows_per_request)
+    return _with_drift(watch, drift, dict(zip(due, looks, strict=True)), now)
+
+
+def _rows_per_request(observed: Observed, champion: Champion) -> float:
+    """How many rows a request had on average, by what the champion's processes counted since they began."""
+    arms = [c.arm for p in observed.profiles if p.model_digest == champion.digest for c in p.by_decision.values()]
+    answered = sum(arm.answered for arm in arms)
+    return sum(arm.rows for arm in arms) / answered if answered else 1.0
+
+
+def _learnt(watch: DataMonitor, baseline: Baseline, length: timedelta, policy: DriftPolicy) -> Learnt:
+    """What is known of windows of one length: what was remembered, where it is about the same columns and season."""
+    nothing = begin(reference_of(baseline), length, policy.season)
+    known = next((known for known in watch.learnt if known.length == length), None)
+    belongs = known is not None and (known.season, known.shape) == (nothing.season, nothing.shape)
+    return known if known is not None and belongs else nothing
 
 
 def _with_since(watch: DataMonitor, finding: DriftFinding, now: datetime) -> DataMonitor:
@@ -103,7 +160,9 @@ def finding_of(watch: DataMonitor, mdep: ModelDeployment, champion: Champion | N
     if champion is None or not watch.is_about(champion.digest):
         return DriftFinding()
     rule = retraining.persistence if retraining else None
-    persistent = rule is not None and persisted(watch.history, of=rule.of, needed=rule.needed)
+    persistent = rule is not None and any(
+        persisted(evidence.history, of=rule.of, needed=rule.needed) for evidence in watch.evidence
+    )
     return DriftFinding(
         persistent, watch.features, watch.window, watch.broken, watch.persistent_since, watch.broken_since
     )
@@ -142,6 +201,7 @@ def drift_policy(mdep: ModelDeployment) -> DriftPolicy:
         windows=tuple(w.timedelta for w in drift.windows),
         min_rows=drift.min_rows,
         ignore_features=frozenset(drift.ignore_features),
+        season=drift.season.period,
     )
 
 
@@ -170,31 +230,61 @@ def _without_baseline(observed: Observed, state: State) -> tuple[Reason, str]:
     return Reason.NO_BASELINE, "the champion's Model has no baseline: package it with one to have its data watched"
 
 
-def _is_due(watch: DataMonitor, windows: Windows, now: datetime) -> bool:
-    return watch.evaluated_at is None or windows.slot_ended(watch.evaluated_at, now)
+def _is_due(watch: DataMonitor, windows: Windows, length: timedelta, now: datetime) -> bool:
+    """Whether anything new can be said of windows of one length: only when a slot of their own was completed."""
+    if watch.evaluated_at is None or all(finding.length != length for finding in watch.findings):
+        return True
+    return windows.ended(length, watch.evaluated_at, now)
 
 
-def _with_drift(watch: DataMonitor, verdict: DriftVerdict, now: datetime) -> DataMonitor:
+def _with_drift(watch: DataMonitor, policy: DriftPolicy, looks: Mapping[timedelta, Look], now: datetime) -> DataMonitor:
+    """Remember what the windows said that were looked at, and sum up what all of them say."""
+    known = {finding.length: finding for finding in watch.findings}
+    findings = tuple(looks[w].finding if w in looks else known[w] for w in policy.windows)
+    # Broken values look like drift, and go on doing so while the last of them leave the windows: they are no reason to
+    # train, neither now nor once the data is mended.
+    evidence = tuple(
+        _with_evidence(watch, finding, drifted=finding.severity.is_drift and not watch.broken) for finding in findings
+    )
+    verdict = sum_up(findings)
+    quiet = not verdict.state.is_drift
+    learnt = tuple(_with_lesson(known, looks.get(known.length), watch, quiet=quiet) for known in watch.learnt)
     state = _STATES[verdict.state]
-    features = tuple(f.name for f in verdict.features)
-    history = watch.history
-    if state is not DriftState.UNKNOWN:
-        # Broken values look like drift, and go on doing so while the last of them leave the windows: they are no
-        # reason to train, neither now nor once the data is mended.
-        history = (*history, state is DriftState.DRIFT and not watch.broken)[-HISTORY:]
     # Figures change with every evaluation; status says what holds, `kingmaker explain` and the metrics say how much.
     named = ", ".join(f"{f.name} {f.direction}" for f in verdict.features[:5])
+    hints = dict.fromkeys(f.hint for f in findings if f.hint)
     message = f"{_LEAD[state]}{': ' if named else ''}{named}"
     return replace(
         watch,
-        history=history,
+        findings=findings,
+        evidence=evidence,
+        learnt=learnt,
+        evaluated_at=now,
         state=state,
-        features=features,
+        features=tuple(dict.fromkeys(f.name for f in verdict.features)),
         window=duration(verdict.window) if verdict.window else "",
         since=watch.since if watch.state == state and watch.since else now,
         drift_reason=_REASONS[state],
-        drift_message=message if state is not DriftState.UNKNOWN else _LEAD[state],
+        drift_message=message if state is not DriftState.UNKNOWN else "; ".join(hints) or _LEAD[state],
     )
+
+
+def _with_evidence(watch: DataMonitor, finding: WindowFinding, *, drifted: bool) -> Evidence:
+    before = next((e for e in watch.evidence if e.length == finding.length), None)
+    before = before or Evidence(finding.length, finding.until - 2 * finding.length)
+    return before.with_finding(finding, drifted=drifted, most=HISTORY)
+
+
+def _with_lesson(known: Learnt, seen: Look | None, watch: DataMonitor, *, quiet: bool) -> Learnt:
+    """Learn from a window unless it is alarmed or broken. The first ones are taken for quiet: there is nothing else."""
+    if seen is None or seen.comparison is None or watch.windows is None or watch.broken or seen.finding.broken:
+        return known
+    if not quiet and known.looks >= ENOUGH_LOOKS:
+        return known
+    until = watch.windows.clock(seen.finding.until)
+    slot = next(s.slot_length for s in watch.windows.scales if s.length == known.length)
+    # Windows that overlap tell nothing of each other; those that begin together lie at the same times of a season.
+    return known if until // slot % SLOTS else learn(known, seen.comparison, until=until)
 
 
 _LEAD = {
@@ -210,16 +300,32 @@ _UNREAD: Final = "the champion's baseline could not be read from its pods yet"
 
 
 def _with_quality(watch: DataMonitor, verdict: QualityVerdict) -> DataMonitor:
-    broken = tuple(dict.fromkeys(f.name for f in verdict.features))
     match verdict.state:
         case QualityState.BROKEN:
-            kinds = ", ".join(dict.fromkeys(f"{f.name} {f.kind}" for f in verdict.features[:5]))
-            message = f"{kinds}: check what sends the data; retraining waits"
+            message = f"{_kinds(verdict.broken)}: ask who sends them what changed; retraining waits until it is mended"
             status, reason = ConditionStatus.TRUE, Reason.DATA_QUALITY_ABOVE_MAXIMUM
+        case QualityState.GOOD if verdict.novel:
+            message = f"sound, but with values that the reference did not have: {_kinds(verdict.novel)}"
+            status, reason = ConditionStatus.FALSE, Reason.NOVEL_VALUES
         case QualityState.GOOD:
             message = "values are where the baseline has them"
             status, reason = ConditionStatus.FALSE, Reason.DATA_QUALITY_GOOD
         case QualityState.UNKNOWN:
             message = _UNKNOWN_QUALITY
             status, reason = ConditionStatus.UNKNOWN, Reason.TOO_FEW_ROWS
-    return replace(watch, broken=broken, quality_status=status, quality_reason=reason, quality_message=message)
+    return replace(
+        watch,
+        broken=_names(verdict.broken),
+        novel=_names(verdict.novel),
+        quality_status=status,
+        quality_reason=reason,
+        quality_message=message,
+    )
+
+
+def _names(features: Sequence[OddFeature]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(feature.name for feature in features))
+
+
+def _kinds(features: Sequence[OddFeature]) -> str:
+    return ", ".join(dict.fromkeys(f"{feature.name} {feature.words}" for feature in features[:5]))

@@ -310,7 +310,7 @@ def test_that_time_passed_is_no_news() -> None:
     assert not note_news(before, idle).unsaved
     counted = advance(later, now=START + MINUTE, delta=CellCounts.of(((0, 1),)), complete=True)
     assert note_news(before, replace(before, watch=replace(before.watch, windows=counted))).unsaved
-    assert note_news(before, replace(before, watch=replace(before.watch, history=(True,)))).unsaved
+    assert note_news(before, replace(before, watch=replace(before.watch, features=("f",)))).unsaved
 
 
 def test_what_is_said_of_a_deployment_that_never_counted_is_no_news() -> None:

@@ -68,11 +68,36 @@ def test_missing_scrapes_lower_the_coverage() -> None:
     assert window_counts(windows, NINE, START + 12 * SECOND).coverage == pytest.approx(6 / 9)
 
 
-def test_a_gap_between_looks_is_covered_by_the_look_after_it() -> None:
-    windows = advance(fresh(), now=START + 12 * SECOND, delta=rows(30, 0, 0), complete=True)
-    assert window_counts(windows, NINE, START + 12 * SECOND).coverage == 1
-    windows = advance(fresh(), now=START + 12 * SECOND, delta=rows(30, 0, 0), complete=False)
-    assert window_counts(windows, NINE, START + 12 * SECOND).coverage == 0
+def test_a_short_time_between_looks_is_covered_by_the_look_after_it() -> None:
+    """Over the end of a slot, too; a longer one within a slot."""
+    windows = fresh()
+    for time in (2.9, 3.5, 5.9, 7.2, 8.9, 9.1):
+        windows = advance(windows, now=START + time * SECOND, delta=rows(1, 0, 0), complete=True)
+    found = window_counts(windows, NINE, START + 9.1 * SECOND)
+    assert (found.coverage, found.rows) == (1, 5)
+    windows = advance(windows, now=START + 12 * SECOND, delta=rows(1, 0, 0), complete=False)
+    assert window_counts(windows, NINE, START + 12 * SECOND).coverage == pytest.approx(6.1 / 9)
+
+
+def test_what_was_counted_while_nobody_looked_is_a_gap() -> None:
+    """Twelve hours without an operator: nobody knows in which of them the rows came."""
+    windows = Windows.for_baseline(None, model="m", baseline=BASELINE, scales=(HOUR, 24 * HOUR, 168 * HOUR), now=START)
+    now = START
+    while now < START + 200 * HOUR:
+        now += timedelta(minutes=10) if now < START + 180 * HOUR or now >= START + 192 * HOUR else 12 * HOUR
+        windows = advance(windows, now=now, delta=rows(1, 0, 0), complete=True)
+        if now == START + 192 * HOUR:
+            assert window_counts(windows, HOUR, now).coverage == 0
+    hour, day, week = (window_counts(windows, length, now) for length in (HOUR, 24 * HOUR, 168 * HOUR))
+    assert (hour.rows, hour.coverage) == (6, 1.0)
+    # The day before the last whole slot, less the slots [176, 184) and [184, 192) from 180 on: four and eight hours.
+    assert (day.until, day.rows) == (START + 200 * HOUR, 4 * 6 + 8 * 6)
+    assert day.coverage == pytest.approx(12 / 24)
+    # It lies within one slot of the week's, where all of it is known.
+    assert week.coverage == 1
+
+
+HOUR = timedelta(hours=1)
 
 
 @given(st.integers(0, 2**32))
@@ -97,7 +122,8 @@ def test_old_rows_leave_the_window() -> None:
 
 
 def test_a_clock_that_goes_back_stands_still() -> None:
-    windows = advance(fresh(), now=START + 5 * SECOND, delta=rows(1, 0, 0), complete=True)
+    windows = advance(fresh(), now=START + 2.5 * SECOND, delta=rows(1, 0, 0), complete=True)
+    windows = advance(windows, now=START + 3.5 * SECOND, delta=rows(0, 0, 0), complete=True)
     back = advance(windows, now=START + 2 * SECOND, delta=rows(1, 0, 0), complete=True)
     assert back.last == windows.last
     assert window_counts(back, NINE, START, running=True).rows == 2
@@ -134,7 +160,7 @@ def test_broken_features_are_remembered_as_long_as_a_window_reaches_back() -> No
     assert mark_broken(windows, [], now=START + 60 * SECOND).broken == ()
 
 
-moves = st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 9), st.booleans()), min_size=1, max_size=40)
+moves = st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 9), st.booleans()), min_size=1, max_size=40)
 
 
 @given(moves)

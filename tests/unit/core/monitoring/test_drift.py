@@ -11,20 +11,15 @@ from scipy import stats
 
 from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.cells import CellCounts
+from kingmaker.core.counts.findings import Severity
 from kingmaker.core.counts.windows import Windows, advance, mark_broken
-from kingmaker.core.monitoring.drift import (
-    ATTRIBUTION,
-    DriftPolicy,
-    DriftVerdict,
-    Severity,
-    _attributed,
-    judge_drift,
-    persisted,
-)
+from kingmaker.core.monitoring.drift import DriftPolicy, DriftVerdict, judge_drift
+from kingmaker.core.monitoring.panel import ATTRIBUTION, attributed
 from support.references import LENGTH, START, Floats, a_baseline, a_categorical_feature, a_full_window, count_rows
 
 FEATURES, REFERENCE_ROWS, ROWS = 24, 455, 1500
-POLICY = DriftPolicy(windows=(LENGTH,))
+# Windows of seconds for half a year would be tested so often that 455 rows could show nothing.
+POLICY = DriftPolicy(windows=(LENGTH,), season=None, false_alarm_interval=timedelta(days=1))
 
 
 class World:
@@ -48,22 +43,24 @@ def judge(baseline: Baseline, rows: Floats, policy: DriftPolicy = POLICY) -> Dri
 
 def test_no_false_alarm_in_two_hundred_windows_without_drift() -> None:
     world = World(1)
-    # A budget of one alarm a day is thousands of times looser than the default.
-    policy = replace(POLICY, false_alarm_interval=timedelta(days=1))
-    states = [judge(a_baseline(world.draw(REFERENCE_ROWS)), world.draw(2000), policy).state for _ in range(200)]
+    states = [judge(a_baseline(world.draw(REFERENCE_ROWS)), world.draw(2000)).state for _ in range(200)]
     assert set(states) == {Severity.NONE}
 
 
 def test_a_shift_of_one_deviation_in_a_third_of_the_features_is_always_found() -> None:
     world = World(2)
+    moved, wrongly = {f"f{j}" for j in range(0, FEATURES, 3)}, 0
     for _ in range(20):
         reference = world.draw(REFERENCE_ROWS)
         rows = world.draw(ROWS)
         rows[:, ::3] += reference[:, ::3].std(axis=0)
         verdict = judge(a_baseline(reference), rows)
         assert verdict.state.rank >= Severity.DRIFT.rank
-        assert {f.name for f in verdict.features} == {f"f{j}" for j in range(0, FEATURES, 3)}
-        assert all("shifted up" in f.direction for f in verdict.features if int(f.name[1:]) % 4)
+        named = {f.name for f in verdict.features}
+        assert named >= moved
+        wrongly += len(named - moved)
+        assert all("shifted up" in f.direction for f in verdict.features if f.name in moved and int(f.name[1:]) % 4)
+    assert wrongly <= ATTRIBUTION * 20 * len(moved)
 
 
 def test_severity_grows_with_the_shift_and_not_with_the_rows() -> None:
@@ -90,10 +87,11 @@ def test_the_verdict_tells_what_moved_and_how() -> None:
     (moved,) = verdict.features
     assert (moved.name, moved.window, moved.severity) == ("f5", LENGTH, Severity.SEVERE)
     assert moved.direction.startswith("shifted up")
-    assert moved.p_value <= moved.level < 1e-6
-    assert moved.psi == moved.test.debiased_psi > 0.25
+    assert moved.p_value < 1e-6
+    assert moved.psi > 0.25
+    assert moved.shift == pytest.approx(2, abs=0.3)
     assert verdict.message.startswith(
-        "1500 rows of 21s compared with the baseline: Severe, 1 of 24 features moved: f5 "
+        "1500 rows of 21s compared with the baseline: Severe, 1 of 24 features moved: f5 shifted up"
     )
 
 
@@ -133,12 +131,15 @@ def test_categories_drift_too() -> None:
     ids=["few rows", "missing scrapes", "young"],
 )
 def test_thin_data_is_unknown_and_never_healthy(rows: int, complete: bool, age: timedelta, why: str) -> None:
-    world = World(7)
+    world, counted = World(7), False
     baseline = a_baseline(world.draw(REFERENCE_ROWS))
     windows = Windows.for_baseline(None, model="m", baseline=baseline, scales=(LENGTH,), now=START)
-    windows = advance(windows, now=START + age, delta=count_rows(baseline, world.draw(rows)), complete=complete)
-    now = START + age + LENGTH / 3
-    windows = advance(windows, now=now, delta=CellCounts.empty(baseline), complete=complete)
+    now = START
+    while now < START + age + LENGTH / 3:
+        delta = CellCounts.empty(baseline) if counted or now < START + age else count_rows(baseline, world.draw(rows))
+        counted = counted or not delta.is_empty
+        windows = advance(windows, now=now, delta=delta, complete=complete)
+        now += timedelta(seconds=1)
     verdict = judge_drift(baseline, windows, POLICY, now=now)
     assert (verdict.state, verdict.features, verdict.until) == (Severity.UNKNOWN, (), None)
     assert why in verdict.message
@@ -147,14 +148,13 @@ def test_thin_data_is_unknown_and_never_healthy(rows: int, complete: bool, age: 
 def test_a_short_window_speaks_before_a_long_one_is_full() -> None:
     world = World(8)
     baseline, day = a_baseline(world.draw(REFERENCE_ROWS)), timedelta(days=1)
-    windows = Windows.for_baseline(None, model="m", baseline=baseline, scales=(LENGTH, day), now=START)
-    windows = advance(windows, now=START + 2 * LENGTH, delta=count_rows(baseline, world.draw(ROWS) + 2), complete=True)
-    now = START + 2 * LENGTH + LENGTH / 3
-    windows = advance(windows, now=now, delta=CellCounts.empty(baseline), complete=True)
+    windows, now = a_full_window(baseline, count_rows(baseline, world.draw(ROWS) + 2))
+    windows = Windows.for_baseline(windows, model="sha256:m", baseline=baseline, scales=(LENGTH, day), now=now)
     policy = replace(POLICY, windows=(LENGTH, day, 7 * day))
     verdict = judge_drift(baseline, windows, policy, now=now)
     assert (verdict.state, verdict.window) == (Severity.SEVERE, LENGTH)
-    assert "not judged yet: 168h: not counted yet; 24h: counting began after" in verdict.message
+    assert "not judged yet: 24h: counting began after" in verdict.message
+    assert verdict.message.endswith("168h: not counted yet")
 
 
 def test_a_feature_that_moved_in_two_windows_is_named_once_by_the_worse() -> None:
@@ -162,9 +162,9 @@ def test_a_feature_that_moved_in_two_windows_is_named_once_by_the_worse() -> Non
     baseline, longer = a_baseline(random.normal(size=(5000, 2))), 10 * LENGTH
     scales = (LENGTH, longer)
     windows, now = a_full_window(baseline, count_rows(baseline, random.normal(size=(4000, 2)) + 0.3), lengths=scales)
-    for _ in range(40):
-        now += LENGTH / 3
-        windows = advance(windows, now=now, delta=count_rows(baseline, random.normal(size=(500, 2)) + 1), complete=True)
+    for _ in range(200):
+        now += LENGTH / 15
+        windows = advance(windows, now=now, delta=count_rows(baseline, random.normal(size=(100, 2)) + 1), complete=True)
     verdict = judge_drift(baseline, windows, replace(POLICY, windows=scales), now=now)
     assert [f.severity for f in verdict.features] == [Severity.SEVERE, Severity.SEVERE]
     assert {f.name for f in verdict.features} == {"f0", "f1"}
@@ -181,14 +181,16 @@ def test_broken_features_are_left_out_while_a_window_holds_their_rows() -> None:
     assert verdict.message.endswith("left out as broken: f3")
 
 
-def test_bursty_traffic_is_forgiven_once_its_overdispersion_is_known() -> None:
+def test_bursty_traffic_is_forgiven_where_requests_have_many_rows() -> None:
     random = np.random.default_rng(11)
     baseline = a_baseline(random.normal(size=(5000, 1)))
     # Each row arrives five times: a fifth of the information that its count suggests.
-    rows = np.repeat(random.normal(size=(120, 1)), 5, axis=0) + 0.45
+    rows = np.repeat(random.normal(size=(120, 1)), 5, axis=0) + 0.35
     policy = replace(POLICY, false_alarm_interval=timedelta(hours=10), tolerance=0.01)
-    assert judge(baseline, rows, policy).state is not Severity.NONE
-    assert judge(baseline, rows, replace(policy, overdispersion={"f0": 5.0})).state is Severity.NONE
+    windows, now = a_full_window(baseline, count_rows(baseline, rows))
+    assert judge_drift(baseline, windows, policy, now=now).state.rank > Severity.NONE.rank
+    forgiven = judge_drift(baseline, windows, policy, now=now, rows_per_request=5)
+    assert forgiven.state.rank <= Severity.NONE.rank
 
 
 def test_a_tolerance_above_the_severe_one_lifts_it() -> None:
@@ -199,33 +201,39 @@ def test_a_tolerance_above_the_severe_one_lifts_it() -> None:
 
 def test_lengths_are_said_as_the_api_writes_them() -> None:
     random = np.random.default_rng(12)
-    baseline = a_baseline(random.normal(size=(500, 1)))
+    baseline = a_baseline(random.normal(size=(5000, 1)))
     for length, words in ((timedelta(minutes=10), "10m"), (timedelta(days=2), "48h"), (LENGTH, "21s")):
-        windows, now = a_full_window(baseline, count_rows(baseline, random.normal(size=(300, 1))), lengths=(length,))
+        windows, now = a_full_window(baseline, count_rows(baseline, random.normal(size=(3000, 1))), lengths=(length,))
         verdict = judge_drift(baseline, windows, replace(POLICY, windows=(length,)), now=now)
-        assert f"300 rows of {words} compared" in verdict.message
+        assert f"3000 rows of {words} compared" in verdict.message
 
 
-@pytest.mark.parametrize(
-    ("history", "expected"),
-    [
-        ([], False),
-        ([True], False),
-        ([True, True], True),
-        ([True, False, True], True),
-        ([True, True, False, False], False),
-    ],
-)
-def test_two_of_three_evaluations_persist(history: list[bool], expected: bool) -> None:
-    assert persisted(history, of=3, needed=2) is expected
-    assert persisted(history, of=0, needed=1) is False
+@pytest.mark.parametrize(("rows", "visible"), [(30, "only shifts of 1.2"), (200, "only shifts of 0.6")])
+def test_a_baseline_that_could_not_show_a_severe_shift_says_so_and_never_none(rows: int, visible: str) -> None:
+    random = np.random.default_rng(13)
+    baseline = a_baseline(random.normal(size=(rows, 5)))
+    verdict = judge(baseline, random.normal(size=(20_000, 5)), replace(POLICY, false_alarm_interval=timedelta(days=7)))
+    assert verdict.state is Severity.UNKNOWN
+    assert visible in verdict.message
+    assert "standard deviations and more would be seen" in verdict.message
+
+
+def test_what_matters_to_the_model_is_named_first() -> None:
+    random = np.random.default_rng(14)
+    sample = a_baseline(random.normal(size=(5000, 3)))
+    features = tuple(replace(f, importance=i) for f, i in zip(sample.features, (0.1, 0.8, 0.1), strict=True))
+    baseline = replace(sample, features=features)
+    verdict = judge(baseline, random.normal(size=(5000, 3)) + np.array([1.5, 1.0, 0.0]))
+    assert [(f.name, f.importance) for f in verdict.features] == [("f1", 0.8), ("f0", 0.1)]
 
 
 @given(st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.05, 1.0]), min_size=1, max_size=30))
 def test_features_are_attributed_as_scipy_controls_false_discoveries(p_values: list[float]) -> None:
-    named = {str(n): p for n, p in enumerate(p_values)}
     adjusted = stats.false_discovery_control(p_values, method="bh")
     # Where both differ by rounding alone, either is right.
-    doubtful = {str(n) for n, p in enumerate(adjusted) if abs(p - ATTRIBUTION) < 1e-12}
-    expected = {str(n) for n, p in enumerate(adjusted) if p <= ATTRIBUTION}
-    assert set(_attributed(named)) - doubtful == expected - doubtful
+    doubtful = {n for n, p in enumerate(adjusted) if abs(p - ATTRIBUTION) < 1e-12}
+    expected = {n for n, p in enumerate(adjusted) if p <= ATTRIBUTION}
+    # The alarm that came before says that some column moved: the likeliest is named at least.
+    expected = expected or {n for n, p in enumerate(p_values) if p == min(p_values)}
+    judged = np.ones(len(p_values), dtype=bool)
+    assert set(attributed(np.array(p_values), judged)) - doubtful == expected - doubtful

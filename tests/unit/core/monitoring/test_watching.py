@@ -62,7 +62,7 @@ class Onlooker:
         return self.watch
 
     def _observed(self) -> Observed:
-        drift = {"windows": ["9s"], "minRows": 50}
+        drift = {"windows": ["9s"], "minRows": 50, "season": "None", "falseAlarmInterval": "1d"}
         body = {"kind": "ModelDeployment", "metadata": {"name": "churn"}, "spec": a_spec(monitoring={"drift": drift})}
         champion = self.state.champion.name if self.state.champion else "a"
         profiles = (
@@ -77,6 +77,10 @@ class Onlooker:
             profiles=tuple(profiles),
             baselines=self.baselines,
         )
+
+
+def history(watch: DataMonitor) -> tuple[bool, ...]:
+    return next((evidence.history for evidence in watch.evidence), ())
 
 
 def test_without_a_champion_nothing_is_watched() -> None:
@@ -101,7 +105,7 @@ def test_a_baseline_that_no_pod_gave_yet_is_waited_for() -> None:
 def test_before_a_window_is_full_nothing_is_said() -> None:
     watch = Onlooker().look_for(5)
     assert (watch.state, watch.drift_reason) == (DriftState.UNKNOWN, Reason.TOO_FEW_ROWS)
-    assert (watch.quality_status, watch.history) == (ConditionStatus.UNKNOWN, ())
+    assert (watch.quality_status, history(watch)) == (ConditionStatus.UNKNOWN, ())
 
 
 def test_sound_data_is_neither_drift_nor_broken() -> None:
@@ -109,8 +113,8 @@ def test_sound_data_is_neither_drift_nor_broken() -> None:
     assert (watch.state, watch.drift_reason) == (DriftState.NONE, Reason.NO_DRIFT)
     assert (watch.quality_status, watch.quality_reason) == (ConditionStatus.FALSE, Reason.DATA_QUALITY_GOOD)
     assert watch.features == watch.broken == ()
-    assert watch.history
-    assert not any(watch.history)
+    assert history(watch)
+    assert not any(history(watch))
 
 
 def test_a_shift_is_drift_of_named_features_since_it_was_seen() -> None:
@@ -124,7 +128,7 @@ def test_a_shift_is_drift_of_named_features_since_it_was_seen() -> None:
     assert watch.window == "9s"
     assert watch.since is not None
     assert began < watch.since < onlooker.now
-    assert watch.history[-1] is True
+    assert history(watch)[-1] is True
     assert onlooker.look_for(3, shift=1.5).since == watch.since, "it did not begin anew"
 
 
@@ -138,8 +142,11 @@ def test_a_broken_unit_is_named_and_is_no_drift_to_train_for() -> None:
     watch = onlooker.watch
     assert (watch.quality_status, watch.quality_reason) == (ConditionStatus.TRUE, Reason.DATA_QUALITY_ABOVE_MAXIMUM)
     assert watch.broken == ("f1",)
-    assert watch.quality_message == "f1 above: check what sends the data; retraining waits"
-    assert not any(watch.history)
+    assert (
+        watch.quality_message
+        == "f1 above the reference's range: ask who sends them what changed; retraining waits until it is mended"
+    )
+    assert not any(history(watch))
 
 
 def test_pods_that_do_not_answer_leave_a_hole_in_what_is_known() -> None:
@@ -165,7 +172,7 @@ def test_a_new_champion_is_watched_afresh() -> None:
     assert onlooker.watch.state is DriftState.DRIFT
     onlooker.state = State(champion=Champion("c", digest("c"), onlooker.now))
     watch = onlooker.look(cells(some_rows()))
-    assert (watch.state, watch.features, watch.history) == (DriftState.UNKNOWN, (), ())
+    assert (watch.state, watch.features, history(watch)) == (DriftState.UNKNOWN, (), ())
     assert watch.drift_reason is Reason.TOO_FEW_ROWS
 
 

@@ -2,17 +2,25 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from kingmaker.api import DriftState, Model
 from kingmaker.api.retraining import MOST_RUNS
 from kingmaker.core.counts.data_monitor import DataMonitor
+from kingmaker.core.counts.findings import Evidence
 from kingmaker.core.retraining.result import InvalidResultError, parse_result
+from support.references import START
 from support.world import World, a_model, a_spec, digest
 
-DRIFT = DataMonitor(history=(True, True), state=DriftState.DRIFT, features=("age", "income"), window="1h")
-QUIET = DataMonitor(history=(False, False), state=DriftState.NONE)
+
+def seen(*drifted: bool) -> tuple[Evidence, ...]:
+    return (Evidence(timedelta(hours=1), START, drifted),)
+
+
+DRIFT = DataMonitor(evidence=seen(True, True), state=DriftState.DRIFT, features=("age", "income"), window="1h")
+QUIET = DataMonitor(evidence=seen(False, False), state=DriftState.NONE)
 RETRAINING = {
     "output": {"uriPrefix": "file:///out"},
     "template": {"image": "trainer", "command": ["train"]},
@@ -72,7 +80,7 @@ def test_persistent_drift_starts_exactly_one_job() -> None:
 
 def test_drift_seen_once_starts_nothing() -> None:
     world = a_world()
-    world.watch = replace(DRIFT, history=(False, True))
+    world.watch = replace(DRIFT, evidence=seen(False, True))
     assert world.settle().actions == ["Deploy"]
 
 
