@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Final
 
 from kingmaker.api import LatencyGuardrail, Verdict
 from kingmaker.core.contest.case import Case
 from kingmaker.core.contest.checks import Check, VerdictPolicy
 from kingmaker.core.contest.dispersion import Spread, dispersion, exposed_share
+from kingmaker.core.contest.entities import Counts, Read, entity_log_e
 from kingmaker.core.contest.evidence import NO_ARM, latency_edge
 from kingmaker.core.contest.stretches import Stretch, live
+from kingmaker.core.counts.buckets import FAILURES, Buckets
 from kingmaker.core.counts.process import LATENCY_EDGES
 from kingmaker.core.statistics.sequential import (
     Split,
@@ -20,6 +23,7 @@ from kingmaker.core.statistics.sequential import (
     log_mean_exp,
     rate_upper_bound,
 )
+from kingmaker.core.statistics.units import log_e_units_harm
 
 _DOUBTFUL: Final = math.log(20)
 """Evidence against a share of the requests from which on failures are compared without it."""
@@ -41,12 +45,13 @@ def errors_check(name: str, case: Case, policy: VerdictPolicy) -> Check | None:
     if policy.guardrails.errors is None:
         return None
     stretches, arms = case.stretches, live(case.stretches)
-    by_rate = any(map(_by_rate, arms))
+    by_rate = any(s.request_log_e >= _DOUBTFUL for s in arms)
     ratio = _WITHOUT_SHARES if by_rate else 1.0
     shares = [_share(s) for s in arms]
     counts = [(s.champion.errors, s.challenger.errors) for s in arms]
     squares = [(s.champion_bursts.errors, s.challenger_bursts.errors) for s in arms]
-    log_e = _log_e_of_events(arms, counts, squares, shares, ratio) + _copy_failures(stretches, policy)
+    log_e = _log_e_of_events(arms, counts, squares, shares, ratio)
+    log_e = min(log_e, _log_e_by_entity(arms, _failed, ratio)) + _copy_failures(stretches, policy)
     failed = sum(s.challenger.errors for s in arms) + sum(s.shadow.failures for s in stretches)
     n = sum(s.challenger.requests for s in arms) + sum(s.compared_requests + s.shadow.failures for s in stretches)
     theirs = sum(s.champion.requests for s in arms)
@@ -85,18 +90,36 @@ def _log_e_of_events(
     return log_e_harm(splits, ratio=ratio, together=phi)
 
 
-def _by_rate(stretch: Stretch) -> bool:
-    """Whether arms are compared by their rates: shares are in doubt, or entities were drawn and not requests."""
-    return stretch.entities is not None or stretch.request_log_e >= _DOUBTFUL
+def _log_e_by_entity(arms: Sequence[Stretch], read: Read, ratio: float) -> float:
+    """Weigh the same events by entity; infinite where requests are drawn one by one.
+
+    Harm must show in both ways then. Events may hit pods, many at a time, and say nothing by entity; and entities may
+    differ, in how large their requests are, say, so that events say nothing by request.
+    """
+    entities = [s.entities for s in arms if s.entities]
+    if not entities:
+        return math.inf
+    return entity_log_e(entities, "requests", read, read, partial(log_e_units_harm, ratio=ratio))
+
+
+def _failed(buckets: Buckets) -> tuple[Counts, Counts]:
+    return buckets.requests, buckets.of(FAILURES)
+
+
+@lru_cache
+def _slower_than(cell: int) -> Read:
+    return lambda buckets: (buckets.requests, buckets.slower_than(cell))
 
 
 def _share(stretch: Stretch) -> float:
-    """Give the challenger's part of the requests: as designed, or as it came where that is not to be trusted."""
-    if not _by_rate(stretch):
-        return stretch.run.share
+    """Give the challenger's part of the requests: as designed, or as it came where that is not to be trusted, or where
+    a large entity may be in either arm."""
     total = stretch.challenger.requests + stretch.champion.requests
     # One request more for each: an arm without any has not had a chance of 0.
-    return max(stretch.run.share, (stretch.challenger.requests + 1) / (total + 2))
+    came = (stretch.challenger.requests + 1) / (total + 2)
+    if stretch.entities:
+        return came
+    return stretch.run.share if stretch.request_log_e < _DOUBTFUL else max(stretch.run.share, came)
 
 
 def _copy_failures(stretches: Sequence[Stretch], policy: VerdictPolicy) -> float:
@@ -141,6 +164,7 @@ def latency_check(name: str, case: Case, policy: VerdictPolicy) -> Check | None:
         place = LATENCY_EDGES.index(edge)
         squares = [(s.champion_bursts.slower_than(place), s.challenger_bursts.slower_than(place)) for s in arms]
         log_e = _log_e_of_events(arms, slow, squares, [_share(s) for s in arms], tolerance)
+        log_e = min(log_e, _log_e_by_entity(arms, _slower_than(place), tolerance))
         rates = (rate_of(sum(mine for _, mine in slow), n), rate_of(sum(champion for champion, _ in slow), theirs))
         found.append((log_e, f"{rule}; p{100 * quantile:g}: over {edge:g} s", rates))
     if not found or not arms:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from kingmaker.core.contest.measures import ByClass, ByError, MeanMeasure, Preci
 from kingmaker.core.counts.buckets import (
     BUCKETS,
     EIGHTHS,
+    FAILURES,
     LABELLED,
     BucketClass,
     Buckets,
@@ -33,6 +35,15 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SUPERIOR = VerdictPolicy(goal=Goal.SUPERIOR, by_entity=True)
 
 
+class Answered(NamedTuple):
+    """Of each request whether an arm answered it, whether it got a label, whether it was wrong, and slow."""
+
+    mine: np.ndarray
+    given: np.ndarray
+    wrong: np.ndarray
+    slow: np.ndarray
+
+
 @dataclass
 class World:
     """A champion and a challenger with a pod each, and entities of which each has error rates under either."""
@@ -46,6 +57,10 @@ class World:
     """Percent of the places that the router really gives to the challenger; None: as designed."""
     labels: tuple[float, float] = (1.0, 1.0)
     with_buckets: bool = True
+    failing: tuple[float, float] = (0.0, 0.0)
+    """Mean rates at which requests fail; entities differ as they do in wrong answers."""
+    slow: tuple[float, float] = (0.0, 0.0)
+    """The same of requests that take two seconds, not five milliseconds."""
     ledger: Ledger = Ledger()
     arms: dict[str, Arm] = field(default_factory=lambda: {A: Arm(), B: Arm()})
     buckets: dict[str, Buckets] = field(default_factory=lambda: {A: Buckets(), B: Buckets()})
@@ -57,6 +72,10 @@ class World:
         spread = (1 - self.correlation) / self.correlation
         chosen = np.where(self.is_challenger, self.rates[1], self.rates[0])
         self.wrong_rates = self.random.beta(chosen * spread, (1 - chosen) * spread)
+        self.failing_rates, self.slow_rates = (
+            self.random.beta(np.maximum(mean * spread, 1e-9), (1 - mean) * spread)
+            for mean in (np.where(self.is_challenger, *rates[::-1]) for rates in (self.failing, self.slow))
+        )
 
     @property
     def contest(self) -> Contest:
@@ -65,20 +84,32 @@ class World:
 
     def answer(self, requests: int) -> None:
         who = self.random.choice(len(self.sizes), requests, p=self.sizes / self.sizes.sum())
-        wrong = self.random.random(requests) < self.wrong_rates[who]
+        wrong, failed, slow = (
+            self.random.random(requests) < rates[who]
+            for rates in (self.wrong_rates, self.failing_rates, self.slow_rates)
+        )
         for digest, mask, labels in ((A, ~self.is_challenger, self.labels[0]), (B, self.is_challenger, self.labels[1])):
-            mine = mask[who]
+            mine = mask[who] & ~failed
+            self._fail(digest, self.bucket[who], mask[who] & failed)
             given = mine & (self.random.random(requests) < labels)
-            self._count(digest, self.bucket[who], mine, given, wrong)
+            self._count(digest, self.bucket[who], Answered(mine, given, wrong, slow))
 
-    def _count(self, digest: str, bucket: np.ndarray, mine: np.ndarray, given: np.ndarray, wrong: np.ndarray) -> None:
+    def _fail(self, digest: str, bucket: np.ndarray, failed: np.ndarray) -> None:
+        self.arms[digest] += Arm(errors=int(failed.sum()))
+        counts = {FAILURES: np.bincount(bucket[failed], minlength=BUCKETS)}
+        self.buckets[digest] = bounded(counts) + self.buckets[digest]
+
+    def _count(self, digest: str, bucket: np.ndarray, answered: Answered) -> None:
+        mine, given, wrong, slow = answered
         n, labelled, bad = int(mine.sum()), int(given.sum()), int((given & wrong).sum())
-        latency = tuple(n if cell == 3 else 0 for cell in range(22))
+        late = int((mine & slow).sum())
+        latency = tuple({3: n - late, 18: late}.get(cell, 0) for cell in range(22))
         classes = {ClassCell("", "no", "yes", True): bad, ClassCell("", "yes", "yes", False): labelled - bad}
         judged = (labelled - bad, *([0] * 7), bad)
         self.arms[digest] += Arm(n, 0, labelled - bad, bad, n, latency, judged, classes)
         counts = {
-            latency_name(3): np.bincount(bucket[mine], minlength=BUCKETS),
+            latency_name(3): np.bincount(bucket[mine & ~slow], minlength=BUCKETS),
+            latency_name(18): np.bincount(bucket[mine & slow], minlength=BUCKETS),
             LABELLED: np.bincount(bucket[given], minlength=BUCKETS),
             EIGHTHS: 8 * np.bincount(bucket[given & wrong], minlength=BUCKETS),
             class_name(BucketClass("no", "yes", wrong=True)): np.bincount(bucket[given & wrong], minlength=BUCKETS),
@@ -192,6 +223,23 @@ def test_a_bound_beside_the_champion_is_weighed_by_entity() -> None:
 
     assert verdict(0.2) is Verdict.PASS
     assert verdict(0.1) is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("sizes", [np.ones(200), ZIPF])
+def test_tenants_that_fail_or_are_slow_each_in_their_way_roll_nothing_back(sizes: np.ndarray) -> None:
+    kinds = [{"failing": (0.05, 0.05)}, {"slow": (0.05, 0.05)}]
+    ends = [World(seed, sizes, correlation=0.3, **kind).end(15, 600)[0] for seed in range(30, 50) for kind in kinds]
+    assert sum(end.verdict is Verdict.FAIL for end in ends) <= 1
+
+
+def test_a_challenger_that_fails_its_requests_is_rolled_back() -> None:
+    judgement, _ = World(51, many(), correlation=0.05, failing=(0.01, 0.2), weight=5).end(30, 1000)
+    assert {g.check.name for g in judgement.guardrails if g.failed} == {"errors"}
+
+
+def test_a_challenger_that_is_slow_is_rolled_back() -> None:
+    judgement, _ = World(52, many(), correlation=0.05, slow=(0.002, 0.2)).end(30, 1000)
+    assert {g.check.name for g in judgement.guardrails if g.failed} == {"latency"}
 
 
 def test_servers_of_before_count_no_buckets_and_their_requests_are_no_units() -> None:
