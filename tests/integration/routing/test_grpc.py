@@ -15,8 +15,10 @@ import aiohttp
 import grpc
 import pytest
 
+from kingmaker.adapters.exposition import ExpositionReader
 from kingmaker.core.plan import RoutePlan
 from kingmaker.routing.ads import AdsServer
+from support.buckets import bucket_of
 from support.grpcclient import INFER, Called, a_message, call
 from support.onnx_models import adding
 from support.routers import NAMESPACE, Router, a_route, ads_server, eventually, routing, set_routes
@@ -143,6 +145,25 @@ async def test_affinity_does_not_depend_on_the_protocol(world: World) -> None:
     by_grpc = await asyncio.to_thread(world.models, entities)
     assert by_grpc == [await world.post(entity) for entity in entities]
     assert set(by_grpc) == {"churn-1", "churn-2"}
+
+
+async def test_servers_count_an_entity_in_its_bucket_whatever_the_protocol(world: World) -> None:
+    weights = {"churn-1": 50, "churn-2": 50}
+    await world.apply(a_route(weights, world.endpoints(), decision=7, affinity_header="x-entity-id", draw=5))
+    entities = [{"x-entity-id": f"entity {number}", "kingmaker-bucket": "3"} for number in range(10)]
+    await asyncio.to_thread(world.models, entities)
+    for entity in entities:
+        await world.post(entity)
+    wanted = Counter(bucket_of("churn/5", entity["x-entity-id"]) for entity in entities for _ in range(2))
+    found: dict[str, Counter[int]] = {"churn-1": Counter(), "churn-2": Counter()}
+    for pod in world.pods.values():
+        read = ExpositionReader().read("uid", pod.manage("/profile").body, {})
+        for buckets in read.counts.buckets.values():
+            found[pod.version].update(dict(enumerate(buckets[7].requests.tolist())))
+    assert +(found["churn-1"] + found["churn-2"]) == wanted
+    # The challenger has the first half of each hundred.
+    assert all(bucket % 100 < 50 for bucket in +found["churn-2"])
+    assert all(bucket % 100 >= 50 for bucket in +found["churn-1"])
 
 
 @pytest.mark.parametrize("host", ["churn", "CHURN.team", "churn.team.svc.cluster.local:8081"])
