@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -25,9 +26,12 @@ from kingmaker.core.counts.looks import Totals
 from kingmaker.core.counts.process import LATENCY_EDGES
 from kingmaker.core.counts.samples import MOST, Dropped, parse_labels
 
-_SAMPLE: Final = re.compile(
-    rb'kingmaker_profile_bucket_([a-z]{1,20})_total\{((?:[a-z_]{1,20}="(?:[^"\\]|\\.){0,300}",?){2,9})\} ([0-9]{1,16})'
+_KEY: Final = re.compile(
+    rb'kingmaker_profile_bucket_([a-z]{1,20})_total\{((?:[a-z_]{1,20}="(?:[^"\\]|\\.){0,300}",?){2,9})\}'
 )
+_DIGITS: Final = 16
+_KEYS: Final = 32_768
+"""Keys whose meaning is remembered: those of some contests."""
 _DECISION: Final = re.compile(r"[0-9]{1,9}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{16}")
 _ERROR: Final = re.compile(r"0|nan|k-?[0-9]{1,3}")
@@ -40,6 +44,19 @@ _MOST_VECTORS: Final = 10_000
 _LONGEST: Final = 64
 
 
+class _Kind(NamedTuple):
+    """What is counted by bucket: of which model, under which decision, by the name that `Buckets` has for it."""
+
+    model: str
+    decision: int
+    name: str
+
+
+class _Cell(NamedTuple):
+    kind: _Kind
+    bucket: int
+
+
 def read_buckets(lines: Iterable[bytes], *, own: str) -> tuple[Totals, Counter[Dropped]]:
     """Sum up samples by model, decision and bucket.
 
@@ -50,38 +67,48 @@ def read_buckets(lines: Iterable[bytes], *, own: str) -> tuple[Totals, Counter[D
     Returns:
         The counts, and how many samples were dropped for which reason.
     """
-    found: dict[tuple[str, int, str], CellVector] = {}
+    found: dict[_Kind, CellVector] = {}
     dropped: Counter[Dropped] = Counter()
     for line in lines:
-        match = _SAMPLE.fullmatch(line)
-        if match is None:
-            dropped[Dropped.LABEL] += 1
+        key, _, value = line.rpartition(b" ")
+        cell = _cell(key, own)
+        if cell is None:
             continue
-        family, text, value = match.groups()
-        labels = parse_labels(text.decode(errors="replace"))
-        if labels.get("decision") in _UNNUMBERED or labels.get("digest") == "":
+        count = int(value) if value.isdigit() and len(value) <= _DIGITS else MOST + 1
+        if isinstance(cell, Dropped) or count > MOST:
+            dropped[cell if isinstance(cell, Dropped) else Dropped.VALUE] += 1
             continue
-        name = _name(family.decode(), labels)
-        place = _place(labels, own)
-        if name is None or place is None:
-            dropped[Dropped.LABEL if name else Dropped.FAMILY] += 1
-            continue
-        model, decision, bucket = place
-        vector = found.get((model, decision, name))
-        if (count := int(value)) > MOST or (vector is None and len(found) == _MOST_VECTORS):
-            dropped[Dropped.VALUE if count > MOST else Dropped.LIMIT] += 1
-            continue
+        vector = found.get(cell.kind)
         if vector is None:
-            vector = found[model, decision, name] = np.zeros(BUCKETS, dtype=np.int64)
-        vector[bucket] += count
+            if len(found) == _MOST_VECTORS:
+                dropped[Dropped.LIMIT] += 1
+                continue
+            vector = found[cell.kind] = np.zeros(BUCKETS, dtype=np.int64)
+        vector[cell.bucket] += count
     return _assemble(found), dropped
 
 
-def _assemble(found: dict[tuple[str, int, str], CellVector]) -> Totals:
+def _assemble(found: Mapping[_Kind, CellVector]) -> Totals:
     vectors: dict[str, dict[int, dict[str, CellVector]]] = {}
     for (model, decision, name), vector in found.items():
         vectors.setdefault(model, {}).setdefault(decision, {})[name] = vector
     return {m: {d: bounded(kinds) for d, kinds in by_decision.items()} for m, by_decision in vectors.items()}
+
+
+@lru_cache(maxsize=_KEYS)
+def _cell(key: bytes, own: str) -> _Cell | Dropped | None:
+    """Say what a sample counts; None for what is known and not needed."""
+    match = _KEY.fullmatch(key)
+    if match is None:
+        return Dropped.LABEL
+    labels = parse_labels(match[2].decode(errors="replace"))
+    if labels.get("decision") in _UNNUMBERED or labels.get("digest") == "":
+        return None
+    name, place = _name(match[1].decode(), labels), _place(labels, own)
+    if name is None or place is None:
+        return Dropped.LABEL if name else Dropped.FAMILY
+    model, decision, bucket = place
+    return _Cell(_Kind(model, decision, name), bucket)
 
 
 def _name(family: str, labels: dict[str, str]) -> str | None:

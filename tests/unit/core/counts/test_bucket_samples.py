@@ -41,7 +41,7 @@ def test_what_a_server_writes() -> None:
         (b'bucket_latency_total{decision="7",bucket="-1",le="0.1"} 1', Dropped.LABEL),
         (b'bucket_latency_total{decision="x",bucket="1",le="0.1"} 1', Dropped.LABEL),
         (b'bucket_latency_total{decision="7",bucket="1",le="0.123"} 1', Dropped.FAMILY),
-        (b'bucket_latency_total{decision="7",bucket="1",le="0.1"} 1.5', Dropped.LABEL),
+        (b'bucket_latency_total{decision="7",bucket="1",le="0.1"} 1.5', Dropped.VALUE),
         (b'bucket_latency_total{decision="7",bucket="1",le="0.1"} 9999999999999999', Dropped.VALUE),
         (b'bucket_feedback_total{model="m",digest="x",decision="7",bucket="1",count="requests"} 1', Dropped.LABEL),
         (b'bucket_moods_total{decision="7",bucket="1"} 1', Dropped.FAMILY),
