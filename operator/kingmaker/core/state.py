@@ -121,7 +121,8 @@ class Run:
 class State:
     """Everything that was decided and still matters. `sequence` numbers the decision that led here; 0 means none.
 
-    `draw` numbers the decision since which entities fall to variants as they do, where there is affinity.
+    `affinity` is the header by whose value requests belonged together when the traffic was decided; `draw` numbers the
+    decision since which entities fall to variants as they do.
     """
 
     sequence: int = 0
@@ -132,6 +133,7 @@ class State:
     contests: tuple[Contest, ...] = ()
     traffic: tuple[Share, ...] = ()
     traffic_sequence: int = 0
+    affinity: str = ""
     draw: int = 0
     judged: tuple[Judged, ...] = ()
     runs: tuple[Run, ...] = ()

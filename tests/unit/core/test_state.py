@@ -46,6 +46,7 @@ def the_largest_state() -> State:
         contests=(staged, *[fixed] * FIXED),
         traffic=(Share(long("m"), 50, 100),) * (FIXED + 2),
         traffic_sequence=999_999_999,
+        affinity="x" * 128,
         draw=999_999_999,
         judged=(Judged(long("m"), digest("c"), "DisagreementAboveMaximum"),) * REJECTED_LIMIT,
         runs=(run,) * (MOST_RUNS - 1) + (opened,),

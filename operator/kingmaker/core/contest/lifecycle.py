@@ -41,6 +41,8 @@ def resplit(assessed: ContestAssessment) -> Record | None:
     """Follow a split that people changed in the spec while the contest runs under another one."""
     state = assessed.state
     for contest in state.contests:
+        if state.affinity != assessed.policy.affinity:
+            return _split_changed(state, contest, "which requests belong together was changed in the spec")
         share = assessed.fixed.get(contest.model)
         stage = assessed.policy.stage(contest.stage)
         wanted = (share.weight, share.shadow_percent) if share and contest.fixed else None
@@ -48,10 +50,13 @@ def resplit(assessed: ContestAssessment) -> Record | None:
             wanted = (stage.weight, stage.shadow_percent)
         run = contest.runs[-1]
         if wanted and wanted != (run.weight, run.shadow_percent):
-            message = f"the split of {contest.model} was changed in the spec"
-            side = Side(contest.model, contest.digest)
-            return Record(Action.START_STAGE, Reason.SPLIT_CHANGED, message, state, to_side=side, actor=Actor.HUMAN)
+            return _split_changed(state, contest, f"the split of {contest.model} was changed in the spec")
     return None
+
+
+def _split_changed(state: State, contest: Contest, message: str) -> Record:
+    side = Side(contest.model, contest.digest)
+    return Record(Action.START_STAGE, Reason.SPLIT_CHANGED, message, state, to_side=side, actor=Actor.HUMAN)
 
 
 def advance_contests(assessed: ContestAssessment) -> Record | None:

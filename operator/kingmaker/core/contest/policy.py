@@ -54,6 +54,7 @@ def contest_policy(mdep: ModelDeployment) -> ContestPolicy:
         approved=frozenset(contest.approval.approved_digests),
         deadline=contest.deadline.timedelta,
         on_deadline=contest.on_deadline,
+        affinity=affinity_header(mdep) or "",
     )
 
 

@@ -74,7 +74,7 @@ def settle(before: State, record: Record, policy: ContestPolicy, fixed: dict[str
     """Number the decision and settle the traffic that follows from it.
 
     When any split changes, the decision's number stamps all traffic from now on, so every contest begins a new run:
-    counts under different splits are never added as if they were one.
+    counts under different splits are never added as if they were one. So it does when other requests belong together.
 
     Args:
         before: The state in which it was decided.
@@ -86,21 +86,35 @@ def settle(before: State, record: Record, policy: ContestPolicy, fixed: dict[str
     sequence = before.sequence + 1
     state = replace(record.state, sequence=sequence, at=now)
     traffic = design_traffic(state, policy, fixed)
-    if traffic == before.traffic and not _has_unrouted(state):
+    affinity = policy.affinity
+    if (traffic, affinity) == (before.traffic, before.affinity) and not _has_unrouted(state):
         return state
     champion_weight = traffic[0].weight if traffic else 0
     shares = {s.model: s for s in traffic[1:]}
     contests = tuple(_begin_run(c, shares[c.model], champion_weight, sequence, now) for c in state.contests)
-    draw = sequence if _has_entrant(before.traffic, traffic) else before.draw
+    is_drawn_anew = affinity != before.affinity or _compares_others(before.traffic, traffic)
+    draw = sequence if is_drawn_anew else before.draw
     previous = _compare_with_previous(state.previous, shares, champion_weight, sequence, now)
-    return replace(state, traffic=traffic, traffic_sequence=sequence, draw=draw, contests=contests, previous=previous)
+    return replace(
+        state,
+        traffic=traffic,
+        traffic_sequence=sequence,
+        affinity=affinity,
+        draw=draw,
+        contests=contests,
+        previous=previous,
+    )
 
 
-def _has_entrant(before: tuple[Share, ...], after: tuple[Share, ...]) -> bool:
-    """Whether a model gets requests that had none: then who is sent where is drawn anew, so that no entity is always
-    among the first. As a challenger grows, entities stay where they are."""
+def _compares_others(before: tuple[Share, ...], after: tuple[Share, ...]) -> bool:
+    """Whether a model gets requests that had none, or another one is champion: then entities are drawn anew.
+
+    So none is always among the first, and who was lucky with its entities must do without them in the seat. As a
+    challenger grows, entities stay where they are.
+    """
     had = {share.model for share in before if share.weight}
-    return any(share.weight and share.model not in had for share in after)
+    is_dethroned = bool(before and after) and before[0].model != after[0].model
+    return is_dethroned or any(share.weight and share.model not in had for share in after)
 
 
 def _compare_with_previous(

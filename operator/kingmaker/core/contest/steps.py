@@ -26,7 +26,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class ContestPolicy:
-    """How contests are run; `approved` holds the digests that a person approved."""
+    """How contests are run; `approved` holds the digests that a person approved.
+
+    `affinity` is the header by whose value requests belong together; empty where each is on its own.
+    """
 
     stages: tuple[Stage, ...]
     promotion: Promotion = Promotion.AUTOMATIC
@@ -34,6 +37,7 @@ class ContestPolicy:
     approved: frozenset[str] = frozenset()
     deadline: timedelta = timedelta(days=14)
     on_deadline: OnDeadline = OnDeadline.KEEP_CHAMPION
+    affinity: str = ""
 
     def stage(self, name: str) -> Stage | None:
         """The stage of that name, if it is still in the spec."""

@@ -1,8 +1,16 @@
 """Contests from the first stage to the verdict, as plans over values."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from kingmaker.api import Action, Reason
+from kingmaker.core.contest.record import Record, settle
+from kingmaker.core.contest.steps import ContestPolicy
+from kingmaker.core.state import Champion, Share, State
 from support.world import World, a_model, a_spec, digest
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def a_world(**spec) -> World:
@@ -39,6 +47,25 @@ def test_entities_are_drawn_anew_for_every_contest_and_stay_while_a_challenger_g
     world.answer("b", 100, wrong=2)
     world.wait(11)
     assert (world.weights, world.route.draw) == ({"a": 50, "b": 50}, canary)
+
+
+def test_a_contest_begins_a_new_run_when_other_requests_belong_together() -> None:
+    world = through_shadow(a_contest())
+    decision, draw = world.route.decision, world.route.draw
+    world.edit(routing={"affinity": {"header": "x-user"}}).settle()
+    assert world.last["reason"] == "SplitChanged"
+    assert (world.route.decision, world.route.draw) == (decision + 1, decision + 1)
+    assert world.route.draw > draw
+    assert [run.decision for run in world.state.contests[0].runs][-2:] == [decision, decision + 1]
+    assert world.step().record is None
+
+
+def test_a_champion_does_not_keep_the_entities_that_made_it_win() -> None:
+    champion, challenger = Share("a", 50), Share("b", 50)
+    state = State(7, traffic=(champion, challenger), draw=5, champion=Champion("b", digest("b"), NOW))
+    record = Record(Action.PROMOTE, Reason.CONTEST_WON, "", state)
+    after = settle(state, record, ContestPolicy(()), {}, NOW)
+    assert (after.traffic, after.draw) == ((Share("b", 100),), 8)
 
 
 def test_the_first_champion_serves_alone() -> None:
