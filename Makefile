@@ -106,6 +106,7 @@ lock: setup ## Lock the dependencies after a change of pyproject.toml (UPGRADE=1
 	$(COMPILE) --group olah -o tests/programs/olah/requirements.lock
 	$(COMPILE) tests/programs/exporters/requirements.in -o tests/programs/exporters/requirements.lock
 	$(COMPILE) tests/programs/atheris/requirements.in -o tests/programs/atheris/requirements.lock
+	$(COMPILE) tests/programs/frames/requirements.in -o tests/programs/frames/requirements.lock
 	for peer in mlserver kserve bentoml; do $(COMPILE) benchmarks/serving/peers/$$peer/requirements.in -o benchmarks/serving/peers/$$peer/requirements.lock || exit 1; done
 	for peer in evidently nannyml river alibi report; do $(COMPILE) benchmarks/decisions/peers/$$peer/requirements.in -o benchmarks/decisions/peers/$$peer/requirements.lock || exit 1; done
 

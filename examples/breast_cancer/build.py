@@ -45,6 +45,7 @@ def build(out: Path, parts: Parts, name: str, model: ClassifierMixin) -> str:
         version=name.rpartition("-")[2],
         names=parts.names,
         rows=parts.training,
+        held_out=parts.judged,
         source="sklearn.datasets.load_breast_cancer",
         out=folder,
         accuracy=1 - wrong,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sklearn
 from dataset import Rows
 from models import onnx_bytes
@@ -21,6 +22,7 @@ def package_model(
     version: str,
     names: Sequence[str],
     rows: Rows,
+    held_out: Rows,
     source: str,
     out: Path,
     uri_prefix: str | None = None,
@@ -33,7 +35,9 @@ def package_model(
         name: Name of the Model resource.
         version: Version within the family.
         names: Names of the features, in the order of the columns.
-        rows: The training rows, reference of the baseline.
+        rows: The training rows.
+        held_out: Rows that the model was not fitted on: the reference of its predictions and scores, and together with
+            `rows` that of its features.
         source: Where the rows are from, for the lineage.
         out: Folder; created.
         uri_prefix: Where the files can be read from once they are there; None for `out` itself.
@@ -44,9 +48,10 @@ def package_model(
     """
     return package(
         onnx=onnx_bytes(model, features=len(names)),
-        rows=rows.features,
-        labels=rows.labels,
+        rows=np.concatenate([rows.features, held_out.features]),
+        labels=np.concatenate([rows.labels, held_out.labels]),
         feature_names=names,
+        holdout=np.arange(len(rows) + len(held_out)) >= len(rows),
         name=name,
         family=FAMILY,
         version=version,

@@ -44,6 +44,8 @@ def main() -> None:
             rows=train,
             labels=labels,
             feature_names=names,
+            holdout=test,
+            holdout_labels=truth,
             name=name,
             family="iris",
             version=name.removeprefix("iris-"),

@@ -126,9 +126,25 @@ def _add_serve(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
 def _add_package(verbs: Any) -> argparse.ArgumentParser:  # noqa: ANN401
     text = "Turn an ONNX file and its training rows into model.onnx, baseline.json, examples.json and model.yaml."
     verb = _add_verb(verbs, "package", _package, text)
+    verb.epilog = (
+        "The baseline is what live rows are compared with. Give at least 5,000 rows (20,000 are better), as they "
+        "arrive where the model will serve; say by --holdout which of them the model was not fitted on, and by --time "
+        "when they were. What it will not be good for is said on stderr. The result is JSON on stdout."
+    )
     verb.add_argument("--onnx", type=Path, required=True, help="the model; files of external data lie beside it")
-    verb.add_argument("--data", type=Path, required=True, help="training rows: .csv with a header, or .npz")
+    data = "training rows: .csv with a header, .parquet (needs pyarrow or polars), or .npz"
+    verb.add_argument("--data", type=Path, required=True, help=data)
     verb.add_argument("--label", metavar="COLUMN", help="column of the true answers")
+    held = "the rows that the model was not fitted on: the last share of --data such as 0.2, or a file of their own"
+    verb.add_argument("--holdout", metavar="SHARE|FILE", type=_holdout, help=held)
+    marks = "column of --data that says of each row whether it was held out: true or false, 1 or 0"
+    verb.add_argument("--holdout-column", metavar="COLUMN", help=marks)
+    when = "column of each row's time, ISO 8601 or seconds since 1970: tells the season of a day, and how counts vary"
+    verb.add_argument("--time", metavar="COLUMN", help=when)
+    codes = "feature whose numbers are no quantities, such as codes; texts and truth values are known to be; repeatable"
+    verb.add_argument("--categorical", metavar="COLUMN", action="append", default=[], help=codes)
+    shuffled = "rows to shuffle to see which features move the model; 0 for none (default: suits their number)"
+    verb.add_argument("--importance-rows", type=_count, metavar="N", help=shuffled)
     verb.add_argument("--name", required=True, help="of the Model")
     verb.add_argument("--family", required=True, help="only models of one family contest each other")
     verb.add_argument("--version", required=True, help="for people")
@@ -198,16 +214,26 @@ def _serve(args: argparse.Namespace) -> None:
 def _package(args: argparse.Namespace) -> dict[str, Any]:
     from kingmaker_serving.digest import sha256  # noqa: PLC0415
     from kingmaker_serving.package import package  # noqa: PLC0415
-    from kingmaker_serving.package.rows import read_table  # noqa: PLC0415
+    from kingmaker_serving.package.progress import Lines  # noqa: PLC0415
+    from kingmaker_serving.package.sources import read_sources  # noqa: PLC0415
     from kingmaker_serving.protocol.signature import read_task  # noqa: PLC0415
 
-    table = read_table(args.data)
-    content = args.data.read_bytes()
-    labels = table.take(args.label) if args.label else None
+    found = read_sources(
+        args.data,
+        label=args.label,
+        time=args.time,
+        holdout=args.holdout,
+        holdout_column=args.holdout_column,
+    )
     made = package(
         onnx=args.onnx,
-        rows=table,
-        labels=labels,
+        rows=found.rows,
+        labels=found.labels,
+        categorical=args.categorical,
+        holdout=found.holdout,
+        holdout_labels=found.holdout_labels,
+        times=found.times,
+        importance_rows=args.importance_rows,
         task=read_task(args.task) if args.task else None,
         name=args.name,
         family=args.family,
@@ -219,8 +245,13 @@ def _package(args: argparse.Namespace) -> dict[str, Any]:
         parent=args.parent,
         framework=args.framework,
         examples=args.examples,
-        training_data=[{"uri": args.data.absolute().as_uri(), "digest": sha256(content), "rows": table.rows}],
+        training_data=[
+            {"uri": args.data.absolute().as_uri(), "digest": sha256(args.data.read_bytes()), "rows": found.rows.rows}
+        ],
+        progress=Lines(sys.stderr).tell,
     )
+    for warning in made.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
     sys.stdout.write(json.dumps(made.report) + "\n")
     return made.report
 
@@ -257,6 +288,21 @@ def _positive(text: str) -> int:
         message = f"{text!r} is no whole number of at least 1"
         raise argparse.ArgumentTypeError(message)
     return int(text)
+
+
+def _count(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
+
+
+def _holdout(text: str) -> float | Path:
+    try:
+        share = float(text)
+    except ValueError:
+        return Path(text)
+    if not 0 < share < 1:
+        message = f"{text} is no share of the rows; expected a number between 0 and 1 such as 0.2, or a file"
+        raise argparse.ArgumentTypeError(message)
+    return share
 
 
 def _seconds(text: str) -> float:

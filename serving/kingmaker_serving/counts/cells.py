@@ -5,6 +5,7 @@ from math import floor
 from typing import Any, Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from kingmaker_serving.counts.baseline import MISSING, OTHER, UNSEEN, Cell, Column, Kind
 from kingmaker_serving.protocol.signature import NUMPY
@@ -125,6 +126,56 @@ class CategoryCells:
         return np.array(found, dtype=np.intp)
 
 
+class LengthCells:
+    """One column of texts, of which lie in cells how many characters they have."""
+
+    def __init__(self, column: Column, offset: int) -> None:
+        """Take the column and where its cells begin in the common counters."""
+        self._column = column.column
+        self._cells = NumericCells([replace(column, column=0)], [offset], "FP64")
+
+    def add(self, array: np.ndarray, counts: np.ndarray) -> None:
+        """Count this column; as `find`."""
+        self._cells.add(lengths_of(array[:, self._column]), counts)
+
+    def find(self, array: np.ndarray) -> np.ndarray:
+        """Give the index in the counters for each row; the empty string is missing."""
+        return self._cells.find(lengths_of(array[:, self._column])).ravel()
+
+
+Lookup = NumericCells | CategoryCells | LengthCells
+
+
+def lengths_of(texts: np.ndarray) -> np.ndarray:
+    """Count the characters of texts, shape (rows,); FP64 of shape (rows, 1), NaN for an empty one."""
+    lengths = np.fromiter(map(len, texts.tolist()), dtype=np.float64, count=len(texts))
+    lengths[lengths == 0] = np.nan
+    return lengths[:, None]
+
+
+def find_cells(column: Column, values: np.ndarray, datatype: str) -> np.ndarray:
+    """Give which of the column's cells each value lies in.
+
+    Args:
+        column: Checked.
+        values: Of this column alone, shape (rows,), of the tensor's dtype.
+        datatype: The tensor's.
+
+    Returns:
+        Places among `column.cells`, shape (rows,).
+    """
+    lookup = _alone(replace(column, column=0), 0, datatype)
+    return lookup.find(columns_of(values)).ravel()
+
+
+def _alone(column: Column, offset: int, datatype: str) -> Lookup:
+    if column.measure:
+        return LengthCells(column, offset)
+    if column.kind is Kind.CATEGORICAL:
+        return CategoryCells(column, offset, datatype)
+    return NumericCells([column], [offset], datatype)
+
+
 class CellCounts:
     """Cumulative counts of some columns of named tensors, all in one vector."""
 
@@ -138,13 +189,13 @@ class CellCounts:
         self.columns = tuple(columns)
         self.offsets = np.cumsum([0, *(len(column.cells) for column in columns)]).tolist()
         self.counts = np.zeros(self.offsets[-1], dtype=np.int64)
-        self._lookups: list[tuple[str, NumericCells | CategoryCells]] = []
+        self._lookups: list[tuple[str, Lookup]] = []
         numeric: dict[str, list[int]] = {}
         for index, column in enumerate(columns):
-            if column.kind is Kind.NUMERIC:
+            if column.kind is Kind.NUMERIC and not column.measure:
                 numeric.setdefault(column.tensor, []).append(index)
             else:
-                cells = CategoryCells(column, self.offsets[index], datatypes[column.tensor])
+                cells = _alone(column, self.offsets[index], datatypes[column.tensor])
                 self._lookups.append((column.tensor, cells))
         for tensor, indices in numeric.items():
             own = [columns[index] for index in indices]

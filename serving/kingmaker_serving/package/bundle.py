@@ -9,32 +9,35 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from kingmaker_serving.counts.baseline import FORMAT, Baseline, Column, read_baseline
+from kingmaker_serving.counts.baseline import read_baseline
 from kingmaker_serving.digest import sha256
 from kingmaker_serving.errors import Reason, VerbError
 from kingmaker_serving.models.artifact import BASELINE, EXAMPLES
 from kingmaker_serving.models.examples import write_examples
-from kingmaker_serving.models.session import ModelSession, Stop
+from kingmaker_serving.models.session import ModelSession
+from kingmaker_serving.package.document import DocumentBuilder, Progress, ReferenceRows, fixed_rows
 from kingmaker_serving.package.files import read_model, write_model
+from kingmaker_serving.package.holdout import JudgedRows, held_out_of
 from kingmaker_serving.package.manifest import model_manifest
-from kingmaker_serving.package.reference import SCORE_CELLS, build_column
-from kingmaker_serving.package.rows import Table, cast_labels, tensors_from
-from kingmaker_serving.protocol.signature import Signature, Task, TaskType, TensorSpec, check_task
+from kingmaker_serving.package.rows import cast_labels, tensors_from
+from kingmaker_serving.package.tables import Table, as_table
+from kingmaker_serving.package.times import read_times
+from kingmaker_serving.protocol.signature import Signature, Task, TaskType, check_task
 
-DECISION_THRESHOLD: Final = 0.5
-"""Probability from which a binary classifier says yes; an edge of the score's cells."""
 _DOCUMENTS: Final = {"baseline": BASELINE, "examples": EXAMPLES}
-_MAX_FEATURES: Final = 1000
-_BATCH: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class PackageResult:
-    """What was written. `report` is what a retraining Job says in its termination message."""
+    """What was written.
+
+    `report` is what a retraining Job says in its termination message, `warnings` what the baseline is not good for.
+    """
 
     folder: Path
     report: dict[str, Any]
     manifest: str
+    warnings: tuple[str, ...] = ()
 
 
 def package(
@@ -43,6 +46,11 @@ def package(
     rows: Any,  # noqa: ANN401  # see `rows`
     labels: Any = None,  # noqa: ANN401
     feature_names: Sequence[str] | None = None,
+    categorical: Sequence[str] = (),
+    holdout: Any = None,  # noqa: ANN401
+    holdout_labels: Any = None,  # noqa: ANN401
+    times: Any = None,  # noqa: ANN401
+    importance_rows: int | None = None,
     task: Task | Mapping[str, str] | None = None,
     name: str,
     family: str,
@@ -57,6 +65,7 @@ def package(
     built_by: str | None = None,
     built_at: datetime | None = None,
     examples: int = 5,
+    progress: Progress = lambda _: None,
 ) -> PackageResult:
     """Write `model.onnx`, `baseline.json`, `examples.json` and `model.yaml` into a folder.
 
@@ -65,9 +74,19 @@ def package(
     Args:
         onnx: The model, as bytes or as a file; as a file when it has external data.
         rows: Reference rows: an array (rows, columns) for a model of one input, a mapping of tensors or columns by
-            name, or a data frame. At least 5,000 make small drifts visible.
+            name, or a data frame of pandas, Polars or Arrow. At least 5,000 make small drifts visible.
         labels: True answers per row; with them the baseline holds the reference errors.
         feature_names: Names of the columns, for rows without names.
+        categorical: Names of features whose numbers are no quantities, such as codes. Texts, truth values and what a
+            data frame says are categories need not be named.
+        holdout: Which rows the model was not fitted on; predictions and scores are of these alone, since on others it
+            is surer than on new ones. A number in (0, 1): that share of `rows`, the last ones. One truth value per row:
+            those that are true. Else rows by themselves, as `rows`. None: nobody knows.
+        holdout_labels: True answers of held-out rows that are none of `rows`.
+        times: When each of `rows` was: times, ISO 8601 or seconds since 1970. With them the baseline holds by how much
+            counts vary from window to window, and the season of a day.
+        importance_rows: Rows that are shuffled to see which features move the model; None for as many as suit the
+            number of features, 0 for none.
         task: Which output means what; None finds it when the outputs leave no doubt.
         name: Name of the Model resource.
         family: Only models of one family contest each other.
@@ -82,6 +101,7 @@ def package(
         built_by: Who or what trained it.
         built_at: When; None for now.
         examples: Rows that become examples, 0..100.
+        progress: Told in words how far long work is, often.
 
     Raises:
         VerbError: The model does not load, or rows and model do not fit; the message says what to do.
@@ -89,13 +109,19 @@ def package(
     content, files = read_model(onnx)
     session = ModelSession(content, files=files)
     known = _read_task(task, session.signature)
-    feeds = tensors_from(rows, session.signature, feature_names)
-    step = _step(session.signature)
-    outputs = _predict(session, feeds, known, step)
-    names = _feature_names(session.signature, feature_names, rows)
-    document = _baseline(session.signature, feeds, outputs, known, labels, names)
+    given = _as_given(rows)
+    feeds = tensors_from(given, session.signature, feature_names)
+    seconds = None if times is None else read_times(times)
+    judged = all_rows = JudgedRows(feeds, _labels(labels, known, session.signature), seconds)
+    step = fixed_rows(session.signature)
+    if holdout is not None:
+        apart = held_out_of(all_rows, holdout, step)
+        judged = apart or _rows_apart(holdout, holdout_labels, known, session.signature, feature_names)
+    names = _feature_names(session.signature, feature_names, given)
+    reference = ReferenceRows(all_rows, names, _categorical(categorical, given, names))
+    builder = DocumentBuilder(session, known, progress)
     documents = {
-        "baseline": msgspec.json.format(msgspec.json.encode(document), indent=1),
+        "baseline": builder.build(reference, judged, importance_rows),
         "examples": write_examples(session, _requests(feeds, examples, step)),
     }
     read_baseline(documents["baseline"], session.signature)
@@ -116,7 +142,7 @@ def package(
     spec = _spec(report, family, version, parent, built_by, built_at or datetime.now(UTC))
     manifest = model_manifest(name, spec, labels={"kingmaker.dev/family": family})
     (out / "model.yaml").write_text(manifest, encoding="utf-8")
-    return PackageResult(out, report, manifest)
+    return PackageResult(out, report, manifest, tuple(builder.warnings))
 
 
 def _spec(
@@ -166,143 +192,49 @@ def _find_task(signature: Signature) -> Task | None:
     return Task(TaskType.CLASSIFICATION, classes[0].name, chances[0].name if chances else None)
 
 
-def _step(signature: Signature) -> int | None:
-    """Give the number of rows of every run, where the file fixes it."""
-    return next((spec.shape[0] for spec in signature.inputs if spec.shape and spec.shape[0] > 0), None)
+def _as_given(rows: Any) -> np.ndarray | Table:  # noqa: ANN401
+    """Take rows as they are, an array without names, or as columns by name."""
+    return rows if isinstance(rows, np.ndarray) and not rows.dtype.names else as_table(rows)
 
 
-def _predict(
-    session: ModelSession, feeds: Mapping[str, np.ndarray], task: Task | None, step: int | None
-) -> dict[str, np.ndarray]:
-    """Give what the model answers to the reference rows, as far as the task needs it."""
-    names = [name for name in (task.label, task.score) if name is not None] if task is not None else []
-    if not names:
-        return {}
-    rows, size = len(next(iter(feeds.values()))), step or _BATCH
-    parts = [
-        session.run({name: array[begin : begin + size] for name, array in feeds.items()}, names, Stop()).outputs
-        for begin in range(0, rows, size)
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+def _labels(labels: Any, task: Task | None, signature: Signature) -> np.ndarray | None:  # noqa: ANN401
+    spec = signature.output(task.label) if task is not None else None
+    return None if labels is None or spec is None else cast_labels(labels, spec)
+
+
+def _rows_apart(
+    rows: Any,  # noqa: ANN401
+    labels: Any,  # noqa: ANN401
+    task: Task | None,
+    signature: Signature,
+    names: Sequence[str] | None,
+) -> JudgedRows:
+    """Take rows that are none of the reference as those that were held out."""
+    feeds = tensors_from(_as_given(rows), signature, names)
+    return JudgedRows(feeds, _labels(labels, task, signature), held_out=True)
+
+
+def _categorical(
+    declared: Sequence[str], rows: np.ndarray | Table, names: Mapping[str, Sequence[str]]
+) -> frozenset[str]:
+    """Put together what people say and what their data frame says of columns that are features."""
+    features = {name for input_name, own in names.items() for name in (own or [input_name])}
+    return frozenset(declared) | (rows.categorical & features if isinstance(rows, Table) else frozenset())
 
 
 def _feature_names(
-    signature: Signature,
-    given: Sequence[str] | None,
-    rows: Any,  # noqa: ANN401
-) -> dict[str, list[str]]:
+    signature: Signature, given: Sequence[str] | None, rows: np.ndarray | Table
+) -> dict[str, Sequence[str]]:
     """Name the columns of every input that has columns."""
-    named: dict[str, list[str]] = {}
+    named: dict[str, Sequence[str]] = {}
     for spec in signature.inputs:
         if len(spec.shape) > 2 or spec.datatype == "BF16" or spec.optional:
             continue
-        own: Sequence[Any] | None = given if len(signature.inputs) == 1 else None
-        if own is None and len(signature.inputs) == 1 and not isinstance(rows, np.ndarray):
-            columns = rows.columns if hasattr(rows, "columns") else rows
-            own = [str(key) for key in columns] if spec.name not in columns else None
+        own: Sequence[str] | None = given if len(signature.inputs) == 1 else None
+        if own is None and len(signature.inputs) == 1 and isinstance(rows, Table) and spec.name not in rows.columns:
+            own = list(rows.columns)
         named[spec.name] = list(own) if own is not None else []
     return named
-
-
-def _baseline(
-    signature: Signature,
-    feeds: Mapping[str, np.ndarray],
-    outputs: Mapping[str, np.ndarray],
-    task: Task | None,
-    labels: Any,  # noqa: ANN401
-    names: Mapping[str, Sequence[str]],
-) -> Baseline:
-    features: list[Column] = []
-    for spec in signature.inputs:
-        if spec.name in names:
-            features += _features(spec, feeds[spec.name], list(names[spec.name]))
-    if len(features) > _MAX_FEATURES:
-        message = f"the model has {len(features)} feature columns, at most {_MAX_FEATURES} can be watched"
-        raise VerbError(Reason.INVALID_BASELINE, message)
-    rows = len(next(iter(feeds.values())))
-    document = Baseline(FORMAT, rows, features)
-    if task is not None:
-        wrong = _wrong(task, signature, outputs, labels)
-        document.prediction = _prediction(task, signature, outputs, wrong, labels)
-        document.score = _score(task, signature, outputs, wrong)
-    return document
-
-
-def _features(spec: TensorSpec, array: np.ndarray, names: list[str]) -> list[Column]:
-    columns = array.reshape(len(array), -1)
-    width = columns.shape[1]
-    if not names:
-        names = [spec.name] if width == 1 else [f"{spec.name}_{index}" for index in range(width)]
-    if len(names) != width:
-        message = f"{len(names)} feature names for the {width} columns of input {spec.name!r}; give one per column"
-        raise VerbError(Reason.INVALID_BASELINE, message)
-    return [
-        build_column(columns[:, index], datatype=spec.datatype, name=name, input=spec.name, column=index)
-        for index, name in enumerate(names)
-    ]
-
-
-def _wrong(
-    task: Task,
-    signature: Signature,
-    outputs: Mapping[str, np.ndarray],
-    labels: Any,  # noqa: ANN401
-) -> np.ndarray | None:
-    spec = signature.output(task.label)
-    if labels is None or spec is None:
-        return None
-    given, answers = cast_labels(labels, spec), outputs[task.label].reshape(-1)
-    if given.shape != answers.shape:
-        message = f"{len(given)} labels for {len(answers)} rows; give one per row"
-        raise VerbError(Reason.INVALID_BASELINE, message)
-    if task.type is TaskType.REGRESSION:
-        return np.asarray(np.abs(given.astype(float) - answers.astype(float)) > task.tolerance)
-    return np.asarray(given != answers)
-
-
-def _prediction(
-    task: Task,
-    signature: Signature,
-    outputs: Mapping[str, np.ndarray],
-    wrong: np.ndarray | None,
-    labels: Any,  # noqa: ANN401
-) -> Column | None:
-    spec = signature.output(task.label)
-    answers = outputs[task.label]
-    if spec is None or answers.size != len(answers):
-        return None
-    is_class = task.type is TaskType.CLASSIFICATION
-    return build_column(
-        answers.reshape(-1),
-        datatype=spec.datatype,
-        output=spec.name,
-        wrong=wrong,
-        is_category=is_class,
-        known=cast_labels(labels, spec) if is_class and labels is not None else None,
-    )
-
-
-def _score(
-    task: Task, signature: Signature, outputs: Mapping[str, np.ndarray], wrong: np.ndarray | None
-) -> Column | None:
-    """Count the probability of the second of two classes; of more classes no single column says enough."""
-    spec = signature.output(task.score) if task.score else None
-    if spec is None or spec.datatype not in {"FP32", "FP64"} or len(spec.shape) > 2:
-        return None
-    columns = outputs[spec.name].reshape(len(outputs[spec.name]), -1)
-    if columns.shape[1] > 2:
-        return None
-    column = columns.shape[1] - 1
-    return build_column(
-        columns[:, column],
-        datatype=spec.datatype,
-        output=spec.name,
-        column=column,
-        wrong=wrong,
-        cells=SCORE_CELLS,
-        edges=[DECISION_THRESHOLD],
-        is_category=False,
-    )
 
 
 def _requests(feeds: Mapping[str, np.ndarray], count: int, step: int | None) -> list[dict[str, np.ndarray]]:
@@ -315,4 +247,4 @@ def _requests(feeds: Mapping[str, np.ndarray], count: int, step: int | None) -> 
     return [{name: array[run * size : (run + 1) * size] for name, array in feeds.items()} for run in picked]
 
 
-__all__ = ["PackageResult", "Table", "package"]
+__all__ = ["PackageResult", "package"]

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from kingmaker_serving.counts.baseline import Cell, Column, Kind
 from kingmaker_serving.counts.cells import CellCounts
-from kingmaker_serving.package.reference import build_column
+from support.columns import build_column
 
 FLOATS = st.floats(width=32)
 REFERENCES = hnp.arrays(np.float32, st.integers(1, 300), elements=FLOATS | st.sampled_from([0.0, 1.0, -1.0, 2.5]))
@@ -143,7 +143,7 @@ def test_texts_are_categories_with_missing_and_unseen() -> None:
 
 def test_with_very_many_categories_nothing_is_unseen() -> None:
     reference = np.array([f"user-{i}" for i in range(3000)], dtype=object)
-    column = build_column(reference, datatype="BYTES", input="x")
+    column = build_column(reference, datatype="BYTES", input="x", is_category=True)
     assert next(cell for cell in column.cells if cell.name == "other").values is None
     assert counted(column, np.array(["user-x"], dtype=object), "BYTES")[-3:] == [1, 0, 0]
 

@@ -12,8 +12,8 @@ from kingmaker_serving.counts.cells import CellCounts
 from kingmaker_serving.counts.profile import Identity, Profile
 from kingmaker_serving.engine.counter import Counting
 from kingmaker_serving.engine.job import Job, Run
-from kingmaker_serving.package.reference import build_column
 from kingmaker_serving.protocol.values import InferenceRequest
+from support.columns import build_column
 
 REFERENCE = np.linspace(-3, 3, 100, dtype=np.float32)
 

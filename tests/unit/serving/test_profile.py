@@ -9,7 +9,7 @@ from kingmaker_serving.counts.baseline import FORMAT, Baseline
 from kingmaker_serving.counts.cells import CellCounts
 from kingmaker_serving.counts.profile import LATENCY_EDGES, Identity, Profile
 from kingmaker_serving.counts.series import PAST, sample
-from kingmaker_serving.package.reference import build_column
+from support.columns import build_column
 
 IDENTITY = Identity(
     model="churn-2", model_digest="sha256:a", baseline_digest="sha256:b", pod="pod-1", started=1234.5678

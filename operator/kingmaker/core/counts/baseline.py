@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from pydantic import ValidationError
 
+from kingmaker.api import PositiveDuration
 from kingmaker.core.counts.document import (
     FORMAT,
     MAXIMUM_BYTES,
@@ -206,7 +207,7 @@ def _feature(column: DocumentColumn, name: str, place: str, *, is_output: bool =
         cells = tuple(_output_cell(cell, place) for cell in column.cells)
     else:
         cells = tuple(_shared_cell(cell["name"], cell["count"], cell.get("rare", False)) for cell in column.cells)
-    dispersion = {length.timedelta: phi for length, phi in column.dispersion.items()} or _NOTHING
+    dispersion = _shared_dispersion(tuple(column.dispersion.items()))
     feature = Feature(
         name,
         column.kind,
@@ -238,6 +239,12 @@ def _is_one_number(cell: DocumentCell) -> bool:
 def _shared_cell(name: str, count: int, rare: bool) -> Cell:
     """One cell for all that are alike: columns are cut into cells of the same size, under the same names."""
     return Cell(name, count, rare)
+
+
+@lru_cache(maxsize=4096)
+def _shared_dispersion(known: tuple[tuple[PositiveDuration, float], ...]) -> Mapping[timedelta, float]:
+    """One mapping for all columns that vary alike: packaging rounds."""
+    return MappingProxyType({length.timedelta: phi for length, phi in known})
 
 
 def _output_cell(cell: DocumentCell, place: str) -> Cell:

@@ -20,6 +20,9 @@ FORMAT: Final = "kingmaker.dev/baseline/v1"
 MAXIMUM_BYTES: Final = 4 * 1024 * 1024
 """Largest document that is read."""
 
+LONGEST_NAME: Final = 512
+"""Characters of a feature's or a cell's name."""
+
 Value = str | bool | int | float
 """A category."""
 
@@ -47,7 +50,7 @@ class DocumentCell(TypedDict):
     that the model got wrong, `classes` those by their true class; the errors are means over the cell's rows.
     """
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
     count: _Count
     rare: NotRequired[_Flag]
     upper: NotRequired[_Edge | None]
@@ -65,7 +68,7 @@ class DocumentColumn(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel)
 
-    name: str = ""
+    name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
     kind: Kind
     cells: Annotated[list[DocumentCell], Field(min_length=1)]
     singletons: _Count | None = None

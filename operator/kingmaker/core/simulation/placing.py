@@ -25,6 +25,8 @@ def place(column: Column, values: Sequence[object] | NDArray[Any]) -> NDArray[np
         ValueError: The column has no cell for such a value, or a numeric one holds a text that is no number.
     """
     names = {cell["name"]: at for at, cell in enumerate(column["cells"])}
+    if column.get("measure") == "length":
+        values = [None if _is_missing(value) else len(str(value)) for value in np.asarray(values).tolist()]
     if column["kind"] == "Numeric":
         return _place_numbers(column, names, values)
     return _place_categories(column, names, values)

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kingmaker.core.counts.baseline import MAXIMUM_BYTES, Cell, Kind, Span, parse_baseline, read_baseline
 
@@ -245,6 +247,56 @@ def test_what_is_off_beside_counts_is_refused_with_a_sentence(
     change(document)
     with pytest.raises(ValueError, match=re.escape(sentence)):
         parse_baseline(document, digest="d")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def refusal(raw: bytes) -> str | None:
+    try:
+        read(raw)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+@given(st.data())
+def test_a_document_with_anything_in_any_place_is_read_or_refused_with_a_sentence(data: st.DataObject) -> None:
+    document = in_full()
+    place: Any = document
+    while True:
+        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else list(range(len(place)))))
+        inner = place[key]
+        if not isinstance(inner, dict | list) or not inner or data.draw(st.booleans()):
+            place[key] = data.draw(VALUES)
+            break
+        place = inner
+    refused = refusal(json.dumps(document).encode())
+    assert refused is None or len(refused) < 2000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        at(*AGE, "name", value="a" * 4_000_000),
+        at(*AGE, "cells", 1, "name", value="a" * 4_000_000),
+        at(*AGE, "cells", value=[{"name": str(i), "count": 1, "upper": -i} for i in range(50_000)]),
+        at("features", value=[{"name": "a", "kind": "Numeric", "cells": []}] * 50_000),
+        at("score", "cells", 0, "classes", value={str(i): 1 for i in range(50_000)}),
+        at(*AGE, "season", value=[[0] * 4] * 50_000),
+    ],
+    ids=["name", "cell's name", "edges", "features", "classes", "season"],
+)
+def test_a_document_as_large_as_can_be_is_refused_in_a_short_sentence(change: Callable[[dict[str, Any]], None]) -> None:
+    document = in_full()
+    change(document)
+    with pytest.raises(ValueError) as caught:
+        read(json.dumps(document).encode())
+    assert len(str(caught.value)) < 2000
 
 
 @pytest.mark.parametrize("document", [None, [], "baseline", 3])

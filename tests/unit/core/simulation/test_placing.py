@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from kingmaker.core.simulation.placing import place
 from kingmaker_serving.counts.cells import CellCounts
-from kingmaker_serving.package.reference import build_column
+from support.columns import build_column
 
 FLOATS = st.floats(width=32) | st.sampled_from([0.0, 1.0, 2.5, float("nan"), float("inf")])
 REFERENCES = hnp.arrays(np.float32, st.integers(1, 200), elements=FLOATS)
@@ -43,6 +43,14 @@ def test_categories(reference: list[str], values: list[str]) -> None:
     column = build_column(np.array(reference, dtype=object), datatype="BYTES", name="f", input="x", is_category=True)
     array = np.array(values, dtype=object)
     assert counted_here(column, values) == counted_by_a_server(column, array, "BYTES")
+
+
+def test_free_texts_lie_in_cells_by_their_length() -> None:
+    texts = np.array([f"{'ä' * (i % 60)} {i}" for i in range(200)], dtype=object)
+    column = build_column(texts, datatype="BYTES", name="f", input="x")
+    assert column.measure == "length"
+    live = ["", "y" * 500, *texts.tolist()]
+    assert counted_here(column, live) == counted_by_a_server(column, np.array(live, dtype=object), "BYTES")
 
 
 def test_whole_numbers_are_the_same_category_however_a_file_writes_them() -> None:
