@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from kingmaker_serving.logs import configure_logs
 from kingmaker_serving.report import end
 
@@ -37,6 +39,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Says defaults, where there are any that the text does not say itself."""
+
+    @override
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        is_said = action.default in (None, []) or "(default" in (action.help or "")
+        return action.help if is_said else super()._get_help_string(action)
+
+
 def _add_verb(
     verbs: Any,  # noqa: ANN401  # argparse keeps the type private
     name: str,
@@ -47,7 +58,7 @@ def _add_verb(
         name,
         help=description.split(".", maxsplit=1)[0],
         description=description,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Help,
     )
     verb.set_defaults(run=run)
     if name != "package":

@@ -25,7 +25,7 @@ def few_rows(rows: int, what: str) -> str | None:
     """
     if rows >= FEWEST_ROWS:
         return None
-    seen = ", ".join(f"{more} rows {6 / sqrt(more):.2g}" for more in (FEWEST_ROWS, 4 * FEWEST_ROWS))
+    seen = ", ".join(f"with {more} rows it is {6 / sqrt(more):.2g}" for more in (FEWEST_ROWS, 4 * FEWEST_ROWS))
     shift = f"a shift below {6 / sqrt(rows):.2g} standard deviations"
     return f"of {rows} {what} {shift} can not be told from chance; {seen}"
 

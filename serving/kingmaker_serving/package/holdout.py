@@ -44,7 +44,7 @@ def held_out_of(rows: JudgedRows, holdout: Any, step: int | None) -> JudgedRows 
 
     Args:
         rows: All.
-        holdout: A share of them in (0, 1), the last ones; or one truth value per row.
+        holdout: A share of them in (0, 1), the last ones; or one truth value per row, which may be 0 or 1.
         step: Rows that the model takes at a time, where that is fixed: as many are taken, or a multiple of them.
 
     Returns:
@@ -61,6 +61,8 @@ def held_out_of(rows: JudgedRows, holdout: Any, step: int | None) -> JudgedRows 
         return None
     else:
         marks = as_array(holdout)
+        if marks.ndim == 1 and marks.dtype.kind in "iu" and np.isin(marks, (0, 1)).all():
+            marks = marks.astype(bool)
         if marks.ndim != 1 or marks.dtype.kind != "b":
             return None
         if len(marks) != rows.rows:

@@ -55,8 +55,13 @@ MARKS = np.arange(400) % 4 == 0
 
 @pytest.mark.parametrize(
     ("holdout", "places"),
-    [(0.25, np.arange(300, 400)), (MARKS, np.flatnonzero(MARKS)), (list(MARKS), np.flatnonzero(MARKS))],
-    ids=["a share", "marks", "a list of marks"],
+    [
+        (0.25, np.arange(300, 400)),
+        (MARKS, np.flatnonzero(MARKS)),
+        (list(MARKS), np.flatnonzero(MARKS)),
+        (MARKS.astype(int), np.flatnonzero(MARKS)),
+    ],
+    ids=["a share", "marks", "a list of marks", "marks that are numbers"],
 )
 def test_predictions_and_scores_are_of_held_out_rows_alone(
     tmp_path: Path, classifier: Any, holdout: Any, places: np.ndarray
