@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -24,17 +24,28 @@ Read = Callable[[Buckets], tuple[Counts, Counts]]
 
 _MISPLACED: Final = 0.001
 """Part of the requests that may be in buckets that their arm does not own: routers are told one after the other."""
+_FIRST: Final = 0.75
+"""Part of a stage's budget that is its first run's; few stages have another one."""
 _CERTAIN: Final = 690.0
 """Evidence for what can't be chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entities:
-    """A live run of a contest with affinity, and the last looks at the buckets of its arms."""
+    """A live run of a contest with affinity, and the last looks at the buckets of its arms.
+
+    `order` is its place among the runs of its stage, counted from 1.
+    """
 
     run: StageRun
     champion: Looks = NO_LOOKS
     challenger: Looks = NO_LOOKS
+    order: int = 1
+
+    @property
+    def log_budget(self) -> float:
+        """The natural logarithm of its part of the stage's budget: most is the first run's, and all sum up to 1."""
+        return math.log(_FIRST if self.order == 1 else (1 - _FIRST) / (self.order * (self.order - 1)))
 
     def look(self, kind: Kind) -> tuple[Look, Look]:
         """Give the last looks at champion and challenger."""
@@ -102,7 +113,7 @@ def entity_log_e(
 ) -> float:
     """Weigh the last looks at some runs; ln E with the budget of the looks taken off, to be compared as any other.
 
-    Runs may have their draw in common, so their evidence is averaged, not multiplied.
+    Runs may have their draw in common, so their evidence is a mean, not a product, by weights that were known before.
 
     Args:
         entities: Live runs of one stage.
@@ -115,8 +126,8 @@ def entity_log_e(
     for run in entities:
         units = run.units(kind, read, challenger_read)
         if units is not None:
-            found.append(test(units) + look_log_budget(run.number(kind)))
-    return float(np.logaddexp.reduce(found)) - math.log(len(entities)) if found else 0.0
+            found.append(test(units) + look_log_budget(run.number(kind)) + run.log_budget)
+    return float(np.logaddexp.reduce(found)) if found else 0.0
 
 
 def request_share_log_e(run: Entities) -> float:
@@ -138,7 +149,7 @@ def request_share_log_e(run: Entities) -> float:
 
 def label_share_log_e(run: Entities) -> float:
     """Weigh that labels come for another part of one arm's requests than of the other's, by bucket."""
-    return entity_log_e([run], "labels", _labelled, _labelled, log_e_units_differ)
+    return entity_log_e([replace(run, order=1)], "labels", _labelled, _labelled, log_e_units_differ)
 
 
 def _labelled(buckets: Buckets) -> tuple[Counts, Counts]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from typing import Final
@@ -82,7 +82,15 @@ def read_stretches(
         totals: Counts per model digest.
         by_entity: Whether routers keep the requests of an entity together.
     """
-    return tuple(_read(run, contest, champion_digest, totals, by_entity) for run in contest.runs)
+    found: list[Stretch] = []
+    for run in contest.runs:
+        stretch = _read(run, contest, champion_digest, totals, by_entity)
+        before = found[-1] if found and found[-1].run.stage == run.stage else None
+        if stretch.entities and before and before.entities:
+            entities = replace(stretch.entities, order=before.entities.order + 1)
+            stretch = replace(stretch, entities=entities)
+        found.append(stretch)
+    return tuple(found)
 
 
 def _read(run: StageRun, contest: Contest, champion_digest: str, totals: Totals, by_entity: bool) -> Stretch:
@@ -97,7 +105,7 @@ def _read(run: StageRun, contest: Contest, champion_digest: str, totals: Totals,
         return Stretch(run, champion, challenger, shadow, 0.0, 0.0, bursts, others, copies)
     if by_entity:
         looks = tuple(read_looks(totals, digest, run.decision) for digest in (champion_digest, contest.digest))
-        entities = Entities(run, *looks)
+        entities = Entities(run, looks[0], looks[1])
         shares = _entity_shares(run, *map(Same, looks))
         return Stretch(run, champion, challenger, shadow, *shares, bursts, others, copies, entities)
     requests = _share_log_e(challenger.requests, champion.requests, run.share)

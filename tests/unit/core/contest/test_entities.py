@@ -1,6 +1,7 @@
 """What looks at buckets say of a contest in which entities keep their model."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -68,17 +69,19 @@ def test_better_and_worse_challengers_are_told_apart_by_their_buckets() -> None:
 
 def test_every_look_costs_its_part_of_the_budget_before_anything_is_seen() -> None:
     alike = contest()
-    assert entity_log_e([alike], "labels", read, read, lambda _: 0.0) == pytest.approx(-math.log(PLANNED_LOOKS + 1))
+    assert entity_log_e([alike], "labels", read, read, lambda _: 0.0) == pytest.approx(
+        math.log(0.75) - math.log(PLANNED_LOOKS + 1)
+    )
     assert entity_log_e([], "labels", read, read, lambda _: 9.0) == 0
     assert entity_log_e([Entities(a_run())], "labels", read, read, lambda _: 9.0) == 0
 
 
-def test_runs_of_a_stage_that_share_their_draw_are_averaged() -> None:
-    one = contest(rates=(0.2, 0.1))
-    alone = entity_log_e([one], "labels", read, read, log_e_units_superior)
-    assert entity_log_e([one, one], "labels", read, read, log_e_units_superior) == pytest.approx(alone)
-    half = entity_log_e([one, Entities(a_run())], "labels", read, read, log_e_units_superior)
-    assert half == pytest.approx(alone - math.log(2))
+def test_runs_of_a_stage_that_share_their_draw_are_averaged_by_weights_known_before() -> None:
+    runs = [replace(contest(rates=(0.2, 0.1)), order=order) for order in (1, 2, 3)]
+    each = [entity_log_e([run], "labels", read, read, log_e_units_superior) for run in runs]
+    assert [each[0] - e for e in each] == pytest.approx([0, math.log(6), math.log(18)])
+    assert entity_log_e(runs, "labels", read, read, log_e_units_superior) == pytest.approx(np.logaddexp.reduce(each))
+    assert sum(math.exp(replace(runs[0], order=n).log_budget) for n in range(1, 5000)) == pytest.approx(1, abs=1e-3)
 
 
 def test_what_the_units_are_is_said() -> None:
