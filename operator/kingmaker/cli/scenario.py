@@ -184,6 +184,9 @@ def _complete(deployment: Manifest) -> Manifest:
     spec = copy.deepcopy(deployment.get("spec") or {})
     # How many pods there are is nothing that a history tells.
     spec["serving"] = {"replicas": 1}
+    # Nor is who sent which request: each is its own entity.
+    if isinstance(spec.get("routing"), dict):
+        spec["routing"].pop("affinity", None)
     return {**deployment, "metadata": metadata, "spec": spec, "status": {}}
 
 

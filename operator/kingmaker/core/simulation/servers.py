@@ -31,18 +31,22 @@ class Server:
     counted_as: str = ""
     """Digest of the recorded baseline into whose cells its rows are counted; empty where none was recorded."""
     samples: dict[int, Counter[str]] = field(default_factory=dict)
+    past: Counter[str] = field(default_factory=Counter)
+    """What was counted under decisions that are not kept apart any more."""
     cells: np.ndarray | None = None
 
     def add(self, decision: int, family: str, labels: str, count: int) -> None:
-        """Count under a decision; the oldest decisions are forgotten."""
-        if count:
-            self.samples.setdefault(decision, Counter())[f'{family}{{{labels}decision="{decision}"}}'] += count
-            for old in sorted(self.samples)[:-_DECISIONS]:
-                del self.samples[old]
+        """Count under a decision; the oldest ones become past."""
+        if not count:
+            return
+        self.samples.setdefault(decision, Counter())[f'{family}{{{labels}decision="{decision}"}}'] += count
+        for old in sorted(self.samples)[:-_DECISIONS]:
+            for key, number in self.samples.pop(old).items():
+                self.past[key.replace(f'decision="{old}"', 'decision="past"')] += number
 
     def look(self) -> ProcessCounts:
         """Give what a scrape says now."""
-        every = (sample for counter in self.samples.values() for sample in counter.items())
+        every = [sample for counter in (*self.samples.values(), self.past) for sample in counter.items()]
         counted = read_samples(every, own=start_of(self.digest))[0]
         about = ProcessCounts(f"simulated-{self.model}", self.model, self.digest, self.baseline, "1", cells=self.cells)
         return replace(about, by_decision=counted.own, others=counted.others)

@@ -9,6 +9,7 @@ import pytest
 from kingmaker.api import ModelDeployment
 from kingmaker.core.counts.baseline import parse_baseline
 from kingmaker.core.simulation.history import RIGHT, WRONG, History, Interval, ModelRecord, Rates
+from kingmaker.core.simulation.servers import Server
 from kingmaker.core.simulation.world import Assumptions, World
 from support.world import RULES, a_model, a_spec, digest
 
@@ -127,3 +128,12 @@ def test_a_model_does_at_other_times_what_it_did_nearest() -> None:
     rates = Rates.of(History(tuple(intervals)), "a")
     assert [rates.at(n).wrong for n in range(10)] == [1, 1, 1, 1, 1, 9, 9, 9, 9, 9]
     assert Rates((), ()).at(3) is None
+
+
+def test_what_a_server_counted_stays_counted_when_its_decision_is_past() -> None:
+    server = Server("a", digest("a"))
+    for decision in range(1, 30):
+        server.add(decision, "requests_total", 'outcome="ok",', 10)
+    kept = server.look().by_decision
+    assert sorted(kept) == list(range(22, 30))
+    assert sum(server.past.values()) + sum(counts.arm.answered for counts in kept.values()) == 290
