@@ -81,11 +81,14 @@ def explain(observed: Observed) -> Iterator[str]:
     yield ""
     rows = [(c.type, c.status, c.reason, "") for c in deployment.status.conditions]
     yield from render(("CONDITION", "STATUS", "REASON", ""), rows).splitlines()
+    said = set[str]()
     for condition in deployment.status.conditions:
         if condition.message:
             yield from wrap(f"{condition.type}: {condition.message}", indent="  ")
-        if advice := advice_of(condition.reason):
+        advice = advice_of(condition.reason)
+        if advice and advice not in said:
             yield from wrap(f"next: {advice}", indent="    ")
+        said.add(advice)
     contests = assess_contests(observed, state, observed.ledger.totals)
     for judged in contests.judged:
         yield ""
