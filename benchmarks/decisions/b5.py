@@ -18,7 +18,7 @@ from benchmarks.decisions.table import OTHERS
 from benchmarks.decisions.trial import CHALLENGER, CHAMPION, Feed, Trial, deployment, feed_on, play
 
 NAME: Final = "B5"
-_RUNS: Final = 300
+_RUNS: Final = 200
 _CANARY: Final = ({"name": "canary", "weight": 5, "minDuration": "0s", "minRequests": 1},)
 _RAMP: Final = tuple(
     {"name": f"at-{weight}", "weight": weight, "minDuration": "5h", "minRequests": 1} for weight in (5, 25, 50)

@@ -25,6 +25,8 @@ _ADVICE: Final[Mapping[str, str]] = {
     Reason.PROMOTION_NEVER: "name it in championRef when you want it",
     Reason.TOO_FEW_ROWS: "nothing, while windows fill; later: longer monitoring.drift.windows, a smaller minRows, "
     "or a look at whether the champion's pods answer scrapes",
+    Reason.NOVEL_VALUES: "see whether the new values are meant; a model trained on them knows them",
+    Reason.QUERY_BEYOND_BOUND: "look at the query that is named, in that Prometheus",
     Reason.NO_BASELINE: "package the Model with reference rows (kingmaker-serving package --data)",
     Reason.DATA_QUALITY_ABOVE_MAXIMUM: "tell the data's owner which features, and what of them, is broken; "
     "retraining waits until it is mended",

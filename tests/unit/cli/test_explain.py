@@ -44,7 +44,6 @@ def test_a_refused_retraining_says_what_to_mend() -> None:
     world = a_world(retraining=RETRAINING)
     broken = DataMonitor(
         state=DriftState.DRIFT,
-        history=(True,),
         features=("age",),
         broken=("age",),
         quality_status=ConditionStatus.TRUE,

@@ -190,7 +190,8 @@ def _odd(
 ) -> tuple[tuple[OddFeature, ...], tuple[OddFeature, ...]]:
     """Find the cells that hold more than is tolerated, and too much for chance: broken ones, and new ones."""
     current = reference.take(counts.counts)
-    rows = current.rows[:, None]
+    # No limit at all times no rows is no number; nothing was counted there in either case.
+    rows = np.maximum(current.rows, 1)[:, None]
     over_new, over_broken = current.rare > limits.new * rows, current.rare > limits.broken * rows
     column, place = np.nonzero(over_new | over_broken)
     if not column.size:

@@ -237,7 +237,7 @@ def _improved(record: ModelRecord, factor: float) -> ModelRecord:
 
 
 def _counted(parent: Baseline, rows: np.ndarray, digest: str) -> Baseline:
-    """Give a baseline its parent's cells with other counts."""
+    """Give a baseline its parent's cells with other counts, but for columns of which nothing was recorded."""
     counts = iter(rows.tolist())
     columns = [_column(column, [int(next(counts)) for _ in column.cells]) for column in parent.columns]
     features = tuple(columns[: len(parent.features)])
@@ -249,6 +249,8 @@ def _counted(parent: Baseline, rows: np.ndarray, digest: str) -> Baseline:
 
 
 def _column(column: Feature, counts: list[int]) -> Feature:
+    if not any(counts):
+        return column
     cells = tuple(replace(cell, count=count) for cell, count in zip(column.cells, counts, strict=True))
     return replace(column, cells=cells)
 
