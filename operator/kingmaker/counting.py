@@ -46,7 +46,7 @@ class _Remembered:
     ledger: Ledger
     scraped_at: datetime | None = None
     without_baseline: datetime | None = None
-    """When no pod gave the champion's baseline, last."""
+    """When no pod gave a baseline that is wanted, last."""
 
 
 class Counting:
@@ -59,8 +59,8 @@ class Counting:
         self._between = between
         self._remembered: dict[Key, _Remembered] = {}
         self._baselines: dict[str, Baseline] = {}
-        self._watched: dict[Key, str] = {}
-        """Whose baseline is kept for which deployment."""
+        self._watched: dict[Key, frozenset[str]] = {}
+        """Digests of the baselines that are kept for which deployment."""
 
     async def look(
         self, key: Key, uid: str, state: State, models: Mapping[str, Model], serving: list[Body], stored: Body | None
@@ -70,16 +70,17 @@ class Counting:
         Args:
             key: The deployment.
             uid: Its uid: another of the same name begins anew.
-            state: What was decided; the champion's baseline is read, and the time between looks depends on it.
+            state: What was decided; the baselines of the champion and of who contests its seat are read, and the time
+                between looks depends on it.
             models: The namespace's Models.
             serving: The deployment's serving pods.
             stored: The ConfigMap with its ledger.
         """
         known = self._recall(key, uid, stored)
         now = self._clock.now()
-        digest = self._watch(key, state, models)
+        wanted = self._watch(key, state, models)
         if not self._between:
-            return Look(known.ledger, baselines=self._baselines_of(digest))
+            return Look(known.ledger, baselines=self._baselines_of(wanted))
         between = self._between(state)
         # Each at a time of its own, from the start on: a new operator does not ask the pods of a whole fleet at once.
         looked = known.scraped_at or now - (1 - _phase(key)) * between
@@ -87,9 +88,9 @@ class Counting:
         due = now >= looked + 0.9 * between
         self._remembered[key] = known = replace(known, scraped_at=now if due else looked)
         if not due:
-            return Look(known.ledger, scraped_at=looked, baselines=self._baselines_of(digest))
-        await self._read_baseline(key, digest, state, serving)
-        baselines = self._baselines_of(digest)
+            return Look(known.ledger, scraped_at=looked, baselines=self._baselines_of(wanted))
+        await self._read_baselines(key, wanted, serving)
+        baselines = self._baselines_of(wanted)
         profiles = await self._profiles.scrape(_addresses(serving), baselines)
         # Whoever else looked meanwhile was told to wait: one pass at a time works on a deployment.
         return Look(known.ledger, tuple(profiles), True, now, baselines)
@@ -115,34 +116,38 @@ class Counting:
             known = replace(known, ledger=replace(known.ledger, stored=None, unsaved=True))
         return known
 
-    def _watch(self, key: Key, state: State, models: Mapping[str, Model]) -> str:
-        """Give the digest of the champion's baseline, empty without one; what no champion has is forgotten."""
-        champion = models.get(state.champion.name) if state.champion else None
-        digest = champion.spec.baseline.digest if champion and champion.spec.baseline else ""
-        if self._watched.get(key, "") != digest:
-            self._watched[key] = digest
+    def _watch(self, key: Key, state: State, models: Mapping[str, Model]) -> dict[str, str]:
+        """Give the models whose baselines are wanted, by digest, the champion first; what nobody has is forgotten."""
+        names = [state.champion.name] if state.champion else []
+        found = [(models[name], name) for name in (*names, *(c.model for c in state.contests)) if name in models]
+        wanted: dict[str, str] = {}
+        for model, name in found:
+            if model.spec.baseline:
+                wanted.setdefault(model.spec.baseline.digest, name)
+        if self._watched.get(key, frozenset()) != wanted.keys():
+            self._watched[key] = frozenset(wanted)
             self._drop_unused()
-        return digest
+        return wanted
 
     def _drop_unused(self) -> None:
-        used = set(self._watched.values())
+        used = frozenset().union(*self._watched.values())
         self._baselines = {digest: baseline for digest, baseline in self._baselines.items() if digest in used}
 
-    def _baselines_of(self, digest: str) -> dict[str, Baseline]:
-        return {digest: self._baselines[digest]} if digest in self._baselines else {}
+    def _baselines_of(self, wanted: Iterable[str]) -> dict[str, Baseline]:
+        return {digest: self._baselines[digest] for digest in wanted if digest in self._baselines}
 
-    async def _read_baseline(self, key: Key, digest: str, state: State, serving: list[Body]) -> None:
+    async def _read_baselines(self, key: Key, wanted: Mapping[str, str], serving: list[Body]) -> None:
         known, now = self._remembered[key], self._clock.now()
-        if not digest or digest in self._baselines or state.champion is None:
+        missing = [(digest, name) for digest, name in wanted.items() if digest not in self._baselines]
+        if not missing or (known.without_baseline and now < known.without_baseline + _BASELINE_RETRY):
             return
-        if known.without_baseline and now < known.without_baseline + _BASELINE_RETRY:
-            return
-        name = bounded(state.champion.name)
-        pods = [pod for pod in serving if pod["metadata"]["labels"].get(MODEL) == name]
-        found = await self._profiles.baseline(_addresses(pods), digest)
-        if found and digest in self._watched.values():
-            self._baselines[digest] = found
-        self._remembered[key] = replace(known, without_baseline=None if found else now)
+        for digest, name in missing:
+            pods = [pod for pod in serving if pod["metadata"]["labels"].get(MODEL) == bounded(name)]
+            found = await self._profiles.baseline(_addresses(pods), digest)
+            if found and any(digest in kept for kept in self._watched.values()):
+                self._baselines[digest] = found
+        complete = all(digest in self._baselines for digest in wanted)
+        self._remembered[key] = replace(known, without_baseline=None if complete else now)
 
 
 def _phase(key: Key) -> float:

@@ -173,6 +173,62 @@ SEATS: list[Bad] = [
     ("unknown goal", a_seat(contest__verdict__goal="Better"), 'supported values: "Superior", "NonInferior"'),
     ("margin in percent", a_seat(contest__verdict__margin="10%"), 'must be a decimal in quotes from "0.0001" to "1"'),
     ("margin without quotes", a_seat(contest__verdict__margin=0.1), "spec.contest.verdict.margin"),
+    ("unknown measure", a_seat(contest__verdict__measure="Accuracy"), '"ErrorRate", "Cost", "Recall"'),
+    (
+        "a cost without costs",
+        a_seat(contest__verdict__measure="Cost"),
+        "costs belong to measure Cost: set both, or neither",
+    ),
+    (
+        "costs without a measure",
+        a_seat(contest__verdict__costs={"falseNegative": "5", "falsePositive": "1"}),
+        "costs belong to measure Cost: set both, or neither",
+    ),
+    (
+        "half of the costs",
+        a_seat(contest__verdict={"measure": "Cost", "costs": {"falseNegative": "5"}}),
+        "falseNegative and falsePositive are said together",
+    ),
+    (
+        "costs that say nothing",
+        a_seat(contest__verdict={"measure": "Cost", "costs": {"otherwise": "5"}}),
+        "set falseNegative and falsePositive, or confusions",
+    ),
+    (
+        "costs of nothing",
+        a_seat(contest__verdict={"measure": "Cost", "costs": {"falseNegative": "0", "falsePositive": "0.0"}}),
+        "every cost is 0: one has to be above",
+    ),
+    (
+        "an error without its clip",
+        a_seat(contest__verdict__measure="AbsoluteError"),
+        "belongs to the measures AbsoluteError and SquaredError",
+    ),
+    (
+        "a class that no measure asks for",
+        a_seat(contest__verdict__ofClass="fraud"),
+        "ofClass is for the measures Cost, Recall and Precision",
+    ),
+    (
+        "a maximum of what should be large",
+        a_seat(contest__verdict={"measure": "Recall", "reference": {"maximum": "0.9"}}),
+        "a minimum for Recall and Precision, a maximum for every other measure",
+    ),
+    (
+        "a bound without a number",
+        a_seat(contest__verdict__reference={}),
+        "set one of maximum and minimum",
+    ),
+    (
+        "a margin that allows everything",
+        a_seat(contest__verdict__absoluteMargin="1"),
+        "absoluteMargin is below 1 for a measure that never exceeds 1",
+    ),
+    (
+        "a class margin in percent",
+        a_seat(contest__verdict__guardrails={"classes": {"margin": "5%"}}),
+        'must be a decimal in quotes from "0.0001" to "1"',
+    ),
     (
         "no error budget",
         a_seat(contest__verdict__falsePromotion="0"),

@@ -75,6 +75,20 @@ class PodCounts:
         """Count requests that ended in a server error."""
         self._errors[decision] += requests
 
+    def _labels(self, decision: int, count: int) -> list[str]:
+        """Labels of requests of one row: one in ten is wrong, in either class alike."""
+        digest = self._info.partition('model_digest="sha256:')[2][:16]
+        who = f'model="m",digest="{digest}",decision="{decision}"'
+        wrong, lines = count // 10, []
+        for outcome, share, n in (("correct", "0", count - wrong), ("wrong", "1", wrong)):
+            lines.append(f'{_PREFIX}feedback_total{{decision="{decision}",outcome="{outcome}"}} {n}')
+            lines.append(f'{_PREFIX}feedback_requests_total{{{who},wrong="{share}"}} {n}')
+            for true in (0, 1):
+                said = true if outcome == "correct" else 1 - true
+                cell = f'score="{3 + 6 * said}",predicted="{said}",true="{true}",outcome="{outcome}"'
+                lines.append(f"{_PREFIX}feedback_classes_total{{{who},{cell}}} {n // 2}")
+        return lines
+
     def render(self) -> str:
         """Write the exposition: rows are spread over the cells about as in the baseline, so nothing drifts."""
         lines = [f"{_PREFIX}info{{{self._info}}} 1", f"{_PREFIX}start_time_seconds {self._started:.3f}"]
@@ -84,7 +98,7 @@ class PodCounts:
                 f'{_PREFIX}requests_total{{decision="{decision}",outcome="ok"}} {count}',
                 f'{_PREFIX}rows_total{{decision="{decision}"}} {count}',
                 f'{_PREFIX}latency_total{{decision="{decision}",le="0.01"}} {count}',
-                f'{_PREFIX}feedback_total{{decision="{decision}",outcome="correct"}} {count // 2}',
+                *self._labels(decision, count // 2),
             )
         for decision, count in sorted(self._errors.items()):
             lines.append(f'{_PREFIX}requests_total{{decision="{decision}",outcome="server_error"}} {count}')

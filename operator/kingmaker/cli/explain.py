@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from kingmaker.adapters.clock import SystemClock
+from kingmaker.api import Verdict
 from kingmaker.cli.advice import advice_of
 from kingmaker.cli.history import CHECK_HEADER, check_row, describe
 from kingmaker.cli.reading import Target, add_target, connected, read_deployment, target_of
 from kingmaker.cli.tables import WIDTH, render, wrap
-from kingmaker.core.contest.assessment import ContestAssessment, JudgedContest, assess_contests
+from kingmaker.core.contest.assessment import ContestAssessment, JudgedContest, assess_contests, contest_rules
 from kingmaker.core.contest.checks import evidence_of
 from kingmaker.core.manifests.names import decision_name
 from kingmaker.core.observed import Observed, ObservedRouter
@@ -111,6 +112,13 @@ def explain_contest(contests: ContestAssessment, judged: JudgedContest) -> Itera
         yield f"  needs {wanted} s and {stage.min_requests} requests; has {held} s and {judgement.observations}"
     if stored := contests.observed.ledger.stored:
         yield f"  evidence as it was stored at {stored:%H:%M:%S}Z; the operator may have newer counts"
+    rules = contest_rules(contests.observed, contests.state, contest, contests.verdict_policy)
+    bounds = rules.measure.difference(judgement.in_force, rules.false_promotion)
+    if bounds:
+        between = f"{bounds[0]:+.4f} to {bounds[1]:+.4f}, {1 - rules.false_promotion:.0%} sure whenever one looks"
+        yield from wrap(f"{rules.measure.name}: the challenger's less the champion's is {between}", indent="  ")
+    missing = [check for check in judgement.promoting if check.verdict is not Verdict.PASS]
+    yield from (line for check in missing for line in wrap(f"not shown: {check.rule}", indent="  "))
     rows = [check_row(evidence_of(check).manifest()) for check in judgement.checks]
     yield from ("  " + line for line in render(CHECK_HEADER, rows, width=WIDTH - 2).splitlines())
     for check in judgement.checks:

@@ -20,6 +20,9 @@ REJECTED_LIMIT: Final = 50
 RUNS_LIMIT: Final = MOST_RUNS
 """Retraining runs that are remembered: as many as the largest budget that the schema allows counts in its period."""
 
+SUCCESSIONS_LIMIT: Final = 50
+"""Promotions that are remembered against creep."""
+
 STAGE_RUNS_LIMIT: Final = 20
 """Stretches that are remembered per contest: one that goes on for ever gets a new one with every split beside it."""
 
@@ -104,6 +107,15 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Succession:
+    """A promotion after a contest: how many times its predecessor's loss the new champion had, by which measure."""
+
+    at: datetime
+    measure: str
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One retraining run. `outcome` is empty while it is open, else Promoted, Lost or Failed."""
 
@@ -138,6 +150,8 @@ class State:
     judged: tuple[Judged, ...] = ()
     runs: tuple[Run, ...] = ()
     lost_runs: int = 0
+    successions: tuple[Succession, ...] = ()
+    """What the promotions since people last named a champion left behind, oldest first."""
     skipped: str = ""
     """Why retraining that was due did not start, as last recorded; empty once a run began."""
     skipped_at: datetime | None = None

@@ -10,6 +10,18 @@ from support.manifests import a_decision, a_model, a_retraining_seat, a_seat
 
 from .conftest import Create
 
+MEASURES: dict[str, dict[str, Any]] = {
+    "ErrorRate": {"absoluteMargin": "0.001", "reference": {"maximum": "0.02"}},
+    "Cost": {"costs": {"falseNegative": "50", "falsePositive": "1"}, "absoluteMargin": "2"},
+    "Recall": {"ofClass": "fraud", "reference": {"minimum": "0.8"}},
+    "Precision": {"guardrails": {"classes": {"margin": "0.1"}}},
+    "BalancedError": {},
+    "LogLoss": {},
+    "Brier": {},
+    "AbsoluteError": {"clip": "100"},
+    "SquaredError": {"clip": "0.5", "reference": {"maximum": "0.1"}},
+}
+MEASURED = [a_seat(contest__verdict={"measure": measure} | more) for measure, more in MEASURES.items()]
 BROKEN = [pytest.param(body, words, id=what) for what, body, words in ALL]
 
 
@@ -27,8 +39,8 @@ async def test_a_bad_manifest_is_refused_with_a_sentence(body: dict[str, Any], w
 
 @pytest.mark.parametrize(
     "body",
-    [a_model(), a_seat(), a_retraining_seat(), a_decision()],
-    ids=["Model", "ModelDeployment", "retraining", "Decision"],
+    [a_model(), a_seat(), a_retraining_seat(), a_decision(), *MEASURED],
+    ids=["Model", "ModelDeployment", "retraining", "Decision", *MEASURES],
 )
 async def test_what_the_bad_ones_are_made_from_is_accepted(body: dict[str, Any], try_create: Create) -> None:
     await try_create(body)

@@ -9,12 +9,15 @@ from kingmaker.api import OnNewChallenger
 from kingmaker.core.contest.candidates import Candidate, find_candidates
 from kingmaker.core.contest.capacity import is_available, needed_pods
 from kingmaker.core.contest.checks import VerdictPolicy
-from kingmaker.core.contest.choice import Subject, choose, subject_of
+from kingmaker.core.contest.choice import choose
+from kingmaker.core.contest.creep import crept
 from kingmaker.core.contest.evidence import Totals
 from kingmaker.core.contest.judgement import Judgement, judge
 from kingmaker.core.contest.policy import contest_policy, fixed_shares, verdict_policy
 from kingmaker.core.contest.queries import asked
 from kingmaker.core.contest.steps import ContestPolicy, Step, next_step
+from kingmaker.core.contest.subjects import Subject, predicted_shares, subject_of
+from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.observed import Observed
 from kingmaker.core.state import Contest, Share, State
 
@@ -116,15 +119,26 @@ def contest_rules(observed: Observed, state: State, contest: Contest, policy: Ve
         contest: Who contests it.
         policy: The deployment's rules.
     """
-    champion = _subject(observed, state.champion.name) if state.champion else Subject()
+    held = state.champion
+    champion = _subject(observed, held.name) if held else Subject()
     measure = choose(observed.mdep.spec.contest.verdict, champion, _subject(observed, contest.model))
-    return replace(policy, measure=measure, stages=1 if contest.fixed else policy.stages)
+    baseline = _baseline(observed, held.name) if held else None
+    return replace(
+        policy,
+        measure=measure,
+        stages=1 if contest.fixed else policy.stages,
+        creep=crept(state.successions, measure.name, observed.now),
+        predicted=predicted_shares(observed.ledger.watch, held.digest, baseline, observed.now) if held else (),
+    )
 
 
 def _subject(observed: Observed, name: str) -> Subject:
+    return subject_of(observed.models.get(name), _baseline(observed, name))
+
+
+def _baseline(observed: Observed, name: str) -> Baseline | None:
     model = observed.models.get(name)
-    baseline = observed.baselines.get(model.spec.baseline.digest) if model and model.spec.baseline else None
-    return subject_of(model, baseline)
+    return observed.baselines.get(model.spec.baseline.digest) if model and model.spec.baseline else None
 
 
 def _entrants(observed: Observed, state: State, candidates: Sequence[Candidate]) -> Iterator[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kingmaker.api import Action, Actor, Reason
-from kingmaker.core.contest.assessment import ContestAssessment, JudgedContest
+from kingmaker.core.contest.assessment import ContestAssessment, JudgedContest, contest_rules
 from kingmaker.core.contest.candidates import is_ready
 from kingmaker.core.contest.checks import describe
+from kingmaker.core.contest.creep import succeed
 from kingmaker.core.contest.guardrails import OnFail
 from kingmaker.core.contest.policy import rollback_window
 from kingmaker.core.contest.record import Record, Side
@@ -40,6 +41,7 @@ def follow_champion_ref(assessed: ContestAssessment) -> Record | None:
         observed_champion_ref=target,
         contests=(),
         judged=tuple(j for j in state.judged if j.digest != digest),
+        successions=(),
     )
     if old is None:
         message = f"{target} is verified and its pods answer; it serves"
@@ -67,7 +69,10 @@ def promote(assessed: ContestAssessment, judged: JudgedContest) -> State:
     until = now + rollback_window(observed.mdep)
     weight = observed.mdep.spec.contest.rollback_weight if until > now else 0
     previous = replace(old, until=until, weight=weight, runs=())
-    return replace(after, previous=previous).remember(old.name, old.digest, Reason.SUPERSEDED)
+    rules = contest_rules(observed, state, contest, assessed.verdict_policy)
+    successions = succeed(state.successions, judged.judgement, rules, now)
+    after = replace(after, previous=previous, successions=successions)
+    return after.remember(old.name, old.digest, Reason.SUPERSEDED)
 
 
 def return_to_previous(assessed: ContestAssessment) -> Record | None:
@@ -89,6 +94,7 @@ def return_to_previous(assessed: ContestAssessment) -> Record | None:
         champion=Champion(previous.name, previous.digest, observed.now, state.sequence + 1),
         previous=None,
         contests=(),
+        successions=state.successions[:-1],
     ).remember(champion.name, champion.digest, Reason.WORSE_THAN_PREDECESSOR)
     after = replace(after, judged=tuple(j for j in after.judged if j.digest != previous.digest))
     return Record(

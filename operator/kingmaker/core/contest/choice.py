@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from kingmaker.api import Measure as Choice
-from kingmaker.api import Model, TaskType, VerdictRule
+from kingmaker.api import TaskType, VerdictRule
 from kingmaker.core.contest.losses import (
     HIGHEST_LOG_LOSS,
     Balanced,
@@ -29,36 +28,11 @@ from kingmaker.core.contest.measures import (
     NoMeasure,
     PrecisionMeasure,
 )
-from kingmaker.core.counts.baseline import Baseline
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What must be known of a model to say what its answers are worth.
-
-    `classes` are the shares of the true classes in its baseline, `chances` what the cells of its score stand for.
-    """
-
-    type: TaskType | None = None
-    positive: str = ""
-    classes: tuple[tuple[str, float], ...] = ()
-    chances: Chances | None = None
+from kingmaker.core.contest.subjects import Subject
 
 
 class UnavailableError(ValueError):
     """A measure can't be made for the models; the message says what is missing."""
-
-
-def subject_of(model: Model | None, baseline: Baseline | None) -> Subject:
-    """Read what is known of a model.
-
-    Args:
-        model: None for one that is gone.
-        baseline: Its baseline, if it has one and it was read.
-    """
-    task = model.spec.task if model else None
-    del baseline
-    return Subject(task.type, task.positive or "") if task else Subject()
 
 
 @lru_cache(maxsize=512)

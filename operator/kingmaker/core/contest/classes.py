@@ -8,7 +8,7 @@ of the evidence over classes counts, so the budget is not spent once per class.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Final
@@ -20,7 +20,7 @@ from kingmaker.core.contest.checks import Check, VerdictPolicy
 from kingmaker.core.contest.entities import entity_log_e
 from kingmaker.core.contest.goal import in_force
 from kingmaker.core.contest.losses import Missed
-from kingmaker.core.contest.measures import ByClass, both_cells
+from kingmaker.core.contest.measures import ByClass, Seen, both_cells, seen_of
 from kingmaker.core.contest.stretches import Stretch, by_stage, entities_of
 from kingmaker.core.counts.process import Arm, Shadow
 from kingmaker.core.identity import Same
@@ -64,7 +64,8 @@ def classes_check(name: str, stretches: Sequence[Stretch], policy: VerdictPolicy
     classes = _classes(stretches)
     if not classes or margin >= 1:
         return None
-    shown = _weigh(current, classes, margin)
+    shown = _weigh(seen_of(current), classes, margin, harm=False)
+    shown = shown + _by_entity(current, classes, margin, log_e_units_superior)
     least = classes[int(np.argmin(shown))]
     harm, harmed = _harm(stretches, classes, margin)
     fails = policy.guardrails.classes is not None and harm >= policy.stage_harm_log_e
@@ -78,35 +79,42 @@ def classes_check(name: str, stretches: Sequence[Stretch], policy: VerdictPolicy
     return Check(name, verdict, n, rule, mine, theirs, log_e, threshold, reason)
 
 
-def _classes(stretches: Sequence[Stretch]) -> list[str]:
+def _classes(stretches: Sequence[Stretch]) -> tuple[str, ...]:
     seen: set[str] = set()
     for stretch in stretches:
         for arm in (stretch.champion, stretch.challenger):
             seen |= _tally_arm(Same(arm)).counts.keys()
         seen |= _tally_pairs(Same(stretch.shadow)).counts.keys()
-    return sorted(seen)
+    return tuple(sorted(seen))
 
 
-def _weigh(stretches: Sequence[Stretch], classes: Sequence[str], margin: float) -> Floats:
-    """ln E, per class, that the challenger misses no more of it than is allowed."""
-    splits, pairs = _splits(stretches, classes), _pairs(stretches, classes)
-    found = log_e_no_worse_each(splits, margin=margin) + log_e_paired_no_worse_each(pairs, margin=margin)
-    return np.asarray(found + _by_entity(stretches, classes, margin, log_e_units_superior), dtype=float)
-
-
-def _harm(stretches: Sequence[Stretch], classes: Sequence[str], margin: float) -> tuple[float, str]:
+def _harm(stretches: Sequence[Stretch], classes: tuple[str, ...], margin: float) -> tuple[float, str]:
     """ln E of the stage that speaks loudest of more misses, and the class that does."""
-    harm, worst = -math.inf, ""
+    found = []
     for stage in by_stage(stretches):
-        splits, pairs = _splits(stage, classes), _pairs(stage, classes)
-        each = log_e_worse_each(splits, margin=margin) + log_e_paired_worse_each(pairs, margin=margin)
+        each = _weigh(seen_of(stage), classes, margin, harm=True)
         each = each + _by_entity(stage, classes, margin, log_e_units_harm)
-        unseen = max(_MOST_CLASSES - len(classes), 0)
-        terms = np.concatenate((each, np.zeros(unseen)))
-        mean = float(np.logaddexp.reduce(terms)) - math.log(len(terms))
-        if mean > harm:
-            harm, worst = mean, classes[int(np.argmax(each))]
-    return harm, worst
+        unseen = np.zeros(max(_MOST_CLASSES - len(classes), 0))
+        mean = float(np.logaddexp.reduce(np.concatenate((each, unseen)))) - math.log(len(each) + len(unseen))
+        found.append((mean, classes[int(np.argmax(each))]))
+    return max(found)
+
+
+# Counts of a stage that is over stay the same objects, so what follows from them is worked out once.
+@lru_cache(maxsize=1024)
+def _weigh(seen: Seen, classes: tuple[str, ...], margin: float, *, harm: bool) -> Floats:
+    """ln E, per class, that the challenger misses no more of it than is allowed, or (`harm`) that it misses more."""
+    splits, pairs = [], []
+    for one in seen:
+        if isinstance(one, Same):
+            pairs.append(_pair_scores(_tally_pairs(one).counts, classes))
+        else:
+            champion, challenger = (_scores(_tally_arm(arm).counts, classes) for arm in one[:2])
+            splits.append(ScoredSplit(champion, challenger, one[2]))
+    on_splits = log_e_worse_each if harm else log_e_no_worse_each
+    on_pairs = log_e_paired_worse_each if harm else log_e_paired_no_worse_each
+    live = on_splits(splits, margin=margin) if splits else 0.0
+    return np.asarray(live + (on_pairs(pairs, margin=margin) if pairs else 0.0) + np.zeros(len(classes)), dtype=float)
 
 
 def _by_entity(
@@ -125,27 +133,13 @@ def _missed_of(name: str) -> ByClass:
     return ByClass(Missed(name))
 
 
-def _splits(stretches: Sequence[Stretch], classes: Sequence[str]) -> list[ScoredSplit]:
-    def scores(arm: Arm) -> Scores:
-        tally = _tally_arm(Same(arm)).counts
-        return Scores(_LOSSES, _UNITS, np.array([tally.get(c, (0, 0)) for c in classes], dtype=float).T)
-
-    sound = [s for s in stretches if s.run.is_live and not s.labels_broken and not s.entities]
-    return [ScoredSplit(scores(s.champion), scores(s.challenger), s.run.share) for s in sound]
+def _scores(tally: Mapping[str, Sequence[int]], classes: Sequence[str]) -> Scores:
+    return Scores(_LOSSES, _UNITS, np.array([tally.get(c, (0, 0)) for c in classes], dtype=float).T)
 
 
-def _pairs(stretches: Sequence[Stretch], classes: Sequence[str]) -> list[ScoredPairs]:
-    tallies = [_tally_pairs(Same(s.shadow)).counts for s in stretches if not s.run.is_live]
-    return [
-        ScoredPairs(
-            _BOTH[:, 0],
-            _BOTH[:, 1],
-            np.ones(len(_BOTH)),
-            np.array([tally.get(c, (0, 0, 0, 0)) for c in classes], dtype=float).T,
-        )
-        for tally in tallies
-        if tally
-    ]
+def _pair_scores(tally: Mapping[str, Sequence[int]], classes: Sequence[str]) -> ScoredPairs:
+    counts = np.array([tally.get(c, (0, 0, 0, 0)) for c in classes], dtype=float).T
+    return ScoredPairs(_BOTH[:, 0], _BOTH[:, 1], np.ones(len(_BOTH)), counts)
 
 
 def _missed(stretches: Sequence[Stretch], of_class: str) -> tuple[int, float | None, float | None]:

@@ -56,6 +56,11 @@ class Judgement:
         return (self.goal, *self.conditions, *found, *self.shares.checks)
 
     @property
+    def in_force(self) -> Sequence[Stretch]:
+        """What was counted in the stage that the contest is in."""
+        return in_force(self.stretches)
+
+    @property
     def champion(self) -> Arm:
         """All that the champion did during the contest."""
         return sum((s.champion for s in self.stretches), NO_ARM)
@@ -74,7 +79,7 @@ class Judgement:
         """Fail when any guardrail failed, Pass when all that promotes is shown on sound shares, else Inconclusive."""
         if any(g.failed for g in self.guardrails):
             return Verdict.FAIL
-        proven = all(check.verdict is Verdict.PASS for check in self._promoting)
+        proven = all(check.verdict is Verdict.PASS for check in self.promoting)
         return Verdict.PASS if proven and not self.share_is_broken else Verdict.INCONCLUSIVE
 
     @property
@@ -82,11 +87,12 @@ class Judgement:
         """Why the verdict is not Pass, when nothing failed: the first thing that is not shown."""
         if self.share_is_broken:
             return Reason.SPLIT_MISMATCH
-        missing = next((check for check in self._promoting if check.verdict is not Verdict.PASS), None)
+        missing = next((check for check in self.promoting if check.verdict is not Verdict.PASS), None)
         return (missing.obstacle if missing else None) or Reason.THIN_EVIDENCE
 
     @property
-    def _promoting(self) -> tuple[Check, ...]:
+    def promoting(self) -> tuple[Check, ...]:
+        """What must be shown before a challenger is promoted."""
         needed = (g.check for g in self.guardrails if g.guardrail.needed)
         return (self.goal, *self.conditions, *needed)
 

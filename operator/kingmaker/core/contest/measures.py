@@ -27,6 +27,7 @@ from kingmaker.core.statistics.bounded import (
     ScoredPairs,
     ScoredSplit,
     Scores,
+    difference_bounds,
     log_e_below,
     log_e_no_worse,
     log_e_paired_no_worse,
@@ -169,6 +170,11 @@ class Measure(ABC):
         del buckets
         return np.zeros(BUCKETS), np.zeros(BUCKETS)
 
+    def difference(self, stretches: Sequence[Stretch], alpha: float) -> tuple[float, float] | None:
+        """Bound how much more the challenger loses, as people read it, valid at all times; None where it can't be."""
+        del stretches, alpha
+        return None
+
     def shown(self, loss: float | None) -> float | None:
         """Give a mean loss as people read it."""
         if loss is None:
@@ -194,35 +200,44 @@ class MeanMeasure(Measure):
 
     @override
     def figures(self, stretches: Sequence[Stretch]) -> tuple[int, float | None, float | None]:
-        splits, pairs = self._splits(stretches), self._pairs(stretches)
-        mine = [s.challenger for s in splits] + [p.sides[1] for p in pairs]
-        theirs = [s.champion for s in splits] + [p.sides[0] for p in pairs]
-        n, entities = sum(s.n for s in mine), entities_of(stretches)
+        mine, theirs = (0, 0.0, 0.0), (0, 0.0, 0.0)
+        for stretch in stretches:
+            champion, challenger = self._sums(stretch)
+            mine, theirs = _plus(mine, challenger), _plus(theirs, champion)
+        n, entities = mine[0], entities_of(stretches)
         if entities:
             n += units_seen(entities, "labels", self.challenger.buckets)[0]
-            theirs += [_all_of(self.champion, run.champion.labels.buckets) for run in entities]
-            mine += [_all_of(self.challenger, run.challenger.labels.buckets) for run in entities]
+        for run in entities:
+            theirs = _plus(theirs, _all_of(self.champion, run.champion.labels.buckets))
+            mine = _plus(mine, _all_of(self.challenger, run.challenger.labels.buckets))
         return n, _mean(mine), _mean(theirs)
+
+    def _sums(self, stretch: Stretch) -> tuple[_Sums, _Sums]:
+        if stretch.run.is_live:
+            if stretch.labels_broken or stretch.entities:
+                return (0, 0.0, 0.0), (0, 0.0, 0.0)
+            return _arm_sums(self.champion, Same(stretch.champion)), _arm_sums(
+                self.challenger, Same(stretch.challenger)
+            )
+        return _pair_sums(self.champion, self.challenger, Same(stretch.shadow))
 
     @override
     def no_worse(self, stretches: Sequence[Stretch], ratio: float, margin: float) -> float:
-        splits, pairs = self._splits(stretches), self._pairs(stretches)
-        live = log_e_no_worse(splits, ratio=ratio, margin=margin) if splits else 0.0
-        live += self._by_entity(stretches, lambda units: log_e_units_superior(units, ratio=ratio, surplus=margin))
-        return live + (log_e_paired_no_worse(pairs, ratio=ratio, margin=margin) if pairs else 0.0)
+        by_entity = self._by_entity(stretches, lambda units: log_e_units_superior(units, ratio=ratio, surplus=margin))
+        return by_entity + _weigh(self.champion, self.challenger, seen_of(stretches), ratio, margin, harm=False)
 
     @override
     def worse(self, stretches: Sequence[Stretch], ratio: float, margin: float) -> float:
-        splits, pairs = self._splits(stretches), self._pairs(stretches)
-        live = log_e_worse(splits, ratio=ratio, margin=margin) if splits else 0.0
-        live += self._by_entity(stretches, lambda units: log_e_units_harm(units, ratio=ratio, surplus=margin))
-        return live + (log_e_paired_worse(pairs, ratio=ratio, margin=margin) if pairs else 0.0)
+        by_entity = self._by_entity(stretches, lambda units: log_e_units_harm(units, ratio=ratio, surplus=margin))
+        return by_entity + _weigh(self.champion, self.challenger, seen_of(stretches), ratio, margin, harm=True)
 
     @override
     def below(self, stretches: Sequence[Stretch], limit: float) -> float:
-        pairs = [p.sides[1] for p in self._pairs(stretches)]
+        mine = [_scores(self.challenger, Same(s.challenger)) for s, _ in _compared(stretches)]
+        shadows = [s.shadow for s in stretches if not s.run.is_live]
+        mine += [_pair_scores(self.champion, self.challenger, Same(shadow)).sides[1] for shadow in shadows]
         by_entity = self._by_entity(stretches, lambda units: log_e_units_below(units, limit))
-        return by_entity + log_e_below([s.challenger for s in self._splits(stretches)] + pairs, limit)
+        return by_entity + log_e_below(mine, limit)
 
     @override
     def units(self, buckets: Buckets) -> tuple[Counts, Counts]:
@@ -232,16 +247,44 @@ class MeanMeasure(Measure):
         yardsticks = self.champion.buckets, self.challenger.buckets
         return entity_log_e(entities_of(stretches), "labels", *yardsticks, test)
 
-    def _splits(self, stretches: Sequence[Stretch]) -> list[ScoredSplit]:
-        return [
-            ScoredSplit(_scores(self.champion, Same(s.champion)), _scores(self.challenger, Same(s.challenger)), share)
-            for s, share in _compared(stretches)
-        ]
+    @override
+    def difference(self, stretches: Sequence[Stretch], alpha: float) -> tuple[float, float] | None:
+        splits, pairs = _read(self.champion, self.challenger, seen_of(stretches))
+        if not splits and not pairs:
+            return None
+        low, high = (bound * self.scale for bound in difference_bounds(splits, pairs, alpha=alpha))
+        return (-high, -low) if self.is_gain else (low, high)
 
-    def _pairs(self, stretches: Sequence[Stretch]) -> list[ScoredPairs]:
-        shadows = (s.shadow for s in stretches if not s.run.is_live)
-        read = (_pair_scores(self.champion, self.challenger, Same(shadow)) for shadow in shadows)
-        return [pairs for pairs in read if len(pairs.counts)]
+
+_Sums = tuple[int, float, float]
+"""Requests, the sum of their units, and of their losses."""
+Seen = tuple[tuple[Same[Arm], Same[Arm], float] | Same[Shadow], ...]
+"""What of some stretches is weighed: both arms and the share, or pairs."""
+
+
+def seen_of(stretches: Sequence[Stretch]) -> Seen:
+    """Give what of some stretches is weighed."""
+    live = tuple((Same(s.champion), Same(s.challenger), share) for s, share in _compared(stretches))
+    return (*live, *(Same(s.shadow) for s in stretches if not s.run.is_live))
+
+
+def _read(champion: Yardstick, challenger: Yardstick, seen: Seen) -> tuple[list[ScoredSplit], list[ScoredPairs]]:
+    splits, pairs = [], []
+    for one in seen:
+        if isinstance(one, Same):
+            pairs.append(_pair_scores(champion, challenger, one))
+        else:
+            splits.append(ScoredSplit(_scores(champion, one[0]), _scores(challenger, one[1]), one[2]))
+    return splits, pairs
+
+
+# Counts of a stage that is over stay the same objects, so what follows from them is worked out once.
+@lru_cache(maxsize=1024)
+def _weigh(champion: Yardstick, challenger: Yardstick, seen: Seen, ratio: float, margin: float, *, harm: bool) -> float:
+    splits, pairs = _read(champion, challenger, seen)
+    on_splits, on_pairs = (log_e_worse, log_e_paired_worse) if harm else (log_e_no_worse, log_e_paired_no_worse)
+    live = on_splits(splits, ratio=ratio, margin=margin) if splits else 0.0
+    return live + (on_pairs(pairs, ratio=ratio, margin=margin) if pairs else 0.0)
 
 
 def _compared(stretches: Sequence[Stretch]) -> Iterator[tuple[Stretch, float]]:
@@ -251,15 +294,33 @@ def _compared(stretches: Sequence[Stretch]) -> Iterator[tuple[Stretch, float]]:
             yield stretch, stretch.run.share
 
 
-def _all_of(yardstick: Yardstick, buckets: Buckets) -> Scores:
-    """Give what an arm lost in all its buckets as one cell, for its mean."""
+def _all_of(yardstick: Yardstick, buckets: Buckets) -> _Sums:
+    """Give what an arm lost in all its buckets, for its mean; buckets are counted apart."""
     units, losses = (float(counts.sum()) for counts in yardstick.buckets(buckets))
-    return Scores(np.array([losses / units if units else 0.0]), np.ones(1), np.array([units]))
+    return 0, units, losses
 
 
-def _mean(scores: Sequence[Scores]) -> float | None:
-    units = sum(float(s.counts @ s.units) for s in scores)
-    return sum(float(s.counts @ s.losses) for s in scores) / units if units else None
+def _plus(one: _Sums, other: _Sums) -> _Sums:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
+
+
+def _mean(sums: _Sums) -> float | None:
+    return sums[2] / sums[1] if sums[1] else None
+
+
+def _sums_of(scores: Scores) -> _Sums:
+    return scores.n, float(scores.counts @ scores.units), float(scores.counts @ scores.losses)
+
+
+@lru_cache(maxsize=2048)
+def _arm_sums(yardstick: Yardstick, arm: Same[Arm]) -> _Sums:
+    return _sums_of(_scores(yardstick, arm))
+
+
+@lru_cache(maxsize=2048)
+def _pair_sums(champion: Yardstick, challenger: Yardstick, shadow: Same[Shadow]) -> tuple[_Sums, _Sums]:
+    mine, theirs = _pair_scores(champion, challenger, shadow).sides
+    return _sums_of(mine), _sums_of(theirs)
 
 
 @lru_cache(maxsize=2048)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +21,8 @@ MOST_CELLS: Final = 4096
 """Most cells of one family that a server tells, and that are kept of one decision."""
 LONGEST_NAME: Final = 64
 """Of a class; servers cut longer ones, and put a hash at their end."""
+_HASH_DIGITS: Final = 16
+_EXACT: Final = 2.0**64
 _MOST_BYTES: Final = 2**22
 """More than so many cells can be, unpacked."""
 
@@ -69,6 +72,20 @@ class PairLossCell(NamedTuple):
 AnyCell = ClassCell | LossCell | PairCell | PairClassCell | PairLossCell
 
 Cell = TypeVar("Cell", bound=AnyCell)
+
+
+def name_class(value: str | float | bool) -> str:
+    """Name a class as servers do in labels: numbers without decimals where they have none, long texts cut.
+
+    >>> name_class(True), name_class(2.0), name_class("basic"), name_class("other")
+    ('1', '2', 'basic', '"other"')
+    """
+    if not isinstance(value, str):
+        return str(int(value)) if abs(value) < _EXACT and value == int(value) else repr(value)
+    if len(value) <= LONGEST_NAME:
+        return f'"{OTHER}"' if value == OTHER else value
+    digest = hashlib.sha256(value.encode(errors="replace")).hexdigest()[:_HASH_DIGITS]
+    return f"{value[: LONGEST_NAME - 1 - _HASH_DIGITS]}~{digest}"
 
 
 def error_upper(cell: str) -> float | None:

@@ -9,7 +9,7 @@ A request goes to the challenger with probability ρ, by our own draw, whatever 
 X = r·y/(1-ρ) + d·u for the champion's requests and X = d·u - y/ρ for the challenger's has, given the past, the mean
 r·E[y_A] - E[y_B] + d·E[u] (Horvitz-Thompson): at most 0 where the challenger is worse than that, whatever the rows of a
 request have to do with each other and however the world changes. Betting κ·b on X, with b the largest bet that can't
-lose everything, multiplies E by 1 + κ·b·X, on average at most 1: a supermartingale, and so is the mean over bets κ.
+lose everything, multiplies E by 1 + κ·b·X, on average at most 1: a supermartingale, and so is any mean over bets κ.
 What came in which order does not matter, so requests per score, arm and stage are all that is needed.
 
 Sources: Waudby-Smith & Ramdas, JRSS B 2024 for betting on bounded means; `notes/statistics.md` 4.6.
@@ -29,8 +29,24 @@ from kingmaker.core.statistics.sequential import HIGHER, LOWER
 
 Floats = NDArray[np.float64]
 
-_BETS: Final = np.geomspace(0.002, 0.9, 24)[:, None]
-"""Parts of the largest safe bet: from differences of a few thousandths to all or nothing."""
+_BETS: Final = np.geomspace(0.005, 0.9, 24)[:, None]
+"""Parts of the largest safe bet: from differences of a hundredth to all or nothing."""
+_ALL: Final = 0.1
+"""Weight of the largest bet alone: what few requests say of a class that nobody ever misses rests on it."""
+
+
+def _log_weights(center: float, spread: float) -> Floats:
+    """Weights of the bets: most on those that pay for differences that contests are about, by a log-normal curve."""
+    near = np.exp(-0.5 * (np.log(_BETS[:, 0] / center) / spread) ** 2)
+    weights = (1 - _ALL) * near / near.sum()
+    weights[-1] += _ALL
+    return np.asarray(np.log(weights), dtype=float)
+
+
+_SPLIT_WEIGHTS: Final = _log_weights(0.1, 0.8)
+"""The best bet is the relative difference times the champion's share: a tenth for 20 % at half the traffic."""
+_PAIR_WEIGHTS: Final = _log_weights(0.2, 0.6)
+"""The best bet is the difference of those that one arm alone lost, divided by their sum."""
 _RATES: Final = np.concatenate(([0.0], np.geomspace(1e-6, 0.05, 200)[:-1], np.linspace(0.05, 1.0, 200)))
 """Rates of the champion at which a ratio of rates is tested, 0 and 1 among them."""
 _STEPS: Final = 40
@@ -142,7 +158,7 @@ def log_e_no_worse_each(splits: Sequence[ScoredSplit], *, ratio: float = 1.0, ma
         gain = ratio / (1 - split.share) * theirs.losses + margin * theirs.units
         grown = grown + np.log1p(bets * gain) @ theirs.counts
         grown = grown + np.log1p(bets * (margin * mine.units - mine.losses / split.share)) @ mine.counts
-    return _mean_log(grown)
+    return _mean_log(grown, _SPLIT_WEIGHTS)
 
 
 def log_e_worse(splits: Sequence[ScoredSplit], *, ratio: float = 1.0, margin: float = 0.0) -> float:
@@ -163,7 +179,7 @@ def log_e_worse_each(splits: Sequence[ScoredSplit], *, ratio: float = 1.0, margi
         loss = ratio / (1 - split.share) * theirs.losses + margin * theirs.units
         grown = grown + np.log1p(-bets * loss) @ theirs.counts
         grown = grown + np.log1p(bets * (mine.losses / split.share - margin * mine.units)) @ mine.counts
-    return _mean_log(grown)
+    return _mean_log(grown, _SPLIT_WEIGHTS)
 
 
 def log_e_paired_no_worse(pairs: Sequence[ScoredPairs], *, ratio: float = 1.0, margin: float = 0.0) -> float:
@@ -176,7 +192,7 @@ def log_e_paired_no_worse_each(pairs: Sequence[ScoredPairs], *, ratio: float = 1
     _check_allowance(ratio, margin)
     bets = _BETS / (1 - min(margin, 0.0))
     gains = ((ratio * p.champion + margin * p.units - p.challenger, p.counts) for p in pairs)
-    return _mean_log(sum((np.log1p(bets * gain) @ counts for gain, counts in gains), np.zeros(())))
+    return _mean_log(sum((np.log1p(bets * gain) @ counts for gain, counts in gains), np.zeros(())), _PAIR_WEIGHTS)
 
 
 def log_e_paired_worse(pairs: Sequence[ScoredPairs], *, ratio: float = 1.0, margin: float = 0.0) -> float:
@@ -189,7 +205,7 @@ def log_e_paired_worse_each(pairs: Sequence[ScoredPairs], *, ratio: float = 1.0,
     _check_allowance(ratio, margin)
     bets = _BETS / (ratio + max(margin, 0.0))
     gains = ((p.challenger - ratio * p.champion - margin * p.units, p.counts) for p in pairs)
-    return _mean_log(sum((np.log1p(bets * gain) @ counts for gain, counts in gains), np.zeros(())))
+    return _mean_log(sum((np.log1p(bets * gain) @ counts for gain, counts in gains), np.zeros(())), _PAIR_WEIGHTS)
 
 
 def log_e_below(scores: Sequence[Scores], limit: float) -> float:
@@ -202,7 +218,9 @@ def log_e_below(scores: Sequence[Scores], limit: float) -> float:
         limit: 0..1.
     """
     gains = ((limit * s.units - s.losses, s.counts) for s in scores)
-    return float(_mean_log(sum((np.log1p(_BETS * gain) @ counts for gain, counts in gains), np.zeros(()))))
+    return float(
+        _mean_log(sum((np.log1p(_BETS * gain) @ counts for gain, counts in gains), np.zeros(())), _SPLIT_WEIGHTS)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +270,7 @@ def _log_e_rate(hits: Hits, rates: Floats, odds: Floats) -> Floats:
     """
     per_trial = np.log1p((odds - 1) * np.clip(rates, 0.0, 1.0)[:, None])
     grown = hits.events * np.log(odds) - hits.trials * per_trial
-    return _mean_log(grown.T)
+    return _mean_log(grown.T, np.full(len(odds), -math.log(len(odds))))
 
 
 def difference_bounds(
@@ -297,12 +315,13 @@ def _edge(holds: Callable[[float], bool], inside: float, outside: float) -> floa
     return inside
 
 
-def _mean_log(log_values: Floats) -> Floats:
-    """ln of the mean of exp(`log_values`) over the first axis, without overflow; nothing to be weighed gives 0."""
+def _mean_log(log_values: Floats, log_weights: Floats) -> Floats:
+    """ln of the weighted mean of exp(`log_values`) over the first axis, without overflow; 0 of nothing weighed."""
     if not log_values.ndim:
         return log_values
-    peak = log_values.max(axis=0)
-    return np.asarray(peak + np.log(np.exp(log_values - peak).mean(axis=0)), dtype=float)
+    weighed = (log_values.T + log_weights).T
+    peak = weighed.max(axis=0)
+    return np.asarray(peak + np.log(np.exp(weighed - peak).sum(axis=0)), dtype=float)
 
 
 def _check(losses: Floats, units: Floats, counts: Floats) -> None:

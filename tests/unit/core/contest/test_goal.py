@@ -9,9 +9,10 @@ from kingmaker.api import Costs, Goal, Guardrails, Measure, Reason, TaskType, Ve
 from kingmaker.api.contest import ALL_GUARDRAILS, ClassesGuardrail
 from kingmaker.api.text import Magnitude, Share
 from kingmaker.core.contest.checks import VerdictPolicy
-from kingmaker.core.contest.choice import Subject, choose
+from kingmaker.core.contest.choice import choose
 from kingmaker.core.contest.guardrails import OnFail
 from kingmaker.core.contest.judgement import Judgement
+from kingmaker.core.contest.subjects import Subject
 from kingmaker.core.counts.process import Arm, Shadow
 from support.contests import Traffic, an_arm, judged, pairs, shares
 

@@ -120,13 +120,15 @@ def test_more_of_the_same_evidence_only_strengthens_it(
 
 def by_fractions(champion: Cells, challenger: Cells, share: Fraction, ratio: Fraction, margin: Fraction) -> float:
     """The same in exact arithmetic, one request after another."""
-    bets = [Fraction(float(b)) for b in np.geomspace(0.002, 0.9, 24)]
-    wealth = [Fraction(1)] * len(bets)
+    bets = [Fraction(float(b)) for b in np.geomspace(0.005, 0.9, 24)]
+    near = [math.exp(-0.5 * (math.log(bet / 0.1) / 0.8) ** 2) for bet in bets]
+    wealth = [Fraction(0.9 * weight / sum(near)) for weight in near]
+    wealth[-1] += Fraction(0.1)
     gains = [ratio * Fraction(y) / (1 - share) + margin * Fraction(u) for y, u, n in champion for _ in range(n)]
     gains += [margin * Fraction(u) - Fraction(y) / share for y, u, n in challenger for _ in range(n)]
     for gain in gains:
         wealth = [w * (1 + bet * share * gain) for w, bet in zip(wealth, bets, strict=True)]
-    return math.log(sum(wealth) / len(wealth))
+    return math.log(sum(wealth))
 
 
 def test_it_agrees_with_exact_arithmetic_request_by_request() -> None:
