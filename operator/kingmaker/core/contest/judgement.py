@@ -6,7 +6,7 @@ Every check is anytime-valid: it may be looked at after each scrape without spen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kingmaker.api import Reason, Verdict
 from kingmaker.core.contest.case import Case
@@ -16,7 +16,7 @@ from kingmaker.core.contest.goal import goal_check, in_force, reference_check
 from kingmaker.core.contest.guardrails import GUARDRAILS, Guardrail, OnFail
 from kingmaker.core.contest.mix import mix_check
 from kingmaker.core.contest.queries import Asked
-from kingmaker.core.contest.shares import LABELLED, Shares, judge_shares
+from kingmaker.core.contest.shares import LABELLED, LABELS, Shares, judge_shares
 from kingmaker.core.contest.stretches import Stretch, live, read_stretches
 from kingmaker.core.state import Contest
 
@@ -115,12 +115,21 @@ def judge(
     shares = judge_shares(live(in_force(stretches)))
     case = Case(stretches, shares, queries)
     current = [s for s in stretches if s.run.stage == contest.stage]
-    conditions = (reference_check(stretches, policy), mix_check(stretches, policy))
+    mix = mix_check(stretches, policy)
+    conditions = (reference_check(stretches, policy), mix)
+    found = ((g, check) for g in GUARDRAILS for check in g.look(case, policy))
     return Judgement(
         goal=shares.hold(goal_check(stretches, policy), *LABELLED),
-        guardrails=tuple(GuardrailCheck(g, check) for g in GUARDRAILS for check in g.look(case, policy)),
+        guardrails=tuple(GuardrailCheck(g, _unless_selective(g, check, mix)) for g, check in found),
         shares=shares,
         observations=sum(s.challenger.requests if s.run.weight else s.compared_requests for s in current),
         stretches=stretches,
         conditions=tuple(check for check in conditions if check),
     )
+
+
+def _unless_selective(guardrail: Guardrail, check: Check, mix: Check | None) -> Check:
+    """Let no check fail by labels that are no sample: whose answers are labelled looks worse, or better, than it is."""
+    if mix is None or mix.obstacle is None or LABELS not in guardrail.rests_on:
+        return check
+    return replace(check, verdict=Verdict.INCONCLUSIVE, obstacle=mix.obstacle)

@@ -117,6 +117,20 @@ def test_a_better_challenger_goes_through_all_stages_and_is_promoted() -> None:
     assert world.last["reason"] == "ContestWon"
 
 
+def test_a_promotion_leaves_behind_how_much_the_loss_changed() -> None:
+    world = a_contest()
+    through_canary(through_shadow(world))
+    world.answer("a", 300, wrong=30)
+    world.answer("b", 300, wrong=6)
+    world.wait(11)
+    (left,) = world.state.successions
+    assert (left.measure, round(left.ratio, 2)) == ("wrongAnswers", 0.2)
+    world.edit(championRef={"name": "b"}).settle()
+    assert world.state.successions == (left,), "that it stays is no new beginning"
+    world.edit(championRef={"name": "a"}).settle()
+    assert world.state.successions == (), "what people choose is the new beginning"
+
+
 def test_thin_traffic_holds_the_stage() -> None:
     world = a_contest()
     world.shadow("a", "b", 99, champion_wrong=20)

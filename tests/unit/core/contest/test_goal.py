@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -208,6 +209,15 @@ def test_labels_of_confirmed_cases_alone_prove_nothing(predicted: tuple[tuple[st
     assert check(judged((fair, fair), policy=VerdictPolicy(predicted=predicted)), "labelMix").verdict is Verdict.PASS
 
 
+def test_pairs_that_are_labelled_where_one_alarms_are_no_sample() -> None:
+    """Labels for the champion's alarms alone: who always says no looks better than it is."""
+    labelled = pairs({("fraud", "fraud", "no"): 80, ("no", "fraud", "no"): 500})
+    shadow = replace(labelled, agree=99_420, disagree=580)
+    found = judged(shadow, policy=SUPERIOR)
+    assert (found.verdict, found.obstacle) == (Verdict.INCONCLUSIVE, Reason.SELECTIVE_LABELS)
+    assert check(judged(pairs({("0", "1", "0"): 50, ("0", "0", "0"): 950})), "labelMix").verdict is Verdict.PASS
+
+
 def test_failed_copies_are_requests_among_requests() -> None:
     """20 rows a request, 10 % of copies fail."""
     champion = Arm(answered=10_000, rows=200_000)
@@ -215,6 +225,4 @@ def test_failed_copies_are_requests_among_requests() -> None:
     found = judged(copies)
     assert found.observations == 20 * 9_000, "without rows of the champion a pair is a request"
     stretch = found.stretches[0]
-    from dataclasses import replace
-
     assert replace(stretch, champion=champion).compared_requests == 9_000
