@@ -143,8 +143,8 @@ def _add_cells(
         key = (str(features[i]), str(cells[i]))
         if key not in at:
             raise LocalError(f"{path}: the baseline has no cell {key[1]!r} of {key[0]!r}; is it the champion's?")
-        cells = bins[until].cells.setdefault(digest, np.zeros(len(at), dtype=np.int64))
-        cells[at[key]] += whole(counts[i], "count", path)
+        counted = bins[until].cells.setdefault(digest, np.zeros(len(at), dtype=np.int64))
+        counted[at[key]] += whole(counts[i], "count", path)
 
 
 def _columns_of(baseline: Document) -> list[tuple[str, Document]]:

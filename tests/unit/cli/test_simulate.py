@@ -184,6 +184,31 @@ def test_an_exported_ledger_is_a_short_history(
     assert history.step == timedelta(hours=8)
 
 
+def test_counts_of_cells_drift_and_retrain(
+    deployment: Path, classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = []
+    for hour in range(24 * 10):
+        until = (START + timedelta(hours=hour + 1)).isoformat()
+        rows += [(until, "x", str(n), 20 + (17 * n if hour > 120 else 76)) for n in range(10)]
+    cells = write(tmp_path / "cells.csv", "time feature cell count", rows)
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text(json.dumps(BASELINE))
+    requests = write(
+        tmp_path / "requests.csv",
+        "time requests",
+        [((START + timedelta(hours=hour + 1)).isoformat(), 960) for hour in range(24 * 10)],
+    )
+    files = ("--counts", cells, "--counts", requests, "--counts", classes, "--baseline", baseline)
+    (played,) = json.loads(told(capsys, deployment, *files, "-o", "json"))["scenarios"]
+    states = [interval["drift"] for interval in played["intervals"]]
+    assert "Drift" not in states[:120]
+    assert "Drift" in states[120:]
+    assert played["summary"]["retrainings"] >= 1
+    wrong = write(tmp_path / "wrong.csv", "time feature cell count", [("2026-10-01", "x", "10", 3)])
+    assert "no cell '10' of 'x'" in refusal(capsys, deployment, "--counts", wrong, "--baseline", baseline)
+
+
 def test_files_that_can_not_be_used_say_what_was_expected(
     deployment: Path, classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

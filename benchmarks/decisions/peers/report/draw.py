@@ -10,7 +10,15 @@ import matplotlib as mpl
 mpl.use("svg")
 from matplotlib import pyplot as plt
 
-mpl.rcParams.update({"svg.hashsalt": "kingmaker", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+mpl.rcParams.update(
+    {
+        "svg.hashsalt": "kingmaker",
+        "svg.fonttype": "none",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+)
 
 
 def draw(plot):
