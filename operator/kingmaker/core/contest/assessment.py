@@ -128,7 +128,7 @@ def contest_rules(observed: Observed, state: State, contest: Contest, policy: Ve
         measure=measure,
         stages=1 if contest.fixed else policy.stages,
         creep=crept(state.successions, measure.name, observed.now),
-        predicted=predicted_shares(observed.ledger.watch, held.digest, baseline, observed.now) if held else (),
+        predicted=predicted_shares(observed.ledger.watch, held.digest, baseline) if held else (),
     )
 
 

@@ -79,9 +79,9 @@ def _disagreement(stretches: Sequence[Stretch]) -> Iterator[_Compared]:
 
 
 def _log_e_other(events: int, trials: int, share: float) -> float:
-    """Weigh the evidence that odds are not those of `share`, nor near them."""
+    """Weigh the evidence that odds are not those of `share`, nor near them; 0 where they look near."""
     odds = share / (1 - share)
-    above, below = odds * _FACTOR, odds / _FACTOR
-    return max(
-        log_e_rate_above(events, trials, above / (1 + above)), log_e_rate_below(events, trials, below / (1 + below))
-    )
+    above, below = odds * _FACTOR / (1 + odds * _FACTOR), odds / (_FACTOR + odds)
+    if events > trials * above:
+        return log_e_rate_above(events, trials, above)
+    return log_e_rate_below(events, trials, below) if events < trials * below else 0.0

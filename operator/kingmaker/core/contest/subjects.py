@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from kingmaker.api import Model, TaskType
@@ -12,7 +11,7 @@ from kingmaker.core.contest.losses import Chances, class_shares
 from kingmaker.core.counts.baseline import Baseline, Cell, Feature
 from kingmaker.core.counts.data_monitor import DataMonitor
 from kingmaker.core.counts.labelled import name_class
-from kingmaker.core.counts.windows import window_counts
+from kingmaker.core.identity import by_identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +36,15 @@ def subject_of(model: Model | None, baseline: Baseline | None) -> Subject:
         baseline: Its baseline, if it has one and it was read.
     """
     task = model.spec.task if model else None
-    prediction, score = (baseline.prediction, baseline.score) if baseline else (None, None)
+    known = _of_baseline(baseline) if baseline else Subject()
+    return replace(known, type=task.type, positive=task.positive or "") if task else known
+
+
+@by_identity
+def _of_baseline(baseline: Baseline) -> Subject:
+    prediction, score = baseline.prediction, baseline.score
     shares = class_shares(_true_classes(prediction, score)) if prediction or score else ()
-    chances = _chances(prediction, score) if prediction and score else None
-    return Subject(task.type if task else None, (task.positive or "") if task else "", shares, chances)
+    return Subject(classes=shares, chances=_chances(prediction, score) if prediction and score else None)
 
 
 def _true_classes(*columns: Feature | None) -> Mapping[str, int]:
@@ -80,27 +84,23 @@ def _middles(cells: tuple[Cell, ...]) -> list[float | None]:
     return [*middles, *[None] * (len(cells) - len(middles))]
 
 
-def predicted_shares(
-    watch: DataMonitor, champion: str, baseline: Baseline | None, now: datetime
-) -> tuple[tuple[str, float], ...]:
+def predicted_shares(watch: DataMonitor, champion: str, baseline: Baseline | None) -> tuple[tuple[str, float], ...]:
     """Give the shares of the classes among all that the champion predicted of late; empty where that is not known.
 
     Args:
         watch: What monitoring remembers, windows among it.
         champion: Its digest.
         baseline: Its own, None where it was not read.
-        now: The time, aware.
     """
     windows = watch.windows
     if windows is None or baseline is None or baseline.prediction is None or not windows.scales:
         return ()
-    if (windows.model, windows.baseline) != (champion, baseline.digest):
+    if (windows.model, windows.baseline) != (champion, baseline.digest) or not windows.empty.fits(baseline):
         return ()
-    longest = max(scale.length for scale in windows.scales)
-    counts = window_counts(windows, longest, now, running=True).counts
-    if not counts.fits(baseline):
-        return ()
-    rows = counts.columns[len(baseline.features)]
+    longest = max(windows.scales, key=lambda scale: scale.length)
+    begin = sum(windows.empty.widths[: len(baseline.features)])
+    place = slice(begin, begin + len(baseline.prediction.cells))
+    rows = sum((slot.counts.vector[place] for slot in longest.slots), windows.empty.vector[place])
     total = int(rows.sum())
-    cells = zip(baseline.prediction.cells, rows, strict=True)
-    return tuple((name_class(c.value), int(n) / total) for c, n in cells if c.value is not None and total)
+    cells = zip(baseline.prediction.cells, rows.tolist(), strict=True)
+    return tuple((name_class(c.value), n / total) for c, n in cells if c.value is not None and total)

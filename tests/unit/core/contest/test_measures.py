@@ -1,6 +1,7 @@
 """Measures that people choose: figures as they read them, evidence for what is right, and why one can't be made."""
 
 import math
+from datetime import timedelta
 
 import pytest
 
@@ -13,11 +14,14 @@ from kingmaker.core.contest.guardrails import OnFail
 from kingmaker.core.contest.judgement import Judgement
 from kingmaker.core.contest.losses import Balanced, Brier, Chances, Cost, Error, LogLoss, Missed
 from kingmaker.core.contest.measures import MeanMeasure, NoMeasure
-from kingmaker.core.contest.subjects import Subject, subject_of
+from kingmaker.core.contest.subjects import Subject, predicted_shares, subject_of
 from kingmaker.core.counts.baseline import Baseline, Cell, Feature, Kind
+from kingmaker.core.counts.cells import CellCounts
+from kingmaker.core.counts.data_monitor import DataMonitor
 from kingmaker.core.counts.labelled import ClassCell
-from support.contests import an_arm, judged, numbers, pair_numbers, pairs
-from support.world import a_model
+from kingmaker.core.counts.windows import Windows, advance
+from support.contests import CHALLENGER, CHAMPION, an_arm, judged, numbers, pair_numbers, pairs
+from support.world import START, a_model
 
 FRAUD = Subject(TaskType.CLASSIFICATION, "fraud", (("fraud", 0.01), ("no", 0.99)))
 NUMBERS = Subject(TaskType.REGRESSION)
@@ -217,3 +221,16 @@ def test_the_class_of_the_task_is_not_told_to_servers(monkeypatch: pytest.Monkey
     model: Model = a_model("a", "a", task={"type": "Classification", "label": "l", "positive": "1"})
     (task,) = [a for a in model_arguments(model, signature=False) if "label" in a]
     assert "positive" not in task
+
+
+def test_windows_tell_what_the_champion_predicts_of_all_requests() -> None:
+    baseline = a_baseline([0, 1], [0.5])
+    rows = CellCounts.of([(970, 30), (1_000, 0, 0, 0)])
+    hours = [timedelta(hours=1), timedelta(hours=24)]
+    windows = Windows.for_baseline(None, model=CHAMPION, baseline=baseline, scales=hours, now=START)
+    windows = advance(windows, now=START + timedelta(minutes=5), delta=rows, complete=True)
+    watch = DataMonitor(windows=windows)
+    assert predicted_shares(watch, CHAMPION, baseline) == (("0", 0.97), ("1", 0.03))
+    assert predicted_shares(watch, CHALLENGER, baseline) == (), "they are another model's"
+    assert predicted_shares(watch, CHAMPION, None) == ()
+    assert predicted_shares(DataMonitor(), CHAMPION, baseline) == ()
