@@ -16,6 +16,7 @@ from typing import Any
 from kingmaker.api import Model, ModelDeployment, Reason
 from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.data_monitor import DataMonitor
+from kingmaker.core.counts.labels import read_labels
 from kingmaker.core.counts.ledger import Ledger
 from kingmaker.core.counts.process import ProcessCounts, start_of
 from kingmaker.core.counts.samples import read_samples
@@ -154,6 +155,7 @@ class World:
                 "",
                 "1",
                 read_samples(counts.items(), own=start_of(self.models[name].spec.artifact.digest))[0].own,
+                labels=read_labels(counts.items(), own=start_of(self.models[name].spec.artifact.digest)),
             )
             for name, counts in self.counts.items()
         )
@@ -255,6 +257,12 @@ class World:
         self.count(model, "feedback_requests_total", requests, wrong=wrong)
         cell = {"score": score, "predicted": predicted, "true": true, "outcome": outcome}
         self.count(model, "feedback_classes_total", requests, digest=digest, **cell)
+
+    def judge(self, model: str, requests: int, *, wrong: int = 0, pod: str = "", **labels: str) -> None:
+        """Let labels of requests come, of `wrong` ones that were wrong in all their rows, at a pod of any model."""
+        about = labels if not pod or pod == model else {"digest": start_of(self.models[model].spec.artifact.digest)}
+        for share, count in (("0", requests - wrong), ("1", wrong)):
+            self.count(pod or model, "feedback_requests_total", count, wrong=share, **about)
 
     def shadow(
         self, champion: str, challenger: str, pairs: int, *, champion_wrong: int = 0, challenger_wrong: int = 0

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.bucket_samples import read_buckets
 from kingmaker.core.counts.cells import CellVector, widths_of
+from kingmaker.core.counts.labels import read_labels
 from kingmaker.core.counts.process import ProcessCounts, start_of
 from kingmaker.core.counts.samples import MOST, Dropped, parse_labels, read_samples
 
@@ -103,6 +104,7 @@ class ExpositionReader:
             vector,
             counted.others,
             by_bucket,
+            read_labels(samples, own=start_of(info["model_digest"])),
         )
         return Read(counts, dropped + unknown + unread)
 

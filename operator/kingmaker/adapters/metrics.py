@@ -67,6 +67,16 @@ class _Deployments(Collector):
             "Number of the latest decision",
             labels=("namespace", "deployment"),
         )
+        error = GaugeMetricFamily(
+            "kingmaker_champion_error",
+            "The champion's error, from labels and as estimated without them, between bounds that hold with 95 percent",
+            labels=("namespace", "deployment", "model", "figure"),
+        )
+        coverage = GaugeMetricFamily(
+            "kingmaker_champion_label_coverage",
+            "Part of the champion's requests whose labels came",
+            labels=("namespace", "deployment", "model"),
+        )
         # A copy, made in one step: this runs in a thread of its own while deployments come and go.
         for key, gauges in dict(self._sources.gauges()).items():
             decision.add_metric((key.namespace, key.name), gauges.sequence)
@@ -74,7 +84,11 @@ class _Deployments(Collector):
                 weight.add_metric((key.namespace, key.name, model), percent)
             for (model, check), value in gauges.log_e.items():
                 evidence.add_metric((key.namespace, key.name, model, check), value)
-        return (depth, writes, leader, transitions, dropped, weight, evidence, decision)
+            for (model, figure), value in gauges.errors.items():
+                error.add_metric((key.namespace, key.name, model, figure), value)
+            for model, value in gauges.label_coverage.items():
+                coverage.add_metric((key.namespace, key.name, model), value)
+        return (depth, writes, leader, transitions, dropped, weight, evidence, decision, error, coverage)
 
 
 class OperatorMetrics:

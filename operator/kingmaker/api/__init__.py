@@ -69,7 +69,13 @@ from kingmaker.api.modeldeployment import (
     Selector,
     Serving,
 )
-from kingmaker.api.monitoring import DataQualityMonitoring, DriftMonitoring, Monitoring
+from kingmaker.api.monitoring import (
+    DataQualityMonitoring,
+    DriftMonitoring,
+    Monitoring,
+    PerformanceMeasure,
+    PerformanceMonitoring,
+)
 from kingmaker.api.queries import QueryGuardrail
 from kingmaker.api.resources import Amounts, Resources
 from kingmaker.api.retraining import (
@@ -168,6 +174,8 @@ __all__ = [
     "OnNewChallenger",
     "Output",
     "OutputUri",
+    "PerformanceMeasure",
+    "PerformanceMonitoring",
     "Persistence",
     "PositiveDuration",
     "PreviousChampion",

@@ -48,6 +48,7 @@ _UNWATCHED: Final = (Reason.TOO_FEW_ROWS, Reason.NO_BASELINE, Reason.CHAMPION_UN
 _OBSTACLES: Final = (
     Reason.SUSPENDED,
     Reason.DATA_QUALITY_BROKEN,
+    Reason.GAIN_TOO_SMALL,
     Reason.COOLDOWN,
     Reason.BUDGET_EXHAUSTED,
 )
@@ -99,6 +100,18 @@ DEPLOYMENT_REASONS: Final[Mapping[ConditionType, Reasons]] = {
         Reason.DATA_QUALITY_ABOVE_MAXIMUM,
         *_UNWATCHED,
     ),
+    ConditionType.MODEL_PERFORMANCE_DEGRADED: (
+        Reason.PERFORMANCE_AS_EXPECTED,
+        Reason.ERROR_ABOVE_REFERENCE,
+        Reason.ERROR_ABOVE_MAXIMUM,
+        Reason.ESTIMATE_ABOVE_REFERENCE,
+        Reason.ESTIMATE_ABOVE_MAXIMUM,
+        Reason.NO_LABELS,
+        Reason.NO_REFERENCE,
+        Reason.TOO_FEW_LABELS,
+        Reason.LABELS_PENDING,
+        Reason.CHAMPION_UNAVAILABLE,
+    ),
     ConditionType.RETRAINING_ACTIVE: (Reason.JOB_RUNNING, Reason.NOT_CONFIGURED, Reason.NOT_DUE, *_OBSTACLES),
 }
 """Conditions of a ModelDeployment."""
@@ -130,6 +143,7 @@ DECISION_REASONS: Final[Reasons] = (
     Reason.DEADLINE_EXCEEDED,
     Reason.CONTINUED,
     Reason.DRIFT_PERSISTED,
+    Reason.PERFORMANCE_DEGRADED,
     Reason.MODEL_TOO_OLD,
     *_OBSTACLES,
     Reason.JOB_FAILED,

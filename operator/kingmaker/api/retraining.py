@@ -8,7 +8,17 @@ from pydantic import ConfigDict, Field
 from kingmaker.api.common import ApiModel, Image, atomic, map_of, rules, set_of
 from kingmaker.api.resources import Quantity, Resources
 from kingmaker.api.scheduling import Scheduling
-from kingmaker.api.text import Duration, Name, ObjectName, OutputUri, PositiveDuration, Text, TextRule
+from kingmaker.api.text import (
+    Duration,
+    Magnitude,
+    Name,
+    ObjectName,
+    OutputUri,
+    PositiveDuration,
+    Share,
+    Text,
+    TextRule,
+)
 
 Argument = Annotated[str, Field(max_length=4096)]
 
@@ -22,6 +32,8 @@ class Trigger(StrEnum):
 
     DRIFT = "Drift"
     """Drift of the champion's data, seen as often as `persistence` asks."""
+    PERFORMANCE = "Performance"
+    """A rise of the champion's error, seen as often as `persistence` asks."""
     AGE = "Age"
     """A champion older than `maxAge`."""
 
@@ -174,7 +186,7 @@ class JobTemplate(Scheduling):
 
 
 class Persistence(ApiModel):
-    """How often drift must be seen before it counts."""
+    """How often drift, or too many errors, must be seen before it counts."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -185,7 +197,7 @@ class Persistence(ApiModel):
     of: Annotated[int, Field(ge=1, le=50)] = 3
     """This many evaluations are looked at, the last ones."""
     needed: Annotated[int, Field(ge=1, le=50)] = 2
-    """Drift must have been seen in this many of them."""
+    """It must have been seen in this many of them."""
 
 
 class Budget(ApiModel):
@@ -195,6 +207,19 @@ class Budget(ApiModel):
     """This many runs at most."""
     per: PositiveDuration = PositiveDuration("30d")
     """Within any period of this length."""
+
+
+class RetrainingCosts(ApiModel):
+    """What a run costs, and what errors cost, in one unit: a run begins only where it is expected to pay."""
+
+    training: Magnitude
+    """What one run costs."""
+    per_error: Magnitude
+    """What one request costs that is answered wrong; of the measure AbsoluteError, an error of 1."""
+    horizon: PositiveDuration = PositiveDuration("30d")
+    """For how long a new model is expected to be as good as the old one was."""
+    margin: Share = Share("0.2")
+    """By how much more than a run costs it must be expected to save; "0.2" is a fifth."""
 
 
 class Output(ApiModel):
@@ -222,17 +247,21 @@ class Retraining(ApiModel):
     model_config = ConfigDict(json_schema_extra=rules((_CLAIM_IS_MOUNTED, _CLAIM_SENTENCE)))
 
     triggers: tuple[Trigger, ...] = Field(
-        default=(Trigger.DRIFT,), min_length=1, max_length=len(Trigger), json_schema_extra=set_of()
+        default=(Trigger.DRIFT, Trigger.PERFORMANCE), min_length=1, max_length=len(Trigger), json_schema_extra=set_of()
     )
-    """Drift: the champion's data drifted. Age: the champion is older than maxAge."""
+    """Drift: the champion's data drifted. Performance: its error rose. Age: it is older than maxAge."""
     max_age: PositiveDuration = PositiveDuration("90d")
     """For the trigger Age: how old the champion may become, from lineage.builtAt, else from its creation."""
     persistence: Persistence = Persistence()
-    """How often drift must be seen before it counts."""
+    """How often drift, or too many errors, must be seen before it counts."""
     cooldown: Duration = Duration("24h")
     """Time from the beginning of a run to the next one; doubles, up to 14d, while candidates lose."""
     budget: Budget = Budget()
     """How many runs there may be."""
+    minimum_gain: Magnitude | None = None
+    """For Drift and Performance: a rise of the champion's error that is known and surely smaller starts no run."""
+    costs: RetrainingCosts | None = None
+    """For Drift and Performance: what runs and errors cost. Without it a run begins whenever one is due."""
     output: Output
     """Where a run writes."""
     template: JobTemplate

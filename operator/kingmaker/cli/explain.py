@@ -16,8 +16,13 @@ from kingmaker.cli.reading import Target, add_target, connected, read_deployment
 from kingmaker.cli.tables import WIDTH, render, wrap
 from kingmaker.core.contest.assessment import ContestAssessment, JudgedContest, assess_contests, contest_rules
 from kingmaker.core.contest.checks import evidence_of
+from kingmaker.core.counts.performance_monitor import PerformanceMonitor
 from kingmaker.core.manifests.names import decision_name
+from kingmaker.core.monitoring.evaluate import finding_of
+from kingmaker.core.monitoring.watch_performance import finding_of_performance, performance_of
 from kingmaker.core.observed import Observed, ObservedRouter
+from kingmaker.core.retraining.assessment import assess_retraining
+from kingmaker.core.retraining.triggers import Findings
 from kingmaker.counting import read_ledger
 from kingmaker.ports import Key
 from kingmaker.snapshots.deployment import DeploymentSnapshots
@@ -90,10 +95,49 @@ def explain(observed: Observed) -> Iterator[str]:
         if advice and advice not in said:
             yield from wrap(f"next: {advice}", indent="    ")
         said.add(advice)
+    yield from explain_performance(performance_of(observed.ledger.performance, state))
+    yield from explain_retraining(observed)
     contests = assess_contests(observed, state, observed.ledger.totals)
     for judged in contests.judged:
         yield ""
         yield from explain_contest(contests, judged)
+
+
+def explain_performance(monitor: PerformanceMonitor) -> Iterator[str]:
+    """Give the lines about the champion's errors: what labels say, and what is expected without them."""
+    if monitor.labelled is None and monitor.estimated is None:
+        return
+    yield ""
+    yield "errors of the champion"
+    for name, found, of in (
+        ("by labels", monitor.labelled, "requests"),
+        ("estimated without labels", monitor.estimated, "rows"),
+    ):
+        if found:
+            low, high = found.within
+            yield f"  {name}: {found.error:.4g} ({low:.4g} to {high:.4g}) in {found.requests} {of} of {found.window}"
+            yield f"    {found.source}: {found.reference:.4g}; risen by {found.rise.low:+.4g} to {found.rise.high:+.4g}"
+    if monitor.estimated:
+        yield "    an estimate knows what moved in the data; a change of what is right shows in labels alone"
+    if monitor.coverage is not None:
+        yield f"  labels came for {monitor.coverage:.0%} of the requests"
+
+
+def explain_retraining(observed: Observed) -> Iterator[str]:
+    """Give the lines about a run that is due, and what forbids it."""
+    ledger, champion = observed.ledger, observed.state.champion
+    findings = Findings(
+        finding_of(ledger.watch, observed.mdep, champion),
+        finding_of_performance(ledger.performance, observed.mdep, champion),
+    )
+    retraining = assess_retraining(observed, observed.state, findings)
+    if retraining.due is None or retraining.open:
+        return
+    yield ""
+    since = f" since {retraining.due.since:%Y-%m-%d %H:%M:%S}Z" if retraining.due.since else ""
+    yield from wrap(f"retraining is due{since}, {retraining.due.reason}: {retraining.due.message}", indent="  ")
+    if retraining.obstacle:
+        yield from wrap(f"not begun, {retraining.obstacle.reason}: {retraining.obstacle.message}", indent="  ")
 
 
 def explain_contest(contests: ContestAssessment, judged: JudgedContest) -> Iterator[str]:

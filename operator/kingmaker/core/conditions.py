@@ -175,6 +175,11 @@ def _data_quality_broken(assessed: Assessment) -> Statement:
     return Statement(watch.quality_status, watch.quality_reason, watch.quality_message)
 
 
+def _model_performance_degraded(assessed: Assessment) -> Statement:
+    performance = assessed.performance
+    return Statement(performance.status, performance.reason, performance.message)
+
+
 def _retraining_active(assessed: Assessment) -> Statement:
     retraining = assessed.retraining
     if assessed.observed.mdep.spec.retraining is None:
@@ -204,6 +209,7 @@ CONDITIONS: Final[tuple[tuple[ConditionType, Callable[[Assessment], Statement | 
     (ConditionType.PROMOTION_PENDING, _promotion_pending),
     (ConditionType.MODEL_DRIFT_DETECTED, _model_drift_detected),
     (ConditionType.DATA_QUALITY_BROKEN, _data_quality_broken),
+    (ConditionType.MODEL_PERFORMANCE_DEGRADED, _model_performance_degraded),
     (ConditionType.RETRAINING_ACTIVE, _retraining_active),
 )
 """Every condition of a ModelDeployment with what tells it, in the order in which status lists them."""

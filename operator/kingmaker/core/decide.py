@@ -18,6 +18,7 @@ from kingmaker.core.counts.ledger import Ledger, fold, is_due, note_news
 from kingmaker.core.manifests.router import RouterContainer
 from kingmaker.core.manifests.settings import Settings
 from kingmaker.core.monitoring.evaluate import watch_data, watched_cells
+from kingmaker.core.monitoring.watch_performance import watch_performance
 from kingmaker.core.observed import Observed
 from kingmaker.core.plan import Action, Delete, Event, Gauges, Plan
 from kingmaker.core.quiet import quiet_until
@@ -95,10 +96,13 @@ def _look(observed: Observed) -> Ledger:
         wanted=wanted_counts(state),
         watched=watched_cells(observed, state),
         slot=slot_at(observed.now),
+        champion=state.champion.digest if state.champion else "",
     )
-    kept = folded.ledger.watch
-    watch = watch_data(observed, state, kept, folded.cells) if observed.scraped else kept
-    return note_news(observed.ledger, replace(folded.ledger, watch=watch))
+    watch, performance = folded.ledger.watch, folded.ledger.performance
+    if observed.scraped:
+        watch = watch_data(observed, state, watch, folded.cells)
+        performance = watch_performance(observed, state, performance, labels=folded.labels, data=watch)
+    return note_news(observed.ledger, replace(folded.ledger, watch=watch, performance=performance))
 
 
 def _first_record(before: Assessment) -> Record | None:
@@ -182,6 +186,9 @@ def _deadlines(assessed: Assessment) -> Iterator[datetime]:
 
 
 def _gauges(assessed: Assessment) -> Gauges:
+    champion, performance = assessed.state.champion, assessed.performance
+    holder = champion.name if champion else ""
+    coverage = performance.coverage
     return Gauges(
         sequence=assessed.state.sequence,
         weights={share.model: share.weight for share in assessed.state.traffic},
@@ -191,4 +198,6 @@ def _gauges(assessed: Assessment) -> Gauges:
             for check in judged.judgement.checks
             if check.log_e is not None
         },
+        errors={(holder, figure): value for figure, value in performance.figures},
+        label_coverage={holder: coverage} if coverage is not None else {},
     )

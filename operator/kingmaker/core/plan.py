@@ -113,12 +113,15 @@ class Gauges:
     """Figures that change all the time: metrics, never status.
 
     `sequence` numbers the newest decision, `weights` are percent of the requests by model, `log_e` the natural
-    logarithm of each check's e-value, by (model, check).
+    logarithm of each check's e-value, by (model, check). `errors` are the champion's, by (model, figure), in the unit
+    of the measure; `label_coverage` is the part of the requests, 0..1, whose labels came, by model.
     """
 
     sequence: int = 0
     weights: Mapping[str, int] = field(default_factory=dict)
     log_e: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    errors: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    label_coverage: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

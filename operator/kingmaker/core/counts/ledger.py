@@ -21,7 +21,9 @@ from typing import Final
 from kingmaker.core.counts.bursts import Slot, fill
 from kingmaker.core.counts.data_monitor import DataMonitor
 from kingmaker.core.counts.findings import Severity
+from kingmaker.core.counts.labels import fold_labels
 from kingmaker.core.counts.looks import NO_LOOKS, BucketCounts, SeenBuckets, fold_buckets, kept_decisions, take_looks
+from kingmaker.core.counts.performance_monitor import PerformanceMonitor
 from kingmaker.core.counts.process import DecisionCounts, ProcessCounts, news_of, start_of
 from kingmaker.core.counts.seen_cells import CellDelta, CellsOf, SeenCells, fold_cells
 
@@ -55,15 +57,18 @@ class Ledger:
     """Counts of one deployment.
 
     `seen` is by pod uid. `cells` is about the champion's pods alone: only its data is watched. `watch` is what
-    monitoring remembers about that data. `stored` tells when this ledger, or an earlier one, was written last, and
-    `unsaved` whether something was counted or found out since. `buckets` is in memory alone; the looks at them are in
-    `totals`.
+    monitoring remembers about that data. `labels` is what all pods said last of labels of the champion's answers, under
+    whatever decision, and `performance` what monitoring remembers about those. `stored` tells when this ledger, or an
+    earlier one, was written last, and `unsaved` whether something was counted or found out since. `buckets` is in
+    memory alone; the looks at them are in `totals`.
     """
 
     totals: Totals = field(default_factory=dict)
     seen: Mapping[str, Seen] = field(default_factory=dict)
     cells: SeenCells | None = None
     watch: DataMonitor = DataMonitor()
+    labels: SeenCells | None = None
+    performance: PerformanceMonitor = PerformanceMonitor()
     stored: datetime | None = None
     unsaved: bool = False
     buckets: SeenBuckets = SeenBuckets()
@@ -71,10 +76,11 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A ledger with new counts in it, and the cell counts that came new."""
+    """A ledger with new counts in it, and what came new: rows per cell, and labels of the champion's answers."""
 
     ledger: Ledger
     cells: CellDelta
+    labels: CellDelta
 
 
 def fold(
@@ -85,6 +91,7 @@ def fold(
     wanted: Wanted,
     watched: CellsOf | None,
     slot: int | None = None,
+    champion: str = "",
 ) -> Folded:
     """Add what is new in one look at the pods.
 
@@ -95,6 +102,7 @@ def fold(
         wanted: All other decisions and models are left out, and forgotten: nobody will ask for them again.
         watched: Whose cells are wanted, None for nobody's.
         slot: The slot of time in which this look took place; None: each look is one of its own.
+        champion: Digest of the model whose labels are watched, empty for nobody's.
     """
     looks = tuple(looks)
     totals = {d: {n: c for n, c in counts.items() if n in wanted.get(d, ())} for d, counts in ledger.totals.items()}
@@ -106,8 +114,10 @@ def fold(
     cells, delta = fold_cells(ledger.cells, looks, pods=pods, known=known, watched=watched)
     buckets = _fold_buckets(ledger.buckets, looks, pods, wanted)
     _look_at_buckets(buckets, totals, wanted)
+    labels, labelled = fold_labels(ledger.labels, looks, pods=pods, known=known, champion=champion)
     kept = {digest: counts for digest, counts in totals.items() if counts}
-    return Folded(replace(ledger, totals=kept, seen=seen, cells=cells, buckets=buckets), delta)
+    after = replace(ledger, totals=kept, seen=seen, cells=cells, labels=labels, buckets=buckets)
+    return Folded(after, delta, labelled)
 
 
 def _fold_buckets(
@@ -231,7 +241,8 @@ def _is_blank(ledger: Ledger) -> bool:
     """Whether nothing was counted or found out: a new ledger is as good."""
     windows = ledger.watch.windows
     slots = (slot for scale in (windows.scales if windows else ()) for slot in scale.slots)
-    return not ledger.totals and not ledger.watch.findings and all(slot.counts.is_empty for slot in slots)
+    nothing = not ledger.totals and not ledger.watch.findings and not ledger.performance.is_fed
+    return nothing and all(slot.counts.is_empty for slot in slots)
 
 
 def _substance(ledger: Ledger) -> tuple[object, ...]:
@@ -246,4 +257,4 @@ def _substance(ledger: Ledger) -> tuple[object, ...]:
     # An evaluation that changed nothing is repeated after a restart, with the same result.
     findings = tuple(f for f in ledger.watch.findings if f.severity is not Severity.UNKNOWN)
     said = replace(ledger.watch, windows=None, evaluated_at=None, findings=findings)
-    return ledger.totals, said, kept
+    return ledger.totals, said, kept, ledger.performance.substance

@@ -212,8 +212,9 @@ class ProcessCounts:
     `start` is its start time in its own words: a restarted container has another one. `by_decision` holds decisions
     that have a number, `others` what labels said of other models' answers, by the start of those models' digests: a
     label counts at whatever pod it arrives. `cells` counts rows per cell of the baseline with `baseline_digest`; None
-    where whoever read the counts did not know that baseline. `buckets` has the counts by bucket, of all models by the
-    start of their digest.
+    where whoever read the counts did not know that baseline. `labels` is by the start of a model's digest, the own one
+    too: what labels said of its answers over all decisions, in the cells of `core.counts.labels`. `buckets` has the
+    counts by bucket, of all models likewise.
     """
 
     pod_uid: str
@@ -225,6 +226,7 @@ class ProcessCounts:
     cells: CellVector | None = None
     others: Mapping[str, Mapping[int, DecisionCounts]] = field(default_factory=dict)
     buckets: BucketTotals = field(default_factory=dict)
+    labels: Mapping[str, CellVector] = field(default_factory=dict)
 
 
 def start_of(digest: str) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kingmaker.core.counts.baseline import Baseline
-from kingmaker.core.counts.cells import CellCounts
+from kingmaker.core.counts.cells import CellCounts, CellVector
 from kingmaker.core.counts.process import ProcessCounts
 
 
@@ -18,6 +18,14 @@ class CellsOf(NamedTuple):
 
     model: str
     baseline: Baseline
+
+
+class Counted(NamedTuple):
+    """What one process counted since its `start`; None where that could not be read."""
+
+    pod_uid: str
+    start: str
+    vector: CellVector | None
 
 
 class CellDelta(NamedTuple):
@@ -73,19 +81,39 @@ def fold_cells(
     """
     if watched is None:
         return None, CellDelta(None, gap=False)
-    fold = _Fold(_belonging(before, watched), pods)
-    for look in looks:
-        if (look.model_digest, look.baseline_digest) == (watched.model, watched.baseline.digest):
-            fold.add(look, is_new=known.get(look.pod_uid) != look.start)
-    return fold.finish()
-
-
-def _belonging(before: SeenCells | None, watched: CellsOf) -> SeenCells:
-    """The earlier looks when they are about the same cells, else none."""
     wanted = (watched.model, watched.baseline.digest)
-    if before and (before.model, before.baseline) == wanted and before.counted.fits(watched.baseline):
-        return before
-    return SeenCells(*wanted, CellCounts.empty(watched.baseline))
+    vectors = (
+        Counted(look.pod_uid, look.start, look.cells)
+        for look in looks
+        if (look.model_digest, look.baseline_digest) == wanted
+    )
+    nothing = SeenCells(*wanted, CellCounts.empty(watched.baseline))
+    return fold_vectors(before, vectors, pods=pods, known=known, nothing=nothing)
+
+
+def fold_vectors(
+    before: SeenCells | None,
+    looks: Iterable[Counted],
+    *,
+    pods: frozenset[str],
+    known: Mapping[str, str],
+    nothing: SeenCells,
+) -> tuple[SeenCells, CellDelta]:
+    """Find what came new in one look at vectors of counts; as `fold_cells`, which see.
+
+    Args:
+        before: The looks before.
+        looks: One per pod that answered.
+        pods: Uids of all pods that exist.
+        known: Processes that were looked at before, for whatever counts: pod uid -> start.
+        nothing: Whose counts they are, and in which cells: where `before` is about others, counting begins with it.
+    """
+    belongs = before is not None and (before.model, before.baseline) == (nothing.model, nothing.baseline)
+    shaped = before is not None and before.counted.widths == nothing.counted.widths
+    fold = _Fold(before if before is not None and belongs and shaped else nothing, pods)
+    for look in looks:
+        fold.add(look, is_new=known.get(look.pod_uid) != look.start)
+    return fold.finish()
 
 
 class _Fold:
@@ -100,9 +128,9 @@ class _Fold:
         self._new = np.zeros_like(self._counted)
         self._gap = False
 
-    def add(self, look: ProcessCounts, *, is_new: bool) -> None:
+    def add(self, look: Counted, *, is_new: bool) -> None:
         """Add one look; `is_new` when nothing of the process was ever looked at."""
-        vector = look.cells
+        vector = look.vector
         if vector is None or vector.shape != self._new.shape:
             self._gap = True
             return

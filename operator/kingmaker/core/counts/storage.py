@@ -50,8 +50,8 @@ def dump_ledger(ledger: Ledger) -> str:
 
 
 def _ever_less(ledger: Ledger) -> Iterator[Ledger]:
-    at_rest = ledger.cells.at_rest() if ledger.cells else None
-    ledger = replace(ledger, cells=at_rest, unsaved=False, buckets=SeenBuckets())
+    cells, labels = (seen.at_rest() if seen else None for seen in (ledger.cells, ledger.labels))
+    ledger = replace(ledger, cells=cells, labels=labels, unsaved=False, buckets=SeenBuckets())
     yield ledger
     windows = ledger.watch.windows
     for length in sorted(scale.length for scale in windows.scales) if windows else ():

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from kingmaker.core.counts.data_monitor import DriftFinding
 from kingmaker.core.manifests.names import produced_model_name, retrain_job_name
 from kingmaker.core.manifests.records import RunResult
 from kingmaker.core.observed import Observed, ObservedJob
 from kingmaker.core.retraining.obstacles import Obstacle, Wish, find_obstacle, next_allowed_at
 from kingmaker.core.retraining.result import InvalidResultError, run_result
-from kingmaker.core.retraining.triggers import Due, find_due
+from kingmaker.core.retraining.triggers import Due, Findings, find_due
 from kingmaker.core.state import Run, State
 
 
@@ -42,21 +41,21 @@ class RetrainingAssessment:
     next_allowed_at: datetime | None = None
 
 
-def assess_retraining(observed: Observed, state: State, finding: DriftFinding) -> RetrainingAssessment:
+def assess_retraining(observed: Observed, state: State, findings: Findings) -> RetrainingAssessment:
     """Assess retraining in one state.
 
     Args:
         observed: The snapshot.
         state: Which runs there were.
-        finding: What monitoring says of the champion's data.
+        findings: What monitoring says of the champion.
     """
     run = state.open_run
     opened = _open_run(observed, run) if run else None
     spec = observed.mdep.spec.retraining
     if spec is None:
         return RetrainingAssessment(opened)
-    due = find_due(observed, state, finding)
-    obstacle = find_obstacle(Wish(spec, state, observed.now, finding)) if due else None
+    due = find_due(observed, state, findings)
+    obstacle = find_obstacle(Wish(spec, state, observed.now, due, findings)) if due else None
     return RetrainingAssessment(opened, due, obstacle, next_allowed_at(spec, state))
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from kingmaker.api import Reason, Retraining
-from kingmaker.core.counts.data_monitor import DriftFinding
+from kingmaker.core.retraining.triggers import Due, Findings
 from kingmaker.core.state import State
 
 LONGEST_COOLDOWN: Final = timedelta(days=14)
@@ -30,7 +30,8 @@ class Wish:
     spec: Retraining
     state: State
     now: datetime
-    finding: DriftFinding
+    due: Due
+    findings: Findings
 
 
 def next_allowed_at(spec: Retraining, state: State) -> datetime | None:
@@ -53,12 +54,37 @@ def _suspended(wish: Wish) -> Obstacle | None:
 
 
 def _broken_data(wish: Wish) -> Obstacle | None:
-    broken = wish.finding.broken
+    broken = wish.findings.data.broken
     if not broken:
         return None
     names = ", ".join(broken[:5])
     message = f"a model trained on broken data would be broken: mend {names} at the source"
     return Obstacle(Reason.DATA_QUALITY_BROKEN, message)
+
+
+def _small_gain(wish: Wish) -> Obstacle | None:
+    """What a run would save at most surely, against what it costs (Zliobaite, Budka & Stahl 2015).
+
+    What is saved is the rise of the error, by its lower bound: a new model shall be as good as the old one was.
+    Where nobody knows by how much the error rose, drift alone decides; age is a calendar's business.
+    """
+    rise, spec = wish.findings.errors.rise, wish.spec
+    if wish.due.reason is Reason.MODEL_TOO_OLD or rise is None:
+        return None
+    gain = max(0.0, rise.low)
+    if spec.minimum_gain is not None and gain < float(spec.minimum_gain):
+        message = f"the error surely rose by less than minimumGain, which is {spec.minimum_gain}"
+        return Obstacle(Reason.GAIN_TOO_SMALL, message)
+    costs, rate = spec.costs, wish.findings.errors.requests_per_hour
+    if costs is None or rate is None:
+        return None
+    saved = rate * (costs.horizon.timedelta / timedelta(hours=1)) * gain * float(costs.per_error)
+    if saved > float(costs.training) * (1 + float(costs.margin)):
+        return None
+    message = (
+        f"within {costs.horizon} a new model would surely save no more than a run costs, which is {costs.training}"
+    )
+    return Obstacle(Reason.GAIN_TOO_SMALL, message)
 
 
 def _cooldown(wish: Wish) -> Obstacle | None:
@@ -81,6 +107,8 @@ OBSTACLES: Final[tuple[Callable[[Wish], Obstacle | None], ...]] = (
     _suspended,
     # Before what time mends: waiting doesn't help here.
     _broken_data,
+    # Likewise: what does not pay now needs no date.
+    _small_gain,
     # The shorter wait before the longer one.
     _cooldown,
     _budget,

@@ -13,6 +13,7 @@ from typing import Final
 
 from kingmaker.api import Reason, Retraining, Trigger
 from kingmaker.core.counts.data_monitor import DriftFinding
+from kingmaker.core.counts.performance_monitor import PerformanceFinding
 from kingmaker.core.observed import Observed
 from kingmaker.core.state import State
 
@@ -33,14 +34,22 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
+class Findings:
+    """What monitoring says of the champion: of its `data`, and of its `errors`."""
+
+    data: DriftFinding = DriftFinding()
+    errors: PerformanceFinding = PerformanceFinding()
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
-    """What triggers look at: the spec's block, the runs that there were, the champion's age and its data."""
+    """What triggers look at: the spec's block, the runs so far, the champion's age, its data and its errors."""
 
     spec: Retraining
     state: State
     now: datetime
     champion_built_at: datetime
-    finding: DriftFinding
+    findings: Findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,7 @@ class TriggerCheck:
 
 
 def _drift_persisted(situation: Situation) -> Due | None:
-    finding = situation.finding
+    finding = situation.findings.data
     if not finding.persistent:
         return None
     message = f"data drifted from the champion's baseline within {finding.window}: {', '.join(finding.features[:5])}"
@@ -60,11 +69,18 @@ def _drift_persisted(situation: Situation) -> Due | None:
 
 
 def _data_broken(situation: Situation) -> Due | None:
-    finding = situation.finding
+    finding = situation.findings.data
     if not finding.broken:
         return None
     message = f"broken values in {', '.join(finding.broken[:5])}"
     return Due(Reason.DATA_QUALITY_BROKEN, message, finding.broken, finding.window, finding.broken_since)
+
+
+def _performance_degraded(situation: Situation) -> Due | None:
+    finding = situation.findings.errors
+    if not finding.persistent:
+        return None
+    return Due(Reason.PERFORMANCE_DEGRADED, finding.message, (), finding.window, finding.since)
 
 
 def _too_old(situation: Situation) -> Due | None:
@@ -80,24 +96,26 @@ TRIGGERS: Final = (
     TriggerCheck(Trigger.DRIFT, _drift_persisted),
     # Broken data moves everything: it is due by its looks, and must not be followed, so that an obstacle says it once.
     TriggerCheck(Trigger.DRIFT, _data_broken),
+    # After what may explain it: where data drifted, too, a trainer is told what did.
+    TriggerCheck(Trigger.PERFORMANCE, _performance_degraded),
     # The calendar last: it knows least.
     TriggerCheck(Trigger.AGE, _too_old),
 )
 """In the order in which they are asked: the first that holds is the reason of the run."""
 
 
-def find_due(observed: Observed, state: State, finding: DriftFinding) -> Due | None:
+def find_due(observed: Observed, state: State, findings: Findings) -> Due | None:
     """Tell whether any trigger of the spec holds.
 
     Args:
         observed: The snapshot.
         state: Who is champion; without one nothing is due.
-        finding: What monitoring says of the champion's data.
+        findings: What monitoring says of the champion.
     """
     spec = observed.mdep.spec.retraining
     if spec is None or state.champion is None:
         return None
-    situation = Situation(spec, state, observed.now, _built_at(observed, state.champion.name), finding)
+    situation = Situation(spec, state, observed.now, _built_at(observed, state.champion.name), findings)
     found = (entry.check(situation) for entry in TRIGGERS if entry.trigger in spec.triggers)
     return next((due for due in found if due), None)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from kingmaker.core.counts.labels import read_labels
 from kingmaker.core.counts.process import ProcessCounts, start_of
 from kingmaker.core.counts.samples import read_samples
 from kingmaker.core.simulation.history import RIGHT, Interval, ModelRecord, PairCell
@@ -47,9 +48,10 @@ class Server:
     def look(self) -> ProcessCounts:
         """Give what a scrape says now."""
         every = [sample for counter in (*self.samples.values(), self.past) for sample in counter.items()]
-        counted = read_samples(every, own=start_of(self.digest))[0]
+        own = start_of(self.digest)
+        counted, labels = read_samples(every, own=own)[0], read_labels(every, own=own)
         about = ProcessCounts(f"simulated-{self.model}", self.model, self.digest, self.baseline, "1", cells=self.cells)
-        return replace(about, by_decision=counted.own, others=counted.others)
+        return replace(about, by_decision=counted.own, others=counted.others, labels=labels)
 
 
 @dataclass

@@ -7,11 +7,12 @@ import pytest
 from kingmaker.api import Reason, Retraining, Trigger
 from kingmaker.core.counts.data_monitor import DriftFinding
 from kingmaker.core.retraining.obstacles import Wish, find_obstacle
-from kingmaker.core.retraining.triggers import TRIGGERS, find_due
+from kingmaker.core.retraining.triggers import TRIGGERS, Due, Findings, find_due
 from kingmaker.core.state import Champion, Run, State
 from support.world import START, World, a_model, a_spec, digest
 from unit.core.retraining.test_retraining_runs import RETRAINING
 
+DUE = Due(Reason.DRIFT_PERSISTED, "data drifted")
 BROKEN = DriftFinding(broken=("age",))
 DRIFTED = DriftFinding(persistent=True, features=("income",), window="1h")
 BOTH = DriftFinding(persistent=True, features=("income",), window="1h", broken=("age",))
@@ -37,7 +38,7 @@ def test_every_trigger_of_the_spec_has_an_entry() -> None:
 def test_the_first_trigger_that_holds_is_the_reason(triggers, finding, age, reason) -> None:
     world = World(a_spec(retraining=RETRAINING | {"triggers": triggers}), {"a": a_model("a", "a")})
     world.now += timedelta(days=age)
-    due = find_due(world.observed(), State(champion=Champion("a", digest("a"), START)), finding)
+    due = find_due(world.observed(), State(champion=Champion("a", digest("a"), START)), Findings(finding))
     assert (due.reason if due else None) == reason
 
 
@@ -54,6 +55,8 @@ def test_the_first_trigger_that_holds_is_the_reason(triggers, finding, age, reas
 )
 def test_the_first_obstacle_is_the_one_that_is_said(spec, finding, runs, reason) -> None:
     state = State(runs=(Run(1, 1, START, "Drift", outcome="Failed"),) * runs)
-    wish = Wish(Retraining.model_validate(RETRAINING | spec), state, START + timedelta(minutes=1), finding)
+    wish = Wish(
+        Retraining.model_validate(RETRAINING | spec), state, START + timedelta(minutes=1), DUE, Findings(finding)
+    )
     obstacle = find_obstacle(wish)
     assert (obstacle.reason if obstacle else None) == reason
