@@ -64,7 +64,8 @@ class PerformanceMonitor:
 
     `labelled` is what labels say, `estimated` what the predictions let expect, None while they say nothing. `coverage`
     is the part of the requests, 0..1, whose labels came. `history` holds evaluations that are independent enough,
-    oldest first. `since` tells since when the reason holds, `persistent_since` since when it persisted.
+    oldest first. `since` tells since when the reason holds, `persistent_since` since when it persisted. `broken_at` is
+    when the champion's data was seen broken last: errors of that time say nothing of the model.
     """
 
     windows: LabelWindows | None = None
@@ -80,6 +81,7 @@ class PerformanceMonitor:
     requests_per_hour: float | None = None
     history: tuple[Evidence, ...] = ()
     persistent_since: datetime | None = None
+    broken_at: datetime | None = None
 
     def is_about(self, model_digest: str) -> bool:
         """Whether this was found about the model with this digest."""

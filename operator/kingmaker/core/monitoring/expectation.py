@@ -11,7 +11,6 @@ from kingmaker.core.counts.windows import SLOTS, WindowCounts, Windows, window_c
 from kingmaker.core.monitoring.drift import what_lacks
 from kingmaker.core.monitoring.estimate import Estimate, Source, estimate_error, source_of
 from kingmaker.core.monitoring.performance import PerformancePolicy
-from kingmaker.core.statistics.cells import per_feature_level
 
 LEAST_COVERAGE = 0.8
 """Part of a window's time, 0..1, that must have been observed."""
@@ -70,13 +69,7 @@ def _judge(source: Source, counts: WindowCounts, policy: PerformancePolicy, requ
     estimate = estimate_error(source, counts.counts.columns[source.column], requests_per_row=requests_per_row)
     if estimate is None:
         return None
-    level = per_feature_level(
-        interval=policy.false_alarm_interval,
-        window=counts.scale,
-        scales=len(policy.windows),
-        overlap=SLOTS,
-        features=1 if policy.maximum is None else 2,
-    )
+    level = policy.level(counts.scale, looks=SLOTS)
     reason = None
     if policy.maximum is not None and estimate.above_p_value(policy.maximum) <= level:
         reason = Reason.ESTIMATE_ABOVE_MAXIMUM

@@ -13,7 +13,6 @@ from typing import Final
 
 from kingmaker.api import Reason
 from kingmaker.core.counts.label_windows import LABEL_SLOTS, LabelWindow, LabelWindows, forget, label_windows, learn
-from kingmaker.core.statistics.cells import per_feature_level
 from kingmaker.core.statistics.rates import Sample, fall_p_value, rise_p_value
 
 HELD_OUT: Final = "held-out rows"
@@ -43,6 +42,19 @@ class PerformancePolicy:
     remembered: int = 28
     spread: float = 1.0
     fall_level: float = 1e-6
+
+    def level(self, window: timedelta, *, looks: int) -> float:
+        """Give the level of one test in one window, so that false alarms come as seldom as is wanted.
+
+        Args:
+            window: The window's length.
+            looks: How often each request is tested in windows of that length.
+
+        Returns:
+            At most 0.05, however short the interval.
+        """
+        tests = 1 if self.maximum is None else 2
+        return min(0.05, window / self.false_alarm_interval / (len(self.windows) * looks)) / tests
 
     def for_scores(self, unit: float, spread: float) -> PerformancePolicy:
         """Give the policy about scores of which 1 stands for `unit`, and that vary by `spread`."""
@@ -117,13 +129,7 @@ def _judge(window: LabelWindow, policy: PerformancePolicy, reference: Sample | N
         return None
     learnt = window.quiet.dispersion(policy.spread)
     dispersion = policy.spread if learnt is None else learnt
-    level = per_feature_level(
-        interval=policy.false_alarm_interval,
-        window=window.length,
-        scales=len(policy.windows),
-        overlap=LABEL_SLOTS,
-        features=1 if policy.maximum is None else 2,
-    )
+    level = policy.level(window.length, looks=LABEL_SLOTS)
     found = None
     if policy.maximum is not None:
         bound = Sample(_CERTAIN, _CERTAIN * policy.maximum)

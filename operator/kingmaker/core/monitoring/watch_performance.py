@@ -9,6 +9,7 @@ from typing import Final
 from kingmaker.api import Model, ModelDeployment, PerformanceMonitoring, Reason, TaskType
 from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.counts.data_monitor import DataMonitor
+from kingmaker.core.counts.findings import persisted
 from kingmaker.core.counts.label_windows import (
     LabelWindows,
     Tally,
@@ -28,7 +29,6 @@ from kingmaker.core.counts.performance_monitor import (
 )
 from kingmaker.core.counts.seen_cells import CellDelta
 from kingmaker.core.identity import by_identity
-from kingmaker.core.monitoring.drift import persisted
 from kingmaker.core.monitoring.expectation import Expected, judge_expected, shown_of
 from kingmaker.core.monitoring.performance import (
     HELD_OUT,
@@ -101,6 +101,9 @@ def watch_performance(
         monitor = replace(_NOTHING, since=observed.now, evaluated=milliseconds(observed.now))
     windows = advance_labels(windows, _tally(labels, scoring, spec), now=observed.now)
     monitor = replace(monitor, windows=windows)
+    if data.broken and data.is_about(champion.digest):
+        # A model trained on such data would be broken, too: what labels said meanwhile is no reason to train.
+        monitor = replace(monitor, broken_at=observed.now, history=(), persistent_since=None)
     if is_unread or not windows.slot_ended(monitor.evaluated, observed.now):
         return monitor
     # Labels that come soon are often of another kind than those that come late.
@@ -204,7 +207,7 @@ def _with_verdict(
         labelled=_figures(shown, scoring) if shown else None,
         coverage=label_coverage(windows, delay),
         requests_per_hour=requests_per_hour(windows),
-        history=_history(monitor.history, verdict),
+        history=_history(monitor, verdict),
     )
 
 
@@ -218,18 +221,19 @@ def _reason(windows: LabelWindows, verdict: LabelVerdict | None) -> Reason:
     return verdict.shown.reason or Reason.PERFORMANCE_AS_EXPECTED
 
 
-def _history(history: tuple[Evidence, ...], verdict: LabelVerdict | None) -> tuple[Evidence, ...]:
+def _history(monitor: PerformanceMonitor, verdict: LabelVerdict | None) -> tuple[Evidence, ...]:
     """Add an evaluation when at least half of its window is newer than the one before: the rest was said already."""
     if verdict is None or verdict.shown is None:
-        return history
+        return monitor.history
     decisive = verdict.shown.window if verdict.shown.reason else verdict.judged[0].window
-    return _add_evidence(history, Evidence(decisive.until, verdict.shown.reason is not None), decisive.length)
+    return _add_evidence(monitor, Evidence(decisive.until, verdict.shown.reason is not None), decisive.length)
 
 
-def _add_evidence(history: tuple[Evidence, ...], evidence: Evidence, length: timedelta) -> tuple[Evidence, ...]:
-    if history and evidence.until < history[-1].until + length / 2:
-        return history
-    return (*history, evidence)[-MOST_EVIDENCE:]
+def _add_evidence(monitor: PerformanceMonitor, evidence: Evidence, length: timedelta) -> tuple[Evidence, ...]:
+    history, broken = monitor.history, monitor.broken_at
+    is_old = bool(history) and evidence.until < history[-1].until + length / 2
+    is_of_broken_data = broken is not None and evidence.until - length <= broken
+    return history if is_old or is_of_broken_data else (*history, evidence)[-MOST_EVIDENCE:]
 
 
 def _with_expected(
@@ -259,7 +263,7 @@ def _with_expected(
         reason=reason,
         message=_MESSAGES[reason] if expected.reason else f"{_MESSAGES[reason]}, as far as can be told without labels",
         window=figures.window if expected.reason else "",
-        history=_add_evidence(monitor.history, evidence, window.scale),
+        history=_add_evidence(monitor, evidence, window.scale),
     )
 
 
