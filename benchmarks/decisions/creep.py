@@ -24,35 +24,41 @@ _PER_LOOK: Final = 4000
 _LOOKS: Final = 50
 
 
+_OURS: Final = "kingmaker, with a reference"
+_REMEMBERED: Final = "no reference, promotions remembered"
+_ALONE: Final = "relative margin alone"
+_REFERENCE: Final = {"reference": {"maximum": str(_BOUND)}}
+
+
 def run(options: Options) -> Iterator[Figure]:
-    """Measure it with the bound, and without it as the opponent."""
+    """Measure it with the bound; without it; and without memory of earlier promotions, either."""
     runs = options.amount(40, 3)
+    ways = {_OURS: (_REFERENCE, True), _REMEMBERED: ({}, True), _ALONE: ({}, False)}
     paths = {
-        name: [_path(np.random.default_rng((14, number)), verdict) for number in range(runs)]
-        for name, verdict in (
-            ("kingmaker, with a reference", {"reference": {"maximum": str(_BOUND)}}),
-            ("relative margin alone", {}),
-        )
+        name: [_path(np.random.default_rng((14, number)), verdict, remembers=way) for number in range(runs)]
+        for name, (verdict, way) in ways.items()
     }
     ends = {name: np.array([path[-1] for path in found]) for name, found in paths.items()}
-    ours, others = ends["kingmaker, with a reference"], ends["relative margin alone"]
+    others = [_REMEMBERED, _ALONE]
     lines = {name: list(enumerate(np.mean(found, axis=0).tolist())) for name, found in paths.items()}
     drawn = plot("Creep", lines, x="challenger", y="champion's error rate", bounds={f"reference {_BOUND:g}": _BOUND})
-    beyond = float((ours > _BOUND).mean())
     must = round(0.05 + 2 * math.sqrt(0.05 * 0.95 / runs), 4)
-    details = {OTHERS: {"relative margin alone": float(others.mean())}, PLOTS: [drawn], "runs": runs}
+    details = {OTHERS: {n: round(float(ends[n].mean()), 4) for n in others}, PLOTS: [drawn], "runs": runs}
     name = f"creep: error {_BEGIN:g} after {_CONTESTS} worst admissible challengers"
-    yield Figure(name, round(float(ours.mean()), 4), _BOUND, "", details)
-    without = {"relative margin alone": float((others > _BOUND).mean())}
-    yield Figure("creep: histories that end beyond the reference", beyond, must, "", {OTHERS: without})
+    yield Figure(name, round(float(ends[_OURS].mean()), 4), _BOUND, "", details)
+    beyond = {n: float((end > _BOUND).mean()) for n, end in ends.items()}
+    about = {OTHERS: {n: beyond[n] for n in others}}
+    yield Figure("creep: histories that end beyond the reference", beyond[_OURS], must, "", about)
 
 
-def _path(random: np.random.Generator, verdict: dict[str, Any]) -> list[float]:
+def _path(random: np.random.Generator, verdict: dict[str, Any], *, remembers: bool) -> list[float]:
     """Give the champion's error rate after each contest."""
-    rates = [_BEGIN]
+    rates, successions = [_BEGIN], ()
     for _ in range(_CONTESTS):
         mine = rates[-1] * _WORSE
-        trial = Trial(deployment(verdict={"goal": "NonInferior", "margin": "0.10", **verdict}))
+        mdep = deployment(verdict={"goal": "NonInferior", "margin": "0.10", **verdict})
+        trial = Trial(mdep, successions=successions)
         outcome = play(trial, Split(random, _PER_LOOK, one_row(rates[-1]), one_row(mine)), _LOOKS)
         rates.append(mine if outcome.action == "Promote" else rates[-1])
+        successions = trial.state.successions if remembers else ()
     return rates

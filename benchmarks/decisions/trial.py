@@ -1,7 +1,7 @@
 """One contest from its beginning to its end, by the product's own assessment of counts that grow."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ from kingmaker.core.contest.record import Record, settle
 from kingmaker.core.counts.ledger import Ledger, fold
 from kingmaker.core.counts.seen_cells import CellDelta, CellsOf
 from kingmaker.core.observed import Observed, ObservedVariant
-from kingmaker.core.state import Champion, Share, StageRun, State
+from kingmaker.core.state import Champion, Share, StageRun, State, Succession
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 CHAMPION, CHALLENGER = "a", "b"
@@ -73,6 +73,8 @@ class Trial:
     pods: list[Pod] = field(default_factory=lambda: [Pod(n, n) for n in (CHAMPION, CHALLENGER)])
     records: list[Record] = field(default_factory=list)
     assessed: ContestAssessment = field(init=False)
+    successions: tuple[Succession, ...] = ()
+    """What earlier promotions left behind."""
     watched: CellsOf | None = None
     """Whose cells are wanted; `rows` has what came new of them at each look."""
     rows: list[CellDelta] = field(default_factory=list)
@@ -82,6 +84,7 @@ class Trial:
         seat = Champion(CHAMPION, digest_of(CHAMPION), self.now, 1)
         share = Share(CHAMPION, 100)
         self.state = State(1, self.now, CHAMPION, seat, traffic=(share,), traffic_sequence=1)
+        self.state = replace(self.state, successions=self.successions)
         self.look()
 
     @property
