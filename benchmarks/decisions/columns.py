@@ -1,7 +1,8 @@
 """Columns of data for the drift benchmarks: their cells as `package` cuts them, and rows counted into these."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from kingmaker.core.counts.baseline import Baseline, Cell, Feature, Kind
 from kingmaker.core.counts.cells import CellCounts
+from kingmaker.core.counts.windows import SLOTS, Scale, Slot, Windows
 
 Floats = NDArray[np.float64]
 
@@ -67,3 +69,17 @@ def a_baseline(columns: Sequence[Column], rows: int, digest: str = "sha256:" + "
 def count(columns: Sequence[Column], rows: Floats) -> CellCounts:
     """Count rows (rows, columns) into the cells of all columns."""
     return CellCounts.of(column.count(rows[:, at]) for at, column in enumerate(columns))
+
+
+def full_windows(baseline: Baseline, counts: CellCounts, lengths: Sequence[timedelta]) -> tuple[Windows, datetime]:
+    """Windows of which each newest complete one, wholly observed, holds these counts; and the time at which it does."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    windows = Windows.for_baseline(None, model=baseline.digest, baseline=baseline, scales=lengths, now=now)
+    return replace(windows, scales=tuple(_full(scale, windows, counts) for scale in windows.scales)), now
+
+
+def _full(scale: Scale, windows: Windows, counts: CellCounts) -> Scale:
+    newest = windows.last // scale.slot_length - 1
+    indices = range(newest - SLOTS + 1, newest + 1)
+    slots = (Slot(n, counts if n == newest else windows.empty, scale.slot_length) for n in indices)
+    return Scale(scale.length, (newest - SLOTS) * scale.slot_length, tuple(slots))

@@ -135,7 +135,7 @@ class WindowCounts:
 
     `coverage` is the part of its time, 0..1, that lies between complete looks at the servers; `filled` tells whether
     counting began before the window did; `until` is its end; `broken` names features that were broken during it;
-    `slots` are its slots, as begin and end with the rows in between.
+    `slots` are its slots, as begin and end with the counts in between.
     """
 
     scale: timedelta
@@ -145,7 +145,7 @@ class WindowCounts:
     filled: bool
     until: datetime
     broken: frozenset[str] = frozenset()
-    slots: tuple[tuple[datetime, datetime, int], ...] = ()
+    slots: tuple[tuple[datetime, datetime, CellCounts], ...] = ()
 
 
 def advance(windows: Windows, *, now: datetime, delta: CellCounts, complete: bool) -> Windows:
@@ -213,7 +213,7 @@ def window_counts(
         until=windows.moment(until),
         broken=frozenset(name for name, time in windows.broken if time >= start),
         slots=tuple(
-            (windows.moment(slot.index * length), windows.moment((slot.index + 1) * length), slot.counts.rows)
+            (windows.moment(slot.index * length), windows.moment((slot.index + 1) * length), slot.counts)
             for slot in slots
         ),
     )

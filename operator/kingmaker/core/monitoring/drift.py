@@ -187,7 +187,7 @@ def _fairness(reference: Reference, counts: WindowCounts, policy: DriftPolicy, l
     why = f"shorter than a season of {duration(season)}, of which two must be seen to compare with the same time"
     if reference.season is None or reference.season.period != season:
         return Fairness(unknown=why)
-    cells, has = reference.at_times(counts.slots)
+    cells, has = reference.at_times([(begin, end, slot.rows) for begin, end, slot in counts.slots])
     return Fairness(cells, has) if has.any() else Fairness(unknown=why)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, Protocol
@@ -113,37 +113,52 @@ class Panel:
         comparison: Comparison, tolerance: float, noise: Noise, judged: NDArray[np.bool_]
     ) -> tuple[Floats, Floats]:
         p_values, weights = comparison.p_values(tolerance, noise)
-        return p_values, weights * judged[..., None]
+        # Columns weigh the same, however many parts each has.
+        parts = np.maximum(1, weights.sum(axis=-1, keepdims=True))
+        return p_values, weights / parts * judged[..., None]
 
     def _moved(self, at: int, finding: WindowFinding, level: float) -> WindowFinding:
         """Say which columns of an alarmed window moved, and how far."""
         comparison, noise, judged = self.comparison.window(at), self.noise.window(at), self.judged[at]
-        severity, found = Severity.NONE, dict[int, FeatureDrift]()
+        severity, found = Severity.NONE, dict[int, tuple[Severity, Moved, float]]()
         for step, tolerance in self.rules.steps:
             p_values, weights = self._tested(comparison, tolerance, noise, judged)
             # What is within one tolerance is within all greater ones.
             if combined(p_values.ravel(), weights.ravel()) > level:
                 break
-            severity = step
-            moved, of_column = Moved(comparison, noise, tolerance, p_values, weights), combined(p_values, weights)
-            for column in attributed(of_column, judged):
-                found[column] = self._feature(column, finding.length, step, moved, float(of_column[column]))
-        features = tuple(sorted(found.values(), key=by_weight)[:MOST_NAMED])
-        return replace(finding, severity=severity, features=features)
+            rare = comparison.rare_p_values(tolerance, noise)
+            severity, of_column = step, combined(p_values, weights)
+            moved = Moved(comparison, noise, p_values, weights, rare)
+            found |= {column: (step, moved, float(of_column[column])) for column in attributed(of_column, judged)}
+        return replace(finding, severity=severity, features=self._named(found, comparison, finding.length))
 
-    def _feature(
-        self, column: int, window: timedelta, severity: Severity, moved: Moved, p_value: float
-    ) -> FeatureDrift:
-        return FeatureDrift(
-            self.reference.names[column],
-            window,
-            severity,
-            direction_of(moved, column, self.reference.rare_cells[column], ATTRIBUTION),
-            self.reference.psi(moved.comparison.current, column),
-            p_value,
-            shift_of(moved.comparison, column),
-            self.reference.columns[column].importance,
-            is_output=bool(self.reference.is_output[column]),
+    def _named(
+        self, found: Mapping[int, tuple[Severity, Moved, float]], comparison: Comparison, window: timedelta
+    ) -> tuple[FeatureDrift, ...]:
+        """Name the columns that moved, those first that matter most."""
+        columns = list(found)
+        sizes = dict(zip(columns, self.reference.psi(comparison.current, columns).tolist(), strict=True))
+        bare = {
+            column: FeatureDrift(
+                self.reference.names[column],
+                window,
+                step,
+                "",
+                sizes[column],
+                p_value,
+                importance=self.reference.columns[column].importance,
+                is_output=bool(self.reference.is_output[column]),
+            )
+            for column, (step, _, p_value) in found.items()
+        }
+        first = sorted(columns, key=lambda column: by_weight(bare[column]))[:MOST_NAMED]
+        return tuple(
+            replace(
+                bare[column],
+                direction=direction_of(found[column][1], column, self.reference.rare_cells[column], ATTRIBUTION),
+                shift=shift_of(comparison, column),
+            )
+            for column in first
         )
 
     def _visible(self, levels: Floats, tests: Floats) -> Floats:

@@ -67,12 +67,13 @@ class Reference:
         """Give counts of this baseline's cells as arrays (columns, cells)."""
         return _taken(np.append(counts.vector, 0).astype(float), self.places, self.rare_places)
 
-    def psi(self, current: Cells, column: int) -> float:
-        """PSI of one column with its expectation without drift taken off."""
-        at = slice(column, column + 1)
+    def psi(self, current: Cells, columns: Sequence[int]) -> Floats:
+        """PSI of some columns with its expectation without drift taken off."""
+        at = np.array(columns, dtype=np.intp)
         reference = Cells(self.cells.ordinary[at], self.cells.rare[at])
         raw, bias = psi(reference, Cells(current.ordinary[at], current.rare[at]))
-        return float(raw[0] - bias[0])
+        debiased: Floats = raw - bias
+        return debiased
 
     def at_times(self, slots: Slots) -> tuple[Cells, NDArray[np.bool_]]:
         """Mix the reference's rows of the times of a window, as many of each time as the window has.

@@ -19,13 +19,16 @@ _FARTHEST: Final = 1e-3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moved:
-    """A window's tests at the tolerance at which they were significant: p-values and weights are (columns, parts)."""
+    """A window's tests at the tolerance at which they were significant.
+
+    P-values and weights are (columns, parts), those of the rare cells (columns, rare cells).
+    """
 
     comparison: Comparison
     noise: Noise
-    tolerance: float
     p_values: Floats
     weights: Floats
+    rare: Floats
 
 
 def direction_of(moved: Moved, column: int, rare_cells: Sequence[Cell], level: float) -> str:
@@ -41,10 +44,9 @@ def direction_of(moved: Moved, column: int, rare_cells: Sequence[Cell], level: f
     words = _rank_words(moved, column) if p_values[LOCATION : DISPERSION + 1].min() <= level else []
     if not words and p_values[SHAPE] <= level:
         words = ["other shape"]
-    rare = moved.comparison.rare_p_values(moved.tolerance, moved.noise)[column]
     words += [
         _RARE_WORDS.get(cell.name, f"more {cell.name}")
-        for cell, p_value in zip(rare_cells, rare.tolist(), strict=False)
+        for cell, p_value in zip(rare_cells, moved.rare[column].tolist(), strict=False)
         if p_value <= level
     ]
     return ", ".join(words) or "other shape"

@@ -208,7 +208,7 @@ def test_lengths_are_said_as_the_api_writes_them() -> None:
         assert f"3000 rows of {words} compared" in verdict.message
 
 
-@pytest.mark.parametrize(("rows", "visible"), [(30, "only shifts of 1.2"), (200, "only shifts of 0.6")])
+@pytest.mark.parametrize(("rows", "visible"), [(30, "only shifts of 1.1"), (200, "only shifts of 0.6")])
 def test_a_baseline_that_could_not_show_a_severe_shift_says_so_and_never_none(rows: int, visible: str) -> None:
     random = np.random.default_rng(13)
     baseline = a_baseline(random.normal(size=(rows, 5)))
