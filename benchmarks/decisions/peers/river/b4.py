@@ -88,11 +88,14 @@ def main() -> None:
     for generator in asked["generators"]:
         for seed in asked["seeds"]:
             wrong = errors_of(generator, asked["drifts"], asked["every"], seed)
-            # A hundred times slower than the others.
-            slow = {"KSWIN"} if seed != asked["seeds"][0] else set()
-            found = {name: detections(name, wrong) for name in DETECTORS if name not in slow}
+            # A hundred times slower than the others: it sees the beginning of one stream of a kind.
+            seen = {"KSWIN": min(len(wrong), 4 * asked["every"])} if seed == asked["seeds"][0] else {}
+            names = [name for name in DETECTORS if name != "KSWIN" or seen]
+            found = {name: detections(name, wrong[: seen.get(name, len(wrong))]) for name in names}
             bits = base64.b64encode(np.packbits(wrong).tobytes()).decode()
-            streams.append({"generator": generator, "seed": seed, "wrong": bits, "rows": len(wrong), "found": found})
+            streams.append(
+                {"generator": generator, "seed": seed, "wrong": bits, "rows": len(wrong), "found": found, "seen": seen}
+            )
     Path(wrote).write_text(json.dumps(streams))
 
 
