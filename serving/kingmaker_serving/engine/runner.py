@@ -257,7 +257,8 @@ class Runner:
         self._is_closed = True
         for stop in list(self._running):
             stop.ask()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        # What has not begun ends at once, and gives its places back as all others do.
+        self._pool.shutdown(wait=True)
 
 
 def _log(error: BaseException) -> None:
