@@ -139,7 +139,7 @@ class Fleet:
 
 def run(options: Options) -> Iterator[Figure]:
     """Measure each happening alone, then all of them together."""
-    runs = options.amount(100, 2)
+    runs = options.amount(100, 1)
     for place, happenings in enumerate((*((one,) for one in _HAPPENINGS), _HAPPENINGS)):
         different: list[str] = []
         count = checked = 0
