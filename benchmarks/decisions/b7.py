@@ -16,7 +16,6 @@ from kingmaker.core.counts.seen_cells import CellsOf
 from kingmaker.core.counts.storage import dump_ledger, load_ledger
 
 NAME: Final = "B7"
-_LOOKS: Final = 60
 _STAGES: Final = (
     {"name": "shadow", "shadowPercent": 100, "minDuration": "2h", "minRequests": 1},
     {"name": "half", "weight": 50, "minDuration": "300d", "minRequests": 1},
@@ -41,6 +40,7 @@ class Fleet:
 
     random: np.random.Generator
     happenings: tuple[str, ...]
+    looks: int = 60
     baseline: Baseline = field(default_factory=_baseline)
     made: int = 0
     missing: dict[str, int] = field(default_factory=dict)
@@ -60,13 +60,15 @@ class Fleet:
 
     def play(self) -> None:
         """Let requests come and things happen; the last look sees everybody."""
-        for look in range(_LOOKS):
+        for look in range(self.looks):
             self._answer()
             self.whole.look()
-            silent = [pod for pod in self.many.pods if self.missing.get(pod.uid, 0) > 0] if look < _LOOKS - 1 else []
+            silent = (
+                [pod for pod in self.many.pods if self.missing.get(pod.uid, 0) > 0] if look < self.looks - 1 else []
+            )
             self.many.look(missed=silent)
             self.missing = {uid: left - 1 for uid, left in self.missing.items() if left > 1}
-            if look < _LOOKS - 6:
+            if look < self.looks - 6:
                 self._happen(silent)
 
     def _answer(self) -> None:
@@ -144,7 +146,7 @@ def run(options: Options) -> Iterator[Figure]:
         different: list[str] = []
         count = checked = 0
         for number in range(runs):
-            fleet = Fleet(np.random.default_rng((7, place, number)), happenings)
+            fleet = Fleet(np.random.default_rng((7, place, number)), happenings, options.amount(60, 20))
             fleet.play()
             checked += len(fleet._statistics(fleet.whole))  # noqa: SLF001
             different += fleet.differences
