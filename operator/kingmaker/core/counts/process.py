@@ -22,7 +22,6 @@ from kingmaker.core.counts.labelled import (
 )
 from kingmaker.core.counts.looks import NO_LOOKS, Looks
 from kingmaker.core.counts.looks import Totals as BucketTotals
-from kingmaker.core.statistics.sequential import Pairs
 
 LATENCY_EDGES: Final = (
     *(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
@@ -137,11 +136,6 @@ class Shadow:
     def labelled(self) -> int:
         """Compared rows whose label arrived."""
         return self.both_correct + self.champion_wrong + self.challenger_wrong + self.both_wrong
-
-    @property
-    def pairs(self) -> Pairs:
-        """The labelled rows as the paired tests want them."""
-        return Pairs(self.champion_wrong, self.challenger_wrong, self.both_wrong)
 
     def __add__(self, other: Shadow) -> Shadow:
         """Add two stretches of the same challenger."""

@@ -1,12 +1,11 @@
-"""Anytime-valid tests on counts: two arms of a split, paired answers, shares and rates.
+"""Anytime-valid tests on counts of events: two arms of a split, shares and rates.
 
 Each `log_e_…` is the natural logarithm of an e-process: a process E with E(nothing seen) = 1 that is a non-negative
 supermartingale under its null hypothesis. By Ville's inequality P(E ever reaches 1/α) <= α, so it may be looked at
 after every scrape, stopped at any moment and continued later, and needs nothing but the counts so far. Mixtures
 (means) of e-processes are e-processes again, and so are products over rows that no two of them share.
 
-Sources: Lindon & Malek, NeurIPS 2022 (arXiv:2011.03567) for conditioning on the event; Waudby-Smith & Ramdas, JRSS B
-2024 for betting; Robbins 1970 for beta mixtures.
+Sources: Lindon & Malek, NeurIPS 2022 (arXiv:2011.03567) for conditioning on the event; Robbins 1970 for beta mixtures.
 """
 
 from __future__ import annotations
@@ -45,46 +44,15 @@ class Split:
         _check_share(self.share)
 
 
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Labelled rows that both arms answered: only the champion, only the challenger, or both were wrong."""
-
-    champion_only: int
-    challenger_only: int
-    both: int
-
-    def __post_init__(self) -> None:
-        _check_counts(champion_only=self.champion_only, challenger_only=self.challenger_only, both=self.both)
-
-
-def log_e_superior(splits: Sequence[Split], *, ratio: float = 1.0) -> float:
-    """Weigh the evidence that the challenger's event rate is below `ratio` times the champion's.
-
-    H0: challenger's rate / champion's rate >= `ratio` in every stage. With rates p_A, p_B = φ·p_A and share ρ an
-    event is the challenger's with probability q(φ) = ρφ/(1-ρ+ρφ), whatever p_A is and however it moves. For an
-    alternative φ' < ratio one event multiplies E by q(φ')/q(ratio) < 1 if it is the challenger's, else by
-    (1-q(φ'))/(1-q(ratio)) > 1. The mean of that is 1 at φ = ratio and falls in q(φ), so it is <= 1 for every φ >=
-    ratio: a supermartingale under all of H0. Stages multiply inside the mixture over φ', so ramps and moving base
-    rates do no harm.
-
-    Args:
-        splits: One per stage; empty means no evidence.
-        ratio: Highest ratio that still counts as worse or equal, > 0; 1.1 tests non-inferiority with a margin of 10 %.
-
-    Returns:
-        ln E; 0 without events. H0 is rejected at level α when it reaches -ln α.
-
-    >>> log_e_superior([Split(60, 20, 0.5)]) > math.log(20)
-    True
-    """
-    return _log_e_split(splits, ratio, LOWER)
-
-
 def log_e_harm(splits: Sequence[Split], *, ratio: float = 1.0, together: float = 1.0) -> float:
     """Weigh the evidence that the challenger's event rate is above `ratio` times the champion's.
 
-    H0: challenger's rate / champion's rate <= `ratio` in every stage. The mirror image of `log_e_superior`:
-    alternatives from 1.02 to 10 times `ratio`, the mean of one factor rises in q(φ) and is 1 at φ = ratio.
+    H0: challenger's rate / champion's rate <= `ratio` in every stage. With rates p_A, p_B = φ·p_A and share ρ an event
+    is the challenger's with probability q(φ) = ρφ/(1-ρ+ρφ), whatever p_A is and however it moves. For an alternative
+    φ' > ratio one event multiplies E by q(φ')/q(ratio) > 1 if it is the challenger's, else by
+    (1-q(φ'))/(1-q(ratio)) < 1. The mean of that is 1 at φ = ratio and rises in q(φ), so it is <= 1 for every smaller
+    φ: a supermartingale under all of H0. Alternatives are 1.02 to 10 times `ratio`; stages multiply inside the mixture,
+    so ramps and moving base rates do no harm.
 
     Args:
         splits: One per stage; empty means no evidence.
@@ -92,45 +60,6 @@ def log_e_harm(splits: Sequence[Split], *, ratio: float = 1.0, together: float =
         together: How many events are one observation, >= 1: the root of that degree is taken of each product.
     """
     return _log_e_split(splits, ratio, HIGHER, together)
-
-
-def log_e_paired_superior(pairs: Sequence[Pairs], *, margin: float = 0.0) -> float:
-    """Weigh the evidence that the challenger is wrong on fewer than (1 + `margin`) times the champion's wrong rows.
-
-    H0: E[w_B] >= (1+margin)·E[w_A] for every row given those before it, w = 1 for a wrong answer. Betting λ in (0, 1)
-    on X = (1+margin)·w_A - w_B multiplies E by 1 + λX: 1+λ(1+margin) when only the champion was wrong, 1-λ > 0 when
-    only the challenger was, 1+λ·margin when both were, 1 when neither. E[X] <= 0 under H0, so the mean factor is
-    at most 1. The bets are λ = (1-φ)/(1+φ) for the ratios φ of `log_e_superior`: with margin 0 this is its value at a
-    share of one half, the sequential form of McNemar's test.
-
-    Args:
-        pairs: Counts of any number of stretches; they are added.
-        margin: Allowed relative excess of wrong answers, >= 0.
-
-    Returns:
-        ln E; 0 without wrong answers.
-    """
-    _check_margin(margin)
-    champion, challenger, both = _add_pairs(pairs)
-    bets = (1 - LOWER) / (1 + LOWER)
-    return _mean_log(
-        champion * np.log1p(bets * (1 + margin)) + challenger * np.log1p(-bets) + both * np.log1p(bets * margin)
-    )
-
-
-def log_e_paired_harm(pairs: Sequence[Pairs], *, margin: float = 0.0) -> float:
-    """Weigh the evidence that the challenger is wrong on more than (1 + `margin`) times the champion's wrong rows.
-
-    H0: E[w_B] <= (1+margin)·E[w_A] for every row given those before it. The bet is on X = w_B - (1+margin)·w_A with
-    λ < 1/(1+margin), so that the factors 1+λ, 1-λ(1+margin) and 1-λ·margin stay positive; E[X] <= 0 under H0.
-    With margin 0 it equals `log_e_harm` at a share of one half.
-    """
-    _check_margin(margin)
-    champion, challenger, both = _add_pairs(pairs)
-    bets = (HIGHER - 1) / (HIGHER + 1) / (1 + margin)
-    return _mean_log(
-        challenger * np.log1p(bets) + champion * np.log1p(-bets * (1 + margin)) + both * np.log1p(-bets * margin)
-    )
 
 
 def log_e_share(challenger: int, total: int, share: float) -> float:
@@ -282,23 +211,9 @@ def _root(function: Callable[[float], float], start: float, end: float) -> float
     return (start + end) / 2
 
 
-def _add_pairs(pairs: Sequence[Pairs]) -> tuple[int, int, int]:
-    return (
-        sum(p.champion_only for p in pairs),
-        sum(p.challenger_only for p in pairs),
-        sum(p.both for p in pairs),
-    )
-
-
 def _check_share(share: float) -> None:
     if not 0 < share < 1:
         message = f"share {share} is not strictly between 0 and 1; one arm that gets everything compares nothing"
-        raise ValueError(message)
-
-
-def _check_margin(margin: float) -> None:
-    if not (math.isfinite(margin) and margin >= 0):
-        message = f"margin {margin} is not 0 or more; 0.1 allows 10 % more wrong answers than the champion"
         raise ValueError(message)
 
 

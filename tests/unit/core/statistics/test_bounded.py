@@ -27,7 +27,6 @@ from kingmaker.core.statistics.bounded import (
     log_e_worse,
     log_e_worse_each,
 )
-from kingmaker.core.statistics.sequential import Split, log_e_superior
 
 ALPHA, ENOUGH = 0.05, math.log(20)
 ROUNDING = 1e-9
@@ -139,10 +138,32 @@ def test_it_agrees_with_exact_arithmetic_request_by_request() -> None:
         assert found == pytest.approx(exact, rel=1e-12)
 
 
-def test_rare_events_need_about_what_the_test_on_events_needs() -> None:
-    events = log_e_superior([Split(400, 300, 0.5)])
-    scores = log_e_no_worse([split([(1, 1, 400), (0, 1, 19_600)], [(1, 1, 300), (0, 1, 19_700)], 0.5)])
-    assert scores == pytest.approx(events, abs=1.5)
+def requests_to_prove(random: np.random.Generator, share: float, champion: float, challenger: float) -> int:
+    look = 100
+    to_b = random.binomial(look, share, size=1200)
+    x_b, x_a = random.binomial(to_b, challenger).cumsum(), random.binomial(look - to_b, champion).cumsum()
+    n_b = to_b.cumsum()
+    for step, (a, b, n) in enumerate(zip(x_a.tolist(), x_b.tolist(), n_b.tolist(), strict=True), start=1):
+        arms = [(1, 1, a), (0, 1, step * look - n - a)], [(1, 1, b), (0, 1, n - b)]
+        if log_e_no_worse([split(*arms, share)]) >= ENOUGH:
+            return step * look
+    return len(x_a) * look
+
+
+def test_a_better_challenger_is_found_with_the_expected_number_of_requests() -> None:
+    """A test of fixed size needs 5,058 for the same power."""
+    random = np.random.default_rng(10_008)
+    needed = [requests_to_prove(random, 0.5, 0.10, 0.08) for _ in range(40)]
+    assert 4500 <= np.median(needed) <= 8000
+
+
+def test_a_shadow_needs_about_as_many_pairs_as_a_test_of_fixed_size() -> None:
+    random, needed = np.random.default_rng(10_009), []
+    for _ in range(40):
+        steps = random.multinomial(20, [0.05, 0.03, 0.05, 0.87], size=400)[:, :3].cumsum(axis=0)
+        pairs = (ScoredPairs.of([(1, 0, 1, a), (0, 1, 1, b), (1, 1, 1, c)]) for a, b, c in steps.tolist())
+        needed.append(20 * next((i for i, p in enumerate(pairs, 1) if log_e_paired_no_worse([p]) >= ENOUGH), 400))
+    assert 900 <= np.median(needed) <= 1700
 
 
 def requests(random: np.random.Generator, n: int, rate: float, rows: int, correlation: float) -> np.ndarray:
