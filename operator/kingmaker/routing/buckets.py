@@ -45,23 +45,26 @@ local function bucket_of(text)
 end
 
 local function stamp(handle, headers)
+  headers:remove("{BUCKET_HEADER}")
   local affinity = handle:metadata():get("{_KEY}")
   if not affinity then
     return
   end
-  local entity = headers:get(affinity.header)
+  local header, salt = affinity:match("^(%S+) (.*)$")
+  local entity = headers:get(header)
   local bucket
   if entity and entity ~= "" then
-    bucket = bucket_of(affinity.salt .. " " .. entity:sub(1, {_MOST_BYTES}))
+    bucket = bucket_of(salt .. " " .. entity:sub(1, {_MOST_BYTES}))
   else
     bucket = math.random(0, {BUCKETS - 1})
   end
-  headers:replace("{BUCKET_HEADER}", tostring(bucket))
+  headers:add("{BUCKET_HEADER}", tostring(bucket))
   handle:clearRouteCache()
 end
 """
-"""Defines `stamp`. Only routes that split by affinity have the metadata. Their cluster is chosen again afterwards, by
-the bucket: the stamp, modulo the sum of the weights, which is 100 and divides the number of buckets."""
+"""Defines `stamp`, which takes what a client says off, and puts the bucket on. Only routes that split by affinity have
+the metadata. Their cluster is chosen again afterwards, by the bucket: the stamp, modulo the sum of the weights, which
+is 100 and divides the number of buckets."""
 
 
 def affinity_metadata(header: str, salt: str) -> dict[str, Any]:
@@ -71,4 +74,5 @@ def affinity_metadata(header: str, salt: str) -> dict[str, Any]:
         header: Names the entity, in small letters.
         salt: Entities are drawn anew with another one.
     """
-    return {"filterMetadata": {_METADATA: {_KEY: {"header": header, "salt": salt}}}}
+    # One text: Envoy shows a table that it refuses from its beginning, and cuts it off before it says why.
+    return {"filterMetadata": {_METADATA: {_KEY: f"{header} {salt}"}}}

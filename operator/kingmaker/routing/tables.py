@@ -63,7 +63,7 @@ def route_table(deployment: str, route: RoutePlan) -> bytes:
         # What a client wants decides, then which protocol it speaks.
         "routes": [
             _labels(deployment),
-            *(preview for b in route.backends for preview in _previews(route, b.model, names[b.model])),
+            *(preview for b in route.backends for preview in _previews(b.model, names[b.model])),
             *_splits(deployment, route, names),
         ],
     }
@@ -94,7 +94,6 @@ def _labels(deployment: str) -> dict[str, Any]:
     """Send labels to any pod of any variant. What has the same request id in its header finds the same pod again."""
     return {
         "match": {"path": f"/v2/models/{deployment}/feedback"},
-        "requestHeadersToRemove": [BUCKET_HEADER],
         "route": {
             "timeout": f"{TIMEOUT_SECONDS}s",
             "cluster": labels_cluster(deployment),
@@ -104,15 +103,14 @@ def _labels(deployment: str) -> dict[str, Any]:
     }
 
 
-def _previews(route: RoutePlan, model: str, names: ClusterNames) -> list[dict[str, Any]]:
+def _previews(model: str, names: ClusterNames) -> list[dict[str, Any]]:
     """Send requests that ask for a variant by name to it. They carry decision 0: who chooses is no evidence."""
     exact = {"name": MODEL_HEADER, "stringMatch": {"exact": model}}
     return [
         {
             "match": match | {"headers": [exact]},
-            "route": _action(route) | {"cluster": cluster},
+            "route": {"timeout": f"{TIMEOUT_SECONDS}s", "cluster": cluster},
             "requestHeadersToAdd": [_stamp(0)],
-            "requestHeadersToRemove": [BUCKET_HEADER],
         }
         for match, cluster in ((_GRPC_CALLS, names.grpc), (_REQUESTS, names.rest))
     ]
@@ -136,8 +134,6 @@ def _split(deployment: str, route: RoutePlan, match: dict[str, Any], weights: li
     if route.affinity_header:
         clusters["headerName"] = BUCKET_HEADER
         split["metadata"] = affinity_metadata(route.affinity_header, f"{deployment}/{route.draw}")
-    else:
-        split["requestHeadersToRemove"] = [BUCKET_HEADER]
     return split | {"route": _action(route) | {"weightedClusters": clusters}}
 
 
