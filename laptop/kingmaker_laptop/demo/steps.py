@@ -169,8 +169,13 @@ async def _patch(stage: Stage, change: dict[str, Any]) -> None:
 
 
 async def _settle(stage: Stage) -> None:
-    """Wait until traffic is as decided and losers are gone, so that steps don't run into each other."""
-    await stage.wait("traffic settled", lambda view: view.is_true("Ready"), seconds=30)
+    """Wait until traffic is as decided and nobody answers beside the champion: steps shall not run into each other."""
+    await stage.wait("traffic settled", lambda view: view.is_true("Ready") and _is_alone(view), seconds=60)
+
+
+def _is_alone(view: View) -> bool:
+    """Whether the old champion, if there was one, is retired."""
+    return "previousChampion" not in view.status
 
 
 def _has_no_drift(view: View) -> bool:
