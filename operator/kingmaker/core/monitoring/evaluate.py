@@ -116,7 +116,11 @@ def look_at_data(
     if not due:
         return watch
     looks = look(baseline, windows, due, drift, now=now, learnt=learnt, rows_per_request=rows_per_request)
-    return _with_drift(watch, drift, dict(zip(due, looks, strict=True)), now)
+    watch = _with_drift(watch, drift, dict(zip(due, looks, strict=True)), now)
+    unjudged = reference_of(baseline).unjudged
+    if unjudged and watch.state is DriftState.NONE:
+        watch = replace(watch, drift_message=f"{watch.drift_message}; {' and '.join(unjudged)} not judged: {_FITTED}")
+    return watch
 
 
 def _rows_per_request(observed: Observed, champion: Champion) -> float:
@@ -295,6 +299,7 @@ _LEAD = {
 }
 
 
+_FITTED: Final = "the reference is of rows that the model was fitted on"
 _UNKNOWN_QUALITY: Final = "too few rows, or too little of the window's time observed, to judge data quality"
 _UNREAD: Final = "the champion's baseline could not be read from its pods yet"
 

@@ -52,6 +52,11 @@ class Reference:
         """Names of the columns."""
         return tuple(column.name for column in self.columns)
 
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """Names of the outputs that are counted and not judged."""
+        return tuple(c.name for c, judged in zip(self.columns, self.is_judged.tolist(), strict=True) if not judged)
+
     def places_of(self, name: str) -> list[int]:
         """Give the columns of that name; a feature may be called as an output is."""
         return list(self.places_by_name.get(name, ()))
