@@ -194,7 +194,7 @@ def test_small_cells_are_merged_until_they_can_be_compared() -> None:
 
 
 def test_overdispersed_counts_need_more_evidence() -> None:
-    found = one([120, 90, 110, 85, 95, 130, 70, 100, 90, 110])
+    found = one([160, 70, 130, 65, 95, 150, 50, 100, 75, 105])
     noisy = Noise(np.full((1, 3), 4.0), np.zeros((1, 3)), np.ones((1, 0)))
     assert p_value(found, 0, noisy) > p_value(found, 0)
 
