@@ -21,6 +21,8 @@ from kingmaker.core.wording import duration
 ATTRIBUTION: Final = 0.05
 """Rate of false discoveries among the features that are named once an alarm is raised."""
 MOST_NAMED: Final = 50
+_FAR: Final = 5.0
+"""How many times what is tolerated must be seen, in units of PSI, by whoever says that nothing moved."""
 
 
 class Rules(Protocol):
@@ -170,13 +172,18 @@ class Panel:
         needed = -special.ndtri(levels / np.maximum(2, 2 * tests))[:, None]
         shift = np.sqrt(tolerance) + needed * np.sqrt(spread / np.maximum(self.comparison.effective, 1e-9))
         # A column that had one value, or none, can't shift among its values.
-        visible: Floats = np.where(self.judged & self.reference.varies, np.where(np.isnan(spread), np.inf, shift), 0.0)
+        visible: Floats = np.where(
+            self.judged & self.reference.varies & ~self.reference.is_output,
+            np.where(np.isnan(spread), np.inf, shift),
+            0.0,
+        )
         return visible
 
     def _blindness(self, visible: Floats, window: timedelta) -> str:
         """Say which shift could have been missed as likely as not, where that is a severe one."""
         worst = int(np.argmax(visible))
-        if visible[worst] <= np.sqrt(self.rules.steps[-1][1]):
+        tolerance = next(tolerance for step, tolerance in self.rules.steps if step is Severity.DRIFT)
+        if visible[worst] <= np.sqrt(max(self.rules.steps[-1][1], _FAR * tolerance)):
             return ""
         rows, name = int(self.reference.cells.rows[worst]), self.reference.names[worst]
         if np.isinf(visible[worst]):
