@@ -115,7 +115,7 @@ async def break_unit(stage: Stage) -> None:
     stage.say("The unit is mended at the source.")
     await stage.wait(
         "data quality good again",
-        lambda view: not view.is_true("DataQualityBroken") and _has_no_drift(view),
+        lambda view: not view.is_true("DataQualityBroken") and not view.is_true("ModelDriftDetected"),
         seconds=60,
     )
     if stage.view.has("Retrain", after=before):
@@ -176,10 +176,6 @@ async def _settle(stage: Stage) -> None:
 def _is_alone(view: View) -> bool:
     """Whether the old champion, if there was one, is retired."""
     return "previousChampion" not in view.status
-
-
-def _has_no_drift(view: View) -> bool:
-    return condition(view.deployment, "ModelDriftDetected").get("status") == "False"
 
 
 def _is_ready(view: View, model: str) -> bool:
