@@ -52,7 +52,9 @@ def test_every_step_is_reached_and_no_request_fails(tmp_path: Path) -> None:
         "Retrain",
     ):
         assert action in told
-    assert re.search(r"Promote screening-r1 .*screening-r1 95%, screening-2 5%", told.replace("\n" + " " * 9, " "))
+    for winner, loser in (("screening-r1", "screening-2"), ("screening-r2", "screening-r1")):
+        assert re.search(rf"Promote {winner} .*{winner} 95%, {loser} 5%", told.replace("\n" + " " * 9, " "))
+    assert "ModelPerformanceDegraded=True" in told
     assert "Labels of the first 20 requests arrive now, and all of them count" in told
     assert re.search(r"labels posted late, 0 for no known request, 0 failed", told)
     summary = re.search(r"^([0-9,]+) requests, (\d+) failed, in (\d+) s$", told, re.MULTILINE)

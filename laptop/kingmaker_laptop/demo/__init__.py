@@ -6,7 +6,7 @@ from pathlib import Path
 from kingmaker_laptop.verbs.flags import Subparsers, add_verb
 
 _EPILOG = """\
-It starts a cluster of its own in a new folder, shows five things that happen to a model while a load generator never
+It starts a cluster of its own in a new folder, shows six things that happen to a model while a load generator never
 stops, and ends everything it started. It takes less than 5 minutes after the one-time build of the control plane.
 
 exit codes: 0 every step was reached and no request failed, with --keep after Ctrl-C; 1 not so, and stdout says what was

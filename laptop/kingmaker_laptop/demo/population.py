@@ -23,6 +23,10 @@ SHIFTED_PREFIX: Final = "worst "
 SHIFT_EXPONENT: Final = 0.6
 """The features that a new scanner reads higher, and the exponent of its response on the range 0..1."""
 
+RULE_FEATURE: Final = "mean texture"
+MALIGNANT: Final = 1
+"""The feature by which the rule changes, and the label that coarse rows have from then on."""
+
 
 class World(StrEnum):
     """What the rows look like at present."""
@@ -32,6 +36,8 @@ class World(StrEnum):
     """One feature arrives in another unit: every value is out of range."""
     SHIFTED = "shifted"
     """A new scanner reads ten features higher, all within range: nothing is broken, yet the old boundary is wrong."""
+    NEW_RULE = "new-rule"
+    """As shifted, and coarse texture counts as malignant from now on: rows look as before, what is right changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,7 @@ class Population:
         self._pools = (recorded, judged)
         self._random = np.random.default_rng(seed)
         everything = np.concatenate([recorded.features, judged.features])
+        self._coarse = float(np.median(everything[:, self.names.index(RULE_FEATURE)]))
         self._low, self._high = everything.min(axis=0), everything.max(axis=0)
         self._noise = NOISE * everything.std(axis=0)
 
@@ -96,7 +103,14 @@ class Population:
         chosen = self._random.integers(len(pool.labels), size=int(self._random.integers(1, most_rows + 1)))
         noise = self._random.normal(0.0, 1.0, size=(len(chosen), len(self.names))) * self._noise
         features = np.clip(pool.features[chosen] + noise, self._low, self._high)
-        return Drawn(self.seen_in(world, features), pool.labels[chosen], is_recorded)
+        return Drawn(self.seen_in(world, features), self.true_in(world, features, pool.labels[chosen]), is_recorded)
+
+    def true_in(self, world: World, features: Floats, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give what is true of rows in `world`, by what was true of them as measured."""
+        if world is not World.NEW_RULE:
+            return labels
+        coarse = features[:, self.names.index(RULE_FEATURE)] > self._coarse
+        return np.where(coarse, MALIGNANT, labels)
 
     def seen_in(self, world: World, features: Floats) -> Floats:
         """Give the rows as they arrive in `world`; the argument is not modified."""
@@ -107,7 +121,7 @@ class Population:
                 broken = features.copy()
                 broken[:, self.names.index(BROKEN_FEATURE)] *= BROKEN_FACTOR
                 return broken
-            case World.SHIFTED:
+            case World.SHIFTED | World.NEW_RULE:
                 return _bend(features, _columns(self.names), self._low, self._high)
 
 

@@ -23,6 +23,7 @@ from kingmaker_laptop.demo.steps import (
     label_late,
     promote_better,
     retrain_after_shift,
+    retrain_by_labels,
     roll_back_harmful,
     seat_champion,
 )
@@ -68,7 +69,7 @@ async def show(screen: Screen, *, folder: Path | None, keep: bool) -> int:
 
 async def _perform(screen: Screen, laptop: Laptop, *, keep: bool) -> int:
     props = Props(EXAMPLE, laptop.home.folder / "models")
-    screen.plain("Kingmaker: one model, one seat, five things that happen to it")
+    screen.plain("Kingmaker: one model, one seat, six things that happen to it")
     screen.note(f"A real Kubernetes control plane, Envoy, ONNX Runtime and training, in {laptop.home.folder}")
     began = time.monotonic()
     with screen.cleared():
@@ -117,6 +118,7 @@ async def play(stage: Stage, props: Props) -> None:
     await roll_back_harmful(stage, props)
     await break_unit(stage)
     await retrain_after_shift(stage)
+    await retrain_by_labels(stage)
     await label_late(stage)
 
 

@@ -1,4 +1,4 @@
-"""The five steps of the demo, in the order in which a person watches them."""
+"""The six steps of the demo, in the order in which a person watches them."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from kingmaker_laptop.demo.errors import DemoError
 from kingmaker_laptop.demo.narration import condition, observed_errors
-from kingmaker_laptop.demo.population import BROKEN_FACTOR, BROKEN_FEATURE, World
+from kingmaker_laptop.demo.population import BROKEN_FACTOR, BROKEN_FEATURE, RULE_FEATURE, World
 from kingmaker_laptop.demo.stage import DEPLOYMENT, NAMESPACE, Stage, View
 from kingmaker_laptop.demo.tally import Tally
 
@@ -17,6 +17,7 @@ CHAMPION: Final = "screening-1"
 CHALLENGER: Final = "screening-2"
 HOTFIX: Final = "screening-hotfix"
 RETRAINED: Final = "screening-r1"
+RELEARNT: Final = "screening-r2"
 
 REQUESTS_PER_SECOND: Final = 60.0
 
@@ -146,6 +147,25 @@ async def retrain_after_shift(stage: Stage) -> None:
     await stage.wait("no drift any more", lambda view: not view.is_true("ModelDriftDetected"), seconds=60)
     told = condition(stage.view.deployment, "ModelDriftDetected").get("status")
     stage.say(f"ModelDriftDetected={told}: the shifted data is what the new champion was trained on", good=True)
+
+
+async def retrain_by_labels(stage: Stage) -> None:
+    """Step 6: what is right changes while the data stays as it is; labels alone can tell."""
+    stage.screen.heading("6  What is right changes: labels tell, retraining follows them")
+    stage.screen.note(f"Coarse {RULE_FEATURE!r} counts as malignant from now on. No row looks different.")
+    before, report = stage.view.sequence, stage.load.report
+    await _patch(stage, {"spec": {"retraining": {"triggers": ["Drift", "Performance"]}}})
+    await stage.load.change_world(World.NEW_RULE)
+    view = await stage.wait("errors, and a retraining run", lambda view: view.has("Retrain", after=before), seconds=90)
+    told = condition(view.deployment, "ModelPerformanceDegraded")
+    stage.say(f"ModelPerformanceDegraded={told.get('status')} ({told.get('reason')}): {told.get('message')}")
+    stage.screen.evidence(f"{RETRAINED} by the new rule: {observed_errors(stage.load.report, report, RETRAINED)}")
+    stage.say(f"ModelDriftDetected={condition(view.deployment, 'ModelDriftDetected').get('status')}: no row moved")
+    await stage.wait(f"Model {RELEARNT} verified", lambda view: _is_ready(view, RELEARNT), seconds=60)
+    report = stage.load.report
+    await stage.wait(f"{RELEARNT} promoted", lambda view: view.champion == RELEARNT, seconds=90)
+    await _settle(stage)
+    stage.screen.evidence(f"{RELEARNT} by the new rule: {observed_errors(stage.load.report, report, RELEARNT)}")
 
 
 async def label_late(stage: Stage) -> None:

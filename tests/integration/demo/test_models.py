@@ -68,6 +68,11 @@ def test_the_models_are_clearly_apart(dataset: ModuleType, models: ModuleType, t
     assert models.error_rate(harmful, normal) > models.error_rate(good, normal) + 0.10
     assert models.error_rate(good, shifted) > 0.20
     assert models.error_rate(retrained, shifted) < 0.06
+    ruled = rows_seen_in(World.NEW_RULE, dataset, tmp_path, recorded=False)
+    relearnt = models.good(rows_seen_in(World.NEW_RULE, dataset, tmp_path, recorded=True, seed=2))
+    assert (ruled.features == shifted.features).all()
+    assert models.error_rate(retrained, ruled) > 0.20
+    assert models.error_rate(relearnt, ruled) < 0.10
 
 
 def test_fresh_rows_are_read_from_a_moment_on(dataset: ModuleType, tmp_path: Path) -> None:
