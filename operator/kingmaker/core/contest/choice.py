@@ -19,16 +19,10 @@ from kingmaker.core.contest.losses import (
     LogLoss,
     Missed,
 )
-from kingmaker.core.contest.measures import (
-    ERROR_RATE,
-    ByClass,
-    ByError,
-    MeanMeasure,
-    Measure,
-    NoMeasure,
-    PrecisionMeasure,
-)
+from kingmaker.core.contest.measures import ERROR_RATE, MeanMeasure, Measure, NoMeasure
+from kingmaker.core.contest.precision import PrecisionMeasure
 from kingmaker.core.contest.subjects import Subject
+from kingmaker.core.contest.yardsticks import ByClass, ByError
 
 
 class UnavailableError(ValueError):

@@ -20,8 +20,9 @@ from kingmaker.core.contest.checks import Check, VerdictPolicy
 from kingmaker.core.contest.entities import entity_log_e
 from kingmaker.core.contest.goal import in_force
 from kingmaker.core.contest.losses import Missed
-from kingmaker.core.contest.measures import ByClass, Seen, both_cells, seen_of
+from kingmaker.core.contest.measures import Seen, seen_of
 from kingmaker.core.contest.stretches import Stretch, by_stage, entities_of
+from kingmaker.core.contest.yardsticks import ByClass, both_cells
 from kingmaker.core.counts.process import Arm, Shadow
 from kingmaker.core.identity import Same
 from kingmaker.core.statistics.bounded import (

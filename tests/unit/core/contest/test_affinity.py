@@ -12,7 +12,9 @@ from kingmaker.api import Goal, Reason, Verdict
 from kingmaker.core.contest.checks import VerdictPolicy
 from kingmaker.core.contest.judgement import Judgement, judge
 from kingmaker.core.contest.losses import Cost, Error
-from kingmaker.core.contest.measures import ByClass, ByError, MeanMeasure, PrecisionMeasure
+from kingmaker.core.contest.measures import MeanMeasure
+from kingmaker.core.contest.precision import PrecisionMeasure
+from kingmaker.core.contest.yardsticks import ByClass, ByError
 from kingmaker.core.counts.buckets import (
     BUCKETS,
     EIGHTHS,
