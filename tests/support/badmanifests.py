@@ -347,7 +347,7 @@ RETRAININGS: list[Bad] = [
         ),
         "no volume of the template mounts to write",
     ),
-    ("unknown trigger", a_retraining_seat(triggers=["Performance"]), 'supported values: "Drift", "Age"'),
+    ("unknown trigger", a_retraining_seat(triggers=["Mood"]), 'supported values: "Drift", "Performance", "Age"'),
     ("no trigger", a_retraining_seat(triggers=[]), "should have at least 1 items"),
     ("more needed than seen", a_retraining_seat(persistence={"of": 2, "needed": 3}), "needed must not be above of"),
     ("no budget", a_retraining_seat(budget={"runs": 0}), "should be greater than or equal to 1"),

@@ -26,7 +26,7 @@ async def test_the_server_fills_in_the_models_own_defaults(body: dict[str, Any],
 
 async def test_naming_some_guardrails_switches_the_others_off(try_create: Create) -> None:
     filled = await try_create(a_seat(contest={"verdict": {"guardrails": {"errors": {}}}}))
-    assert filled["spec"]["contest"]["verdict"]["guardrails"] == {"errors": {}}
+    assert filled["spec"]["contest"]["verdict"]["guardrails"] == {"errors": {}, "queries": []}
 
 
 async def test_a_fresh_object_says_that_nobody_has_seen_it(admin: KubeClient, namespace: str) -> None:

@@ -52,7 +52,7 @@ async def test_what_the_bad_ones_are_made_from_is_accepted(body: dict[str, Any],
         (a_model(artifact__mirror="s3://b/c"), "spec.artifact.mirror"),
         (a_seat(routing__mode="Envoy"), "spec.routing.mode"),
         (a_seat(serving__hostNetwork=True), "spec.serving.hostNetwork"),
-        (a_seat(monitoring__performance={}), "spec.monitoring.performance"),
+        (a_seat(monitoring__source="Prometheus"), "spec.monitoring.source"),
         (
             a_seat(contest__verdict__guardrails={"errors": {"maximum": 1}}),
             "spec.contest.verdict.guardrails.errors.maximum",

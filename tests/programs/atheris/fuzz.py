@@ -121,7 +121,8 @@ def passed(data: bytes) -> None:
 
 def sealed(data: bytes) -> None:
     """What is inside of an id, as if its key had leaked."""
-    ids._parse(bytes(12), data)
+    for has_bucket in (False, True):
+        ids._parse(bytes(12), data, has_bucket=has_bucket)
     ids.looks_like_an_id(data.decode("latin-1"))
 
 
