@@ -322,6 +322,21 @@ SEATS: list[Bad] = [
         a_seat(monitoring__drift={"warning": "0.2", "tolerance": "0.1"}),
         "warning must not be above tolerance",
     ),
+    (
+        "minimum and maximum",
+        a_seat(monitoring__performance={"minimum": {"accuracy": "0.9"}, "maximum": "0.1"}),
+        "minimum and maximum say the same",
+    ),
+    (
+        "accuracy of sizes",
+        a_seat(monitoring__performance={"minimum": {"accuracy": "0.9"}, "measure": "AbsoluteError"}),
+        "minimum.accuracy is about the measure ErrorRate",
+    ),
+    (
+        "error rate above 1",
+        a_seat(monitoring__performance={"maximum": "3"}),
+        "maximum is an error rate, at most 1, unless measure is AbsoluteError",
+    ),
     ("few rows", a_seat(monitoring__drift__minRows=5), "should be greater than or equal to 50"),
     ("quality of nothing", a_seat(monitoring__dataQuality={"maximumPercent": 0}), "greater than or equal to 1"),
 ]
@@ -347,7 +362,8 @@ RETRAININGS: list[Bad] = [
         ),
         "no volume of the template mounts to write",
     ),
-    ("unknown trigger", a_retraining_seat(triggers=["Mood"]), 'supported values: "Drift", "Performance", "Age"'),
+    ("unknown trigger", a_retraining_seat(triggers=["Weather"]), 'supported values: "Drift", "Performance", "Age"'),
+    ("gain below nothing", a_retraining_seat(minimumGain="-0.1"), 'must be a decimal in quotes from "0" to "999999"'),
     ("no trigger", a_retraining_seat(triggers=[]), "should have at least 1 items"),
     ("more needed than seen", a_retraining_seat(persistence={"of": 2, "needed": 3}), "needed must not be above of"),
     ("no budget", a_retraining_seat(budget={"runs": 0}), "should be greater than or equal to 1"),

@@ -62,6 +62,11 @@ class _Deployments(Collector):
             "Natural logarithm of a check's e-value",
             labels=("namespace", "deployment", "model", "check"),
         )
+        remaining = GaugeMetricFamily(
+            "kingmaker_contest_remaining_seconds",
+            "Forecast of how long a contest takes yet; +Inf where its goal is never shown",
+            labels=("namespace", "deployment", "model"),
+        )
         decision = GaugeMetricFamily(
             "kingmaker_decision_sequence",
             "Number of the latest decision",
@@ -88,7 +93,10 @@ class _Deployments(Collector):
                 error.add_metric((key.namespace, key.name, model, figure), value)
             for model, value in gauges.label_coverage.items():
                 coverage.add_metric((key.namespace, key.name, model), value)
-        return (depth, writes, leader, transitions, dropped, weight, evidence, decision, error, coverage)
+            for model, seconds in gauges.remaining.items():
+                remaining.add_metric((key.namespace, key.name, model), seconds)
+        told = (weight, evidence, remaining, decision, error, coverage)
+        return (depth, writes, leader, transitions, dropped, *told)
 
 
 class OperatorMetrics:

@@ -27,6 +27,8 @@ _ADVICE: Final[Mapping[str, str]] = {
     "or a look at whether the champion's pods answer scrapes",
     Reason.NOVEL_VALUES: "see whether the new values are meant; a model trained on them knows them",
     Reason.QUERY_BEYOND_BOUND: "look at the query that is named, in that Prometheus",
+    Reason.TOO_FEW_LABELS: "send more labels, of a random sample (docs/labels.md), or lower performance.minLabels",
+    Reason.LABELS_PENDING: "nothing: labels judge a champion once it has answered for performance.labelDelay",
     Reason.NO_BASELINE: "package the Model with reference rows (kingmaker-serving package --data)",
     Reason.DATA_QUALITY_ABOVE_MAXIMUM: "tell the data's owner which features, and what of them, is broken; "
     "retraining waits until it is mended",

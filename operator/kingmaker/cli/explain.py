@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 from kingmaker.adapters.clock import SystemClock
 from kingmaker.api import Verdict
@@ -16,6 +17,7 @@ from kingmaker.cli.reading import Target, add_target, connected, read_deployment
 from kingmaker.cli.tables import WIDTH, render, wrap
 from kingmaker.core.contest.assessment import ContestAssessment, JudgedContest, assess_contests, contest_rules
 from kingmaker.core.contest.checks import evidence_of
+from kingmaker.core.contest.judgement import Judgement
 from kingmaker.core.counts.performance_monitor import PerformanceMonitor
 from kingmaker.core.manifests.names import decision_name
 from kingmaker.core.monitoring.evaluate import finding_of
@@ -101,6 +103,10 @@ def explain(observed: Observed) -> Iterator[str]:
     for judged in contests.judged:
         yield ""
         yield from explain_contest(contests, judged)
+    if contests.reign and state.previous:
+        yield ""
+        yield f"{champion} beside {state.previous.name}, which it followed, until {state.previous.until:%H:%M:%S}Z"
+        yield from _checks(contests.reign)
 
 
 def explain_performance(monitor: PerformanceMonitor) -> Iterator[str]:
@@ -154,6 +160,12 @@ def explain_contest(contests: ContestAssessment, judged: JudgedContest) -> Itera
     if stage:
         wanted = int(stage.min_duration.total_seconds())
         yield f"  needs {wanted} s and {stage.min_requests} requests; has {held} s and {judgement.observations}"
+    if ahead := judged.forecast:
+        when = "never" if ahead.remaining is None else f"in about {_length(ahead.remaining)}"
+        yield from wrap(
+            f"at the present traffic and label rate it is shown {when}; the deadline is in {_length(ahead.deadline)}",
+            indent="  ",
+        )
     if stored := contests.observed.ledger.stored:
         yield f"  evidence as it was stored at {stored:%H:%M:%S}Z; the operator may have newer counts"
     rules = contest_rules(contests.observed, contests.state, contest, contests.verdict_policy)
@@ -163,8 +175,23 @@ def explain_contest(contests: ContestAssessment, judged: JudgedContest) -> Itera
         yield from wrap(f"{rules.measure.name}: the challenger's less the champion's is {between}", indent="  ")
     missing = [check for check in judgement.promoting if check.verdict is not Verdict.PASS]
     yield from (line for check in missing for line in wrap(f"not shown: {check.rule}", indent="  "))
+    yield from _checks(judgement)
+
+
+def _length(length: timedelta) -> str:
+    """Give a length of time in the unit that suits it."""
+    hours = length.total_seconds() / 3600
+    if hours >= 48:
+        return f"{hours / 24:.0f} days"
+    return f"{hours:.0f} hours" if hours >= 2 else f"{hours * 60:.0f} minutes"
+
+
+def _checks(judgement: Judgement) -> Iterator[str]:
+    """Give every check as a row, and what more there is to say."""
     rows = [check_row(evidence_of(check).manifest()) for check in judgement.checks]
     yield from ("  " + line for line in render(CHECK_HEADER, rows, width=WIDTH - 2).splitlines())
     for check in judgement.checks:
         if check.note:
             yield from wrap(f"{check.name} is inconclusive: {check.note}", indent="  ")
+        elif check.estimate is None and check.n:
+            yield from wrap(f"{check.name}: {check.rule}", indent="  ")

@@ -70,7 +70,7 @@ def _row(row: Row, top: float) -> list[str]:
     parts = [f'<text x="{_LEFT}" y="16" font-weight="bold">{title}</text>']
     for moment, following in zip(row.moments, [*row.moments[1:], row.moments[-1]], strict=True):
         if shade := _SHADES.get(moment.drift):
-            left, width = x(moment.at), x(following.at) - x(moment.at)
+            left, width = x(moment.at), x(following.at) - x(moment.at) + 0.5
             parts.append(f'<rect x="{left:.1f}" y="{_TOP}" width="{width:.1f}" height="{_PLOT}" fill="{shade}"/>')
     points = [(x(m.at), y(share)) for m in row.moments if (share := _share(m)) is not None]
     line = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -200,4 +201,9 @@ def _gauges(assessed: Assessment) -> Gauges:
         },
         errors={(holder, figure): value for figure, value in performance.figures},
         label_coverage={holder: coverage} if coverage is not None else {},
+        remaining={
+            judged.contest.model: ahead.remaining.total_seconds() if ahead.remaining is not None else math.inf
+            for judged in assessed.contests.judged
+            if (ahead := judged.forecast)
+        },
     )

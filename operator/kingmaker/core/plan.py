@@ -115,6 +115,7 @@ class Gauges:
     `sequence` numbers the newest decision, `weights` are percent of the requests by model, `log_e` the natural
     logarithm of each check's e-value, by (model, check). `errors` are the champion's, by (model, figure), in the unit
     of the measure; `label_coverage` is the part of the requests, 0..1, whose labels came, by model.
+    `remaining` are the seconds that a contest takes yet, infinite where it never ends by itself, by challenger.
     """
 
     sequence: int = 0
@@ -122,6 +123,7 @@ class Gauges:
     log_e: Mapping[tuple[str, str], float] = field(default_factory=dict)
     errors: Mapping[tuple[str, str], float] = field(default_factory=dict)
     label_coverage: Mapping[str, float] = field(default_factory=dict)
+    remaining: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from kingmaker.api import (
 )
 from kingmaker.core.assess import Assessment
 from kingmaker.core.conditions import HOLDING, conditions, holding
+from kingmaker.core.contest.assessment import JudgedContest
 from kingmaker.core.manifests.names import decision_name
 from kingmaker.core.serving.traffic import previous_is_warm
 from kingmaker.core.state import State
@@ -109,8 +110,18 @@ def _contest(assessed: Assessment) -> ContestStatus | None:
         since=contest.runs[-1].since,
         started_at=contest.started,
         verdict=shown.judgement.verdict,
-        message=HOLDING.get(holding(assessed) or Reason.STAGE_RUNNING, ""),
+        message=_message(assessed, shown),
     )
+
+
+def _message(assessed: Assessment, shown: JudgedContest) -> str:
+    """Say why the contest stays where it is, and roughly how long it takes: words that stay while they are about
+    right."""
+    why = HOLDING.get(holding(assessed) or Reason.STAGE_RUNNING, "")
+    if shown.forecast is None:
+        return why
+    before = assessed.observed.mdep.status.contest
+    return f"{why}; {shown.forecast.words(before.message if before else '')}"
 
 
 def _retraining(assessed: Assessment) -> RetrainingStatus | None:

@@ -29,7 +29,13 @@ EVERYTHING: dict[str, Any] = {
     "router": {"replicas": 3},
     "serving": {"preStopSeconds": 0, "drainSeconds": 0, "startupSeconds": 10, "verifyMemory": "2Gi"},
     "network": {"blockedEgress": ["10.0.0.1/32", "fd00::/8"], "blockApiServer": False, "storeNamespaces": ["stores"]},
-    "monitoring": {"namespaces": ["monitoring"]},
+    "monitoring": {
+        "namespaces": ["monitoring"],
+        "prometheus": {
+            "url": "http://prometheus.monitoring.svc:9090",
+            "sources": {"b": "https://b:9090", "a": "http://a/x"},
+        },
+    },
     "operator": {
         "replicas": 3,
         "evaluationSeconds": 0.5,

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
-from kingmaker.api import OnNewChallenger
+from kingmaker.api import OnNewChallenger, Reason
 from kingmaker.core.contest.candidates import Candidate, find_candidates
 from kingmaker.core.contest.capacity import is_available, needed_pods
 from kingmaker.core.contest.checks import VerdictPolicy
 from kingmaker.core.contest.choice import choose
 from kingmaker.core.contest.creep import crept
 from kingmaker.core.contest.evidence import Totals
+from kingmaker.core.contest.forecast import Forecast, forecast
 from kingmaker.core.contest.judgement import Judgement, judge
 from kingmaker.core.contest.policy import contest_policy, fixed_shares, verdict_policy
 from kingmaker.core.contest.queries import asked
-from kingmaker.core.contest.steps import ContestPolicy, Step, next_step
+from kingmaker.core.contest.steps import ContestPolicy, Hold, Step, next_step
 from kingmaker.core.contest.subjects import Subject, predicted_shares, subject_of
 from kingmaker.core.counts.baseline import Baseline
 from kingmaker.core.observed import Observed
 from kingmaker.core.state import Contest, Share, State
 
+_GOES_ON: Final = (Reason.STAGE_RUNNING, Reason.THIN_EVIDENCE, Reason.CLASS_UNPROVEN)
+"""Why a contest waits that goes on by itself: how long, can be foreseen."""
+
 
 @dataclass(frozen=True, slots=True)
 class JudgedContest:
-    """A contest, what the counts say of it, and how it goes on."""
+    """A contest, what the counts say of it, how it goes on, and how long that takes, where it can be foreseen."""
 
     contest: Contest
     judgement: Judgement
     step: Step
+    forecast: Forecast | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,10 @@ def assess_contests(observed: Observed, state: State, totals: Totals) -> Contest
     for contest in state.contests:
         rules = contest_rules(observed, state, contest, verdicts)
         judgement = judge(contest, champion, totals, rules, asked(observed.mdep, state, contest, observed.answers))
-        judged.append(JudgedContest(contest, judgement, next_step(contest, judgement, policy, observed.now)))
+        step, ahead = next_step(contest, judgement, policy, observed.now), None
+        if isinstance(step, Hold) and step.reason in _GOES_ON:
+            ahead = forecast(contest, judgement, rules, policy, observed.now)
+        judged.append(JudgedContest(contest, judgement, step, ahead))
     candidates = find_candidates(observed, state)
     target = observed.mdep.spec.champion_ref.name
     return ContestAssessment(

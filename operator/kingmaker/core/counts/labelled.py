@@ -106,10 +106,12 @@ def combine_cells(
 
     Beyond `MOST_CELLS` the last ones in their order are added up in the cells of `OTHER`.
     """
-    if not other and not mine:
+    if not other:
         return mine
-    counts = {cell: combine(mine.get(cell, 0), other.get(cell, 0)) for cell in {**mine, **other}}
-    return _bounded({cell: count for cell, count in sorted(counts.items()) if count})
+    # Mostly no cell is new, and they are in order already.
+    cells = mine if other.keys() <= mine.keys() else sorted({**mine, **other})
+    counts = ((cell, combine(mine.get(cell, 0), other.get(cell, 0))) for cell in cells)
+    return _bounded({cell: count for cell, count in counts if count})
 
 
 def _bounded(counts: dict[Cell, int]) -> dict[Cell, int]:

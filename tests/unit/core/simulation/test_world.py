@@ -137,3 +137,18 @@ def test_what_a_server_counted_stays_counted_when_its_decision_is_past() -> None
     kept = server.look().by_decision
     assert sorted(kept) == list(range(22, 30))
     assert sum(server.past.values()) + sum(counts.arm.answered for counts in kept.values()) == 290
+
+
+def test_errors_that_labels_show_retrain_without_drift() -> None:
+    retraining = RETRAINING | {"triggers": ["Performance"]}
+    good, bad = ({"a": a_record(960, wrong)} for wrong in (48, 190))
+    rows = {BASELINE.digest: AS_EVER}
+    intervals = tuple(
+        Interval(START + (hour + 1) * HOUR, 1000, good if hour < 24 * 8 else bad, rows) for hour in range(24 * 14)
+    )
+    world = a_world(History(intervals), retraining=retraining)
+    actions = decided(world)
+    retrained = [r for r in world.records if r["action"] == "Retrain"]
+    assert "Promote" in [action for action, _ in actions]
+    assert retrained
+    assert all(str(r["at"]) > (START + timedelta(days=8)).isoformat() for r in retrained)
