@@ -244,12 +244,23 @@ def _torch(model: Any, given: tuple[Any, ...], exporter: str) -> Made:
     import torch
 
     options: dict[str, Any] = {"dynamo": True, "external_data": False} if exporter == "dynamo" else {"dynamo": False}
-    content = _saved(lambda path: torch.onnx.export(model, given, path, **options))
+    content = _without_places(_saved(lambda path: torch.onnx.export(model, given, path, **options)))
     names = [value.name for value in onnx.load_from_string(content).graph.input]
     answers = model(*given)
     answers = answers if isinstance(answers, tuple) else (answers,)
     inputs = {name: value.numpy() for name, value in zip(names, given, strict=True)}
     return content, inputs, [value.detach().numpy() for value in answers]
+
+
+def _without_places(content: bytes) -> bytes:
+    """Take out where on this machine the model's code lay; nothing else of what the exporter wrote changes."""
+    import onnx
+
+    model = onnx.load_from_string(content)
+    for part in (model.graph, *model.functions):
+        for entry in (entry for node in part.node for entry in node.metadata_props):
+            entry.value = entry.value.replace(f"{Path(__file__).parents[3]}/", "")
+    return model.SerializeToString()
 
 
 def _saved(save: Callable[[str], Any]) -> bytes:
