@@ -154,7 +154,7 @@ def table(reference: Outcome, killed: Outcome) -> str:
     return "\n".join(["", *lines, *killed.decisions])
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 async def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     built = tmp_path / "built"
     await run_python(EXAMPLE / "build.py", "--out", str(built))
