@@ -130,7 +130,7 @@ async def retrain_after_shift(stage: Stage) -> None:
     stage.screen.note("A new scanner reads ten measurements higher, all within range. The old boundary is wrong now.")
     before, report = stage.view.sequence, stage.load.report
     await stage.load.change_world(World.SHIFTED)
-    view = await stage.wait("drift, and a retraining run", lambda view: view.has("Retrain", after=before), seconds=60)
+    view = await stage.wait("drift, and a retraining run", lambda view: view.has("Retrain", after=before), seconds=120)
     drift = condition(view.deployment, "ModelDriftDetected")
     stage.say(f"ModelDriftDetected={drift.get('status')} ({drift.get('reason')}): {drift.get('message')}")
     stage.screen.evidence(f"{CHALLENGER} since the shift: {observed_errors(stage.load.report, report, CHALLENGER)}")
