@@ -81,6 +81,8 @@ class Traffic:
     def harm(self, seat: Seat, model: str, errors: int) -> float:
         """Let one pod of a model fail so many requests at once; give the monotonic second of it.
 
+        The other models' pods answer their part of the requests meanwhile: a router sends nobody more than is due.
+
         Raises:
             LookupError: No pod serves the model, or no router sends it requests.
         """
@@ -88,6 +90,10 @@ class Traffic:
         split = self._split(seat)
         if pod is None or split is None or not split.weights.get(model):
             raise LookupError(f"no router sends requests of {seat} to {model}: {split}")
+        for other, weight in split.weights.items():
+            pods = [found for found in self._seats[seat] if found.model == other]
+            for found in pods if other != model else ():
+                found.counts.answer(split.decision, errors * weight / split.weights[model] / len(pods))
         pod.counts.fail(split.decision, errors)
         return time.monotonic()
 

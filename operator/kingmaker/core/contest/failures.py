@@ -27,6 +27,9 @@ from kingmaker.core.statistics.units import log_e_units_harm
 
 _DOUBTFUL: Final = math.log(20)
 """Evidence against a share of the requests from which on failures are compared without it."""
+_IN_FLIGHT: Final = 25.0
+"""So many failures of a challenger are taken to be one incident at most, what a crash takes with it, until incidents of
+the champion's were larger: who fails by the hundred at once is not waited for."""
 _WITHOUT_SHARES: Final = 2.0
 """How many times as often as the champion a challenger fails that is judged by rates: they may have moved with time."""
 
@@ -79,10 +82,11 @@ def _log_e_of_events(
         ratio: How many times as often they may be the challenger's.
     """
     slots = [(s.champion_bursts.slots, s.challenger_bursts.slots) for s in arms]
-    phi = max(
+    champion, challenger = (
         dispersion(Spread(c[arm], q[arm], n[arm]) for c, q, n in zip(counts, squares, slots, strict=True))
         for arm in (0, 1)
     )
+    phi = max(champion, min(challenger, _IN_FLIGHT))
     splits = [
         Split(theirs, mine, exposed_share(share, *held, phi))
         for (theirs, mine), share, held in zip(counts, shares, slots, strict=True)
