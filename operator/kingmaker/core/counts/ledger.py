@@ -241,7 +241,9 @@ def _is_blank(ledger: Ledger) -> bool:
     """Whether nothing was counted or found out: a new ledger is as good."""
     windows = ledger.watch.windows
     slots = (slot for scale in (windows.scales if windows else ()) for slot in scale.slots)
-    nothing = not ledger.totals and not ledger.watch.findings and not ledger.performance.is_fed
+    # What is Unknown for want of rows is found again by whoever begins anew.
+    is_found = any(finding.severity is not Severity.UNKNOWN for finding in ledger.watch.findings)
+    nothing = not ledger.totals and not is_found and not ledger.performance.is_fed
     return nothing and all(slot.counts.is_empty for slot in slots)
 
 
