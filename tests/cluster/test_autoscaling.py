@@ -17,12 +17,12 @@ NAMESPACE = "other"
 NAME = "scaled"
 MODEL = "screening-1"
 FEWEST, MOST = 2, 4
-LIGHT, HEAVY = 5.0, float(os.environ.get("KINGMAKER_TEST_LOAD", "80"))
+LIGHT, HEAVY = 5.0, float(os.environ.get("KINGMAKER_TEST_LOAD", "200"))
 """Requests per second; the heavy ones use several times the CPU that two pods request."""
 SCALING = {"minReplicas": FEWEST, "maxReplicas": MOST, "targetCPUPercent": 60, "scaleDownDelay": "15s"}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_pods_follow_the_load_there_and_back_without_a_failed_request(
     cluster: Cluster, release: Release, clients: Clients, images: Images, built: Path
 ) -> None:
@@ -48,7 +48,7 @@ def test_pods_follow_the_load_there_and_back_without_a_failed_request(
             metricsserver.start(cluster, str(image))
         wait_until("metrics: said", lambda: scaled.reason() == "FollowingLoad", seconds=120)
         light, heavy = load(LIGHT), load(HEAVY)
-        wait_until(f"{MOST} pods", lambda: scaled.has(MOST), seconds=180)
+        wait_until(f"{MOST} pods", lambda: scaled.has(MOST), seconds=300)
         assert scaled.owners() == {"kube-controller-manager"}
         wait_until("the maximum: said", lambda: scaled.reason() == "AtMaximum", seconds=30)
         reports = [heavy.stop()]
