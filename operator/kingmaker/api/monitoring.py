@@ -10,6 +10,9 @@ from kingmaker.api.text import Duration, Magnitude, PositiveDuration, Season, Sh
 
 FeatureName = Annotated[str, Field(min_length=1, max_length=256)]
 
+Windows = Annotated[tuple[PositiveDuration, ...], Field(min_length=1, max_length=5, json_schema_extra=set_of())]
+DEFAULT_WINDOWS = (PositiveDuration("1h"), PositiveDuration("24h"), PositiveDuration("168h"))
+
 
 class DriftMonitoring(ApiModel):
     """Comparison of live inputs and predictions with the champion's baseline."""
@@ -26,12 +29,7 @@ class DriftMonitoring(ApiModel):
     """Difference that is worth a warning, in the same units."""
     false_alarm_interval: PositiveDuration = PositiveDuration("26w")
     """Mean time between false alarms, over all features and windows together."""
-    windows: tuple[PositiveDuration, ...] = Field(
-        default=(PositiveDuration("1h"), PositiveDuration("24h"), PositiveDuration("168h")),
-        min_length=1,
-        max_length=5,
-        json_schema_extra=set_of(),
-    )
+    windows: Windows = DEFAULT_WINDOWS
     """Lengths of the windows that are compared: short ones see big changes soon, long ones small changes at all."""
     season: Season = Season("24h")
     """Period in which the data repeats itself. Windows shorter than it are compared with the same time of earlier
@@ -103,12 +101,7 @@ class PerformanceMonitoring(ApiModel):
     """How long most labels take to come. Until a champion has answered for so long its labels judge nothing."""
     false_alarm_interval: PositiveDuration = PositiveDuration("26w")
     """Mean time between false alarms, over all windows together."""
-    windows: tuple[PositiveDuration, ...] = Field(
-        default=(PositiveDuration("1h"), PositiveDuration("24h"), PositiveDuration("168h")),
-        min_length=1,
-        max_length=5,
-        json_schema_extra=set_of(),
-    )
+    windows: Windows = DEFAULT_WINDOWS
     """Lengths of the windows of labels: short ones see a great rise soon, long ones a small rise at all."""
     min_labels: Annotated[int, Field(ge=20, le=100_000_000)] = 100
     """A window with fewer labelled requests says nothing."""

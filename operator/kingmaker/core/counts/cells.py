@@ -10,11 +10,11 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema
 from typing_extensions import override
 
 from kingmaker.core.counts.baseline import Baseline
-from kingmaker.core.counts.integers import pack_numbers, unpack_numbers
+from kingmaker.core.counts.integers import pack_numbers, stored_as_text, unpack_numbers
 from kingmaker.core.identity import by_identity
 
 CellVector = NDArray[np.int64]
@@ -109,9 +109,7 @@ class CellCounts:
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> CoreSchema:
         """Stored as text: see `pack`. Lists of columns, as they were stored before, are read too."""
         del source, handler
-        return core_schema.no_info_plain_validator_function(
-            cls._read, serialization=core_schema.plain_serializer_function_ser_schema(lambda counts: counts.pack())
-        )
+        return stored_as_text(cls._read)
 
     @classmethod
     def _read(cls, stored: object) -> CellCounts:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,24 @@ def unpack_numbers(text: str) -> NDArray[np.int64]:
     return np.frombuffer(planes, dtype=np.uint8).reshape(8, -1).T.copy().view("<i8").ravel().astype(np.int64)
 
 
+class Packed(Protocol):
+    """What is stored as a short text."""
+
+    def pack(self) -> str:
+        """Give the text."""
+
+
+def stored_as_text(read: Callable[[object], Packed]) -> CoreSchema:
+    """Say to pydantic how a value is stored: as the text of its `pack`.
+
+    Args:
+        read: Takes the value itself, or what was stored; raises ValueError or TypeError for anything else.
+    """
+    return core_schema.no_info_plain_validator_function(
+        read, serialization=core_schema.plain_serializer_function_ser_schema(lambda packed: packed.pack())
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Integers:
     """An array of whole numbers that is never written to, equal to another one of the same shape and numbers."""
@@ -69,9 +88,7 @@ class Integers:
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> CoreSchema:
         """Stored as text: the shape, then the numbers."""
         del source, handler
-        return core_schema.no_info_plain_validator_function(
-            cls._read, serialization=core_schema.plain_serializer_function_ser_schema(lambda numbers: numbers.pack())
-        )
+        return stored_as_text(cls._read)
 
     @classmethod
     def _read(cls, stored: object) -> Self:
