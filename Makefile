@@ -108,7 +108,7 @@ lock: setup ## Lock the dependencies after a change of pyproject.toml (UPGRADE=1
 	$(COMPILE) tests/programs/atheris/requirements.in -o tests/programs/atheris/requirements.lock
 	$(COMPILE) tests/programs/frames/requirements.in -o tests/programs/frames/requirements.lock
 	for peer in mlserver kserve bentoml; do $(COMPILE) benchmarks/serving/peers/$$peer/requirements.in -o benchmarks/serving/peers/$$peer/requirements.lock || exit 1; done
-	for peer in evidently nannyml river alibi report; do $(COMPILE) benchmarks/decisions/peers/$$peer/requirements.in -o benchmarks/decisions/peers/$$peer/requirements.lock || exit 1; done
+	for peer in river report; do $(COMPILE) benchmarks/decisions/peers/$$peer/requirements.in -o benchmarks/decisions/peers/$$peer/requirements.lock || exit 1; done
 
 clean: ## Remove what was installed and made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build

@@ -1,6 +1,7 @@
-"""Rules of others for batches, written by their documentation and checked against what their releases do.
+"""Rules of others for batches, written by their documentation. The packages themselves are not run.
 
-The packages take a second per report; here they see thousands of batches.
+They take a second per report; here the rules see thousands of batches. What a release does beyond its documented rule
+does not show.
 """
 
 from collections.abc import Callable, Mapping
