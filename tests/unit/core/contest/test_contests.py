@@ -192,6 +192,14 @@ def test_one_incident_rolls_nobody_back() -> None:
     assert world.wait(9).weights == {"a": 95, "b": 5}
 
 
+@pytest.mark.parametrize(("errors", "weights"), [(20, {"a": 50, "b": 50}), (500, {"a": 100})])
+def test_who_fails_by_the_hundred_at_once_is_not_waited_for(errors: int, weights: dict[str, int]) -> None:
+    world = a_world(challengers=[{"name": "half", "modelRef": {"name": "b"}, "weight": 50}]).settle()
+    world.answer("a", 520)
+    world.answer("b", 520, errors=errors)
+    assert world.wait(1).weights == weights
+
+
 def test_a_slow_challenger_is_rolled_back() -> None:
     world = a_long_canary()
     for _ in range(8):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kingmaker.core.counts.baseline import Baseline, Cell, Feature, Kind
 from kingmaker.core.counts.cells import CellCounts
 from kingmaker.core.counts.data_monitor import DataMonitor
+from kingmaker.core.counts.findings import Severity, WindowFinding
 from kingmaker.core.counts.ledger import Ledger, Seen, fold, is_due, note_news
 from kingmaker.core.counts.process import Arm, DecisionCounts, ProcessCounts, Shadow, start_of
 from kingmaker.core.counts.seen_cells import CellsOf
@@ -322,3 +323,13 @@ def test_what_is_said_of_a_deployment_that_never_counted_is_no_news() -> None:
 
 def test_news_stay_news_until_they_are_stored() -> None:
     assert note_news(Ledger(), Ledger(unsaved=True)).unsaved
+
+
+def test_what_is_unknown_for_want_of_rows_is_no_news_whatever_its_words() -> None:
+    def found(severity: Severity, words: str) -> Ledger:
+        finding = WindowFinding(timedelta(hours=1), START, severity, lacking=words)
+        return Ledger(watch=DataMonitor(findings=(finding,), drift_message=words))
+
+    unknown = found(Severity.UNKNOWN, "nothing was counted yet")
+    assert not note_news(unknown, found(Severity.UNKNOWN, "0 rows, at least 200 needed")).unsaved
+    assert note_news(unknown, found(Severity.DRIFT, "")).unsaved
